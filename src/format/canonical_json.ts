@@ -1,0 +1,61 @@
+/**
+ * Canonical JSON documents (RFC 8785): one value has one text. A document that is not the canonical text of
+ * what it parses to (duplicate members, other spacing, `1.0`, trailing bytes, a byte-order mark, bad UTF-8)
+ * is refused, so that a signature over bytes is a signature over one meaning.
+ *
+ * @see store-format.md, "Conventions"
+ */
+import { canonicalize } from "@std/json/canonicalize";
+import { messageOf, OperatorError } from "../errors.ts";
+import type { Check } from "./schema.ts";
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/** The canonical bytes of `value`, without a final newline. */
+export function encodeCanonicalJson(value: unknown): Uint8Array<ArrayBuffer> {
+  return encoder.encode(canonicalize(value));
+}
+
+/**
+ * The value of a canonical document.
+ *
+ * @param bytes The whole document.
+ * @param options `name`: what it is, for messages ("manifest"); `maxBytes`: refused before it is parsed.
+ * Throws `format`.
+ */
+export function decodeCanonicalJson<T>(
+  bytes: Uint8Array,
+  options: { readonly name: string; readonly maxBytes: number; readonly check: Check<T> },
+): T {
+  const { name, maxBytes, check } = options;
+  if (bytes.length > maxBytes) {
+    throw new OperatorError(
+      "format",
+      `Cannot read ${name}: has ${bytes.length} bytes, at most ${maxBytes} are allowed`,
+    );
+  }
+  let value: unknown;
+  let canonical: Uint8Array;
+  try {
+    value = JSON.parse(decoder.decode(bytes));
+    canonical = encodeCanonicalJson(value);
+  } catch (error) {
+    throw new OperatorError("format", `Cannot read ${name}: not JSON in UTF-8 (${messageOf(error)})`);
+  }
+  const difference = firstDifference(bytes, canonical);
+  if (difference !== undefined) {
+    throw new OperatorError(
+      "format",
+      `Cannot read ${name}: differs from its canonical JSON (RFC 8785) at byte ${difference}`,
+    );
+  }
+  return check(value, name);
+}
+
+/** Offset of the first byte in which the two differ, `undefined` where they are equal. */
+function firstDifference(a: Uint8Array, b: Uint8Array): number | undefined {
+  const shared = Math.min(a.length, b.length);
+  for (let offset = 0; offset < shared; offset++) if (a[offset] !== b[offset]) return offset;
+  return a.length === b.length ? undefined : shared;
+}

@@ -1,0 +1,160 @@
+/**
+ * The journal: the mutable progress of one acquisition. A head that never changes, a block map of fixed
+ * 40-byte slots, and a log of lines that only grows. Codecs only; the order of writes is in store/.
+ *
+ * @see store-format.md, "Journal"
+ */
+import { crc32 } from "node:zlib";
+import { decodeHex, encodeHex } from "@std/encoding/hex";
+import { OperatorError } from "../errors.ts";
+import type { Digest } from "../model.ts";
+import { decodeCanonicalJson, encodeCanonicalJson } from "./canonical_json.ts";
+import { sessionMember, unreadableMember } from "./documents.ts";
+import { checkVolume, parentMember, sourceMember, volumeMember } from "./manifest.ts";
+import {
+  arrayOf,
+  type Check,
+  type Checked,
+  digest,
+  exhibitId,
+  integer,
+  literal,
+  nullable,
+  object,
+  text,
+  time,
+} from "./schema.ts";
+import { plainBlock, type SegmentBlock } from "./segment.ts";
+
+// ----------------------------------------------------------------------------------------------- head
+
+const headDocument = object({
+  createdAt: time,
+  exhibit: exhibitId,
+  /** `plain` only, in this version. */
+  mode: literal("plain"),
+  parent: nullable(parentMember),
+  source: sourceMember,
+  supersedes: nullable(exhibitId),
+  type: literal("coldcase-journal"),
+  version: literal(0),
+  volume: volumeMember,
+});
+
+/** What an acquisition is of; a command that differs is refused. */
+export type JournalHead = Checked<typeof headDocument>;
+
+export function encodeJournalHead(head: JournalHead): Uint8Array<ArrayBuffer> {
+  return encodeCanonicalJson(head);
+}
+
+export function decodeJournalHead(bytes: Uint8Array, name: string): JournalHead {
+  const head = decodeCanonicalJson(bytes, { name, maxBytes: 65_536, check: headDocument });
+  checkVolume(head.volume, name);
+  return head;
+}
+
+// ------------------------------------------------------------------------------------------ block map
+
+/** A slot of the block map; slot `i` lies at byte `40 × i`. */
+export const SLOT_BYTES = 40;
+
+/** 0 is an empty slot: nothing recorded. `absent` is recorded only where a parent has the block. */
+const SLOT_STATES = [undefined, "absent", "zero", "stored", "unreadable"] as const;
+
+const scratch = new Uint8Array(4 + SLOT_BYTES);
+const scratchView = new DataView(scratch.buffer);
+
+/** CRC-32 over the block index and the slot with its CRC field zero: a slot of another block is no slot. */
+function slotChecksum(slot: Uint8Array, blockIndex: number): number {
+  scratchView.setUint32(0, blockIndex, true);
+  scratch.set(slot, 4);
+  scratchView.setUint32(8, 0, true);
+  return crc32(scratch);
+}
+
+export function encodeSlot(blockIndex: number, block: SegmentBlock): Uint8Array<ArrayBuffer> {
+  const slot = new Uint8Array(SLOT_BYTES);
+  slot[0] = SLOT_STATES.indexOf(block.state);
+  if (block.state === "stored") slot.set(decodeHex(block.digest), 8);
+  new DataView(slot.buffer).setUint32(4, slotChecksum(slot, blockIndex), true);
+  return slot;
+}
+
+/**
+ * What a slot records; `undefined` for an empty one and for one that a crash tore: such a block is fetched
+ * again, nothing is lost but time.
+ */
+export function decodeSlot(slot: Uint8Array, blockIndex: number): SegmentBlock | undefined {
+  const state = SLOT_STATES[slot[0] ?? 0];
+  if (state === undefined || slot.length !== SLOT_BYTES) return undefined;
+  const fields = new DataView(slot.buffer, slot.byteOffset, SLOT_BYTES);
+  if (fields.getUint32(4, true) !== slotChecksum(slot, blockIndex)) return undefined;
+  return state === "stored" ? { state, digest: encodeHex(slot.subarray(8)) as Digest } : plainBlock(state);
+}
+
+// ------------------------------------------------------------------------------------------------ log
+
+const packMember = object({ name: text(256), sizeBytes: integer(1) });
+
+const entries = {
+  session: object({ session: sessionMember, type: literal("session") }),
+  flush: object({
+    /** Packs written since the flush before; durable under their names. */
+    packs: arrayOf(packMember, 64),
+    /** The session so far: what counts if it is killed now. */
+    session: sessionMember,
+    /** Segments with a slot written after this line. */
+    segments: arrayOf(integer(0, 1 << 18), 1 << 18),
+    type: literal("flush"),
+    unreadable: arrayOf(unreadableMember, 1 << 16),
+    /** Packs of other exhibits that hold blocks of this one. */
+    usedPacks: arrayOf(packMember, 1 << 16),
+  }),
+  /** A listing that was read to its end: number of blocks, SHA-256 of their indexes as 32-bit LE numbers. */
+  listing: object({ blocks: integer(0), digest, type: literal("listing") }),
+  parent_dropped: object({ reason: text(), type: literal("parent_dropped") }),
+};
+
+type Entries = typeof entries;
+export type JournalEntry = { [K in keyof Entries]: Checked<Entries[K]> }[keyof Entries];
+export type FlushEntry = Checked<Entries["flush"]>;
+
+const entryCheck: Check<JournalEntry> = (value, place) => {
+  const type = (value as { type?: unknown } | null)?.type;
+  const check = typeof type === "string" && Object.hasOwn(entries, type)
+    ? entries[type as keyof Entries] as Check<JournalEntry>
+    : undefined;
+  if (!check) {
+    throw new OperatorError("format", `Cannot read ${place}: has the unknown type ${JSON.stringify(type)}`);
+  }
+  return check(value, place);
+};
+
+/** The most bytes of a line: a flush with all its lists full is far below. */
+export const MAX_LOG_LINE_BYTES = 64 * 1024 * 1024;
+
+/** One line: CRC-32 of the JSON in eight hexadecimal digits, a space, the JSON, a newline. */
+export function encodeLogLine(entry: JournalEntry): Uint8Array<ArrayBuffer> {
+  const json = encodeCanonicalJson(entry);
+  const prefix = new TextEncoder().encode(`${crc32(json).toString(16).padStart(8, "0")} `);
+  const line = new Uint8Array(prefix.length + json.length + 1);
+  line.set(prefix);
+  line.set(json, prefix.length);
+  line[line.length - 1] = 0x0a;
+  return line;
+}
+
+/**
+ * The entry of a line without its newline; `undefined` where the CRC does not match: a crash tore the line,
+ * and with it ends what the log tells.
+ *
+ * Throws `format` where the line is whole and still not an entry.
+ */
+export function decodeLogLine(line: Uint8Array, name: string): JournalEntry | undefined {
+  if (line.length < 10 || line[8] !== 0x20) return undefined;
+  const json = line.subarray(9);
+  const checksum = String.fromCharCode(...line.subarray(0, 8));
+  if (checksum !== crc32(json).toString(16).padStart(8, "0")) return undefined;
+  return decodeCanonicalJson(json, { name, maxBytes: MAX_LOG_LINE_BYTES, check: entryCheck });
+}

@@ -1,0 +1,190 @@
+/**
+ * The manifest: what the evidence is. Source, shape, counts, segment digests, image digest, lineage, and the
+ * acquisition record. At most 1 MiB for any volume; what can grow lives in side documents, named by digest.
+ * No file names: copying, re-packing, encrypting never touch it.
+ *
+ * @see store-format.md, "Manifest"
+ */
+import { OperatorError } from "../errors.ts";
+import { MAX_BLOCKS, SEGMENT_BLOCKS, type VolumeShape } from "../model.ts";
+import { volumeShape } from "../units.ts";
+import { decodeCanonicalJson, encodeCanonicalJson } from "./canonical_json.ts";
+import { imageDigest } from "./digests.ts";
+import {
+  arrayOf,
+  type Checked,
+  digest,
+  exhibitId,
+  flag,
+  integer,
+  literal,
+  nullable,
+  object,
+  snapshotId,
+  text,
+  time,
+} from "./schema.ts";
+import { segmentCount } from "./segment.ts";
+
+export const MAX_MANIFEST_BYTES = 1024 * 1024;
+
+const count = integer(0);
+
+export const volumeMember = object({
+  blockCount: integer(1, MAX_BLOCKS),
+  blockSizeBytes: integer(512, 16 * 1024 * 1024),
+  volumeSizeGib: integer(1, 65_536),
+});
+
+export const sourceMember = object({
+  /** Only `aws-ebs` in this version. */
+  kind: literal("aws-ebs"),
+  endpoint: text(2048),
+  /** False: not AWS's endpoint, or plain HTTP; shown as NOT ACQUIRED FROM AWS. */
+  isAws: flag,
+  region: text(64),
+  snapshot: snapshotId,
+});
+
+/** The exhibit that an acquisition builds on. */
+export const parentMember = object({
+  exhibit: exhibitId,
+  imageDigest: digest,
+  /** SHA-256 of the parent's manifest. */
+  manifest: digest,
+  snapshot: snapshotId,
+});
+
+/** Who asked for the acquisition, and for which case. Null: not given. */
+export const caseMember = object({
+  authority: nullable(text()),
+  case: nullable(text(256)),
+  evidence: nullable(text(256)),
+  examiner: nullable(text(256)),
+  notes: nullable(text(16_384)),
+  organization: nullable(text(256)),
+});
+
+export const hostMember = object({
+  hostname: text(256),
+  operatingSystem: text(256),
+  user: text(256),
+});
+
+const acquisitionMember = object({
+  case: caseMember,
+  /** AWS's clock minus the host's, last measured. */
+  clockSkewMs: nullable(integer(-1e15)),
+  /** Blocks of the source's listing. */
+  listedBlocks: count,
+  fetchedBlocks: count,
+  takenOverBlocks: count,
+  /** Earliest time at which bytes of taken-over blocks were read from their source; null where none was taken over. */
+  takenOverReadSince: nullable(time),
+  /** Why a parent that was found was not built on; null where there is nothing to say. */
+  parentDropped: nullable(text()),
+  destination: object({ fileSystem: text(64), path: text() }),
+  unsafeFileSystem: flag,
+  documents: object({
+    /** What the service said of the snapshot, verbatim; null: not permitted or not known. */
+    description: nullable(digest),
+    sessions: digest,
+    /** Null where every block could be read. */
+    unreadable: nullable(digest),
+  }),
+  endedAt: time,
+  exhibit: exhibitId,
+  host: hostMember,
+  receivedBytes: count,
+  retries: count,
+  sessions: integer(1),
+  startedAt: time,
+  throttles: count,
+  tool: object({ name: literal("coldcase"), version: text(64) }),
+});
+
+const countsMember = object({
+  absentBlocks: count,
+  storedBlocks: count,
+  unreadableBlocks: count,
+  zeroBlocks: count,
+});
+
+const manifestDocument = object({
+  acquisition: acquisitionMember,
+  counts: countsMember,
+  imageDigest: digest,
+  /** True: committed before every listed block had been tried (`acquire --commit-partial`). */
+  isPartial: flag,
+  parent: nullable(parentMember),
+  segmentBlocks: literal(SEGMENT_BLOCKS),
+  segments: arrayOf(digest, MAX_BLOCKS / SEGMENT_BLOCKS),
+  source: sourceMember,
+  /** The exhibit of the same snapshot that this one replaces. */
+  supersedes: nullable(exhibitId),
+  type: literal("coldcase-manifest"),
+  version: literal(0),
+  volume: volumeMember,
+});
+
+export type Manifest = Checked<typeof manifestDocument>;
+export type AcquisitionRecord = Checked<typeof acquisitionMember>;
+export type CaseFacts = Checked<typeof caseMember>;
+export type SourceFacts = Checked<typeof sourceMember>;
+export type ParentFacts = Checked<typeof parentMember>;
+
+/** Canonical bytes of a manifest. Throws `format` where they would not be readable again. */
+export function encodeManifest(manifest: Manifest): Uint8Array<ArrayBuffer> {
+  const bytes = encodeCanonicalJson(manifest);
+  decodeManifest(bytes, "new manifest");
+  return bytes;
+}
+
+/**
+ * The manifest that `bytes` hold, checked against itself: number of segments, sums of counts, image digest.
+ * Throws `format` (shape) or `integrity` (what it says does not fit together).
+ */
+export function decodeManifest(bytes: Uint8Array, name = "manifest"): Manifest {
+  const manifest = decodeCanonicalJson(bytes, {
+    name,
+    maxBytes: MAX_MANIFEST_BYTES,
+    check: manifestDocument,
+  });
+  const shape = checkVolume(manifest.volume, name);
+  if (manifest.segments.length !== segmentCount(shape)) {
+    throw new OperatorError(
+      "integrity",
+      `Cannot accept ${name}: has ${manifest.segments.length} segments, its volume has ${
+        segmentCount(shape)
+      }`,
+    );
+  }
+  const { absentBlocks, zeroBlocks, storedBlocks, unreadableBlocks } = manifest.counts;
+  const sum = absentBlocks + zeroBlocks + storedBlocks + unreadableBlocks;
+  if (sum !== shape.blockCount) {
+    throw new OperatorError(
+      "integrity",
+      `Cannot accept ${name}: counts ${sum} blocks, its volume has ${shape.blockCount}`,
+    );
+  }
+  const computed = imageDigest(shape, manifest.segments);
+  if (computed !== manifest.imageDigest) {
+    throw new OperatorError(
+      "integrity",
+      `Cannot accept ${name}: its segments give image digest ${computed}, it says ${manifest.imageDigest}`,
+    );
+  }
+  return manifest;
+}
+
+/** The shape that a document states, refused where it is implausible or does not add up. Throws `format`. */
+export function checkVolume(volume: Checked<typeof volumeMember>, name: string): VolumeShape {
+  const shape = volumeShape(volume);
+  if (typeof shape === "string" || shape.blockCount !== volume.blockCount) {
+    const fault = typeof shape === "string"
+      ? shape
+      : `block count is ${volume.blockCount}, expected ${shape.blockCount}`;
+    throw new OperatorError("format", `Cannot read ${name}.volume: ${fault}`);
+  }
+  return shape;
+}

@@ -1,0 +1,67 @@
+/**
+ * `store.json`: what the directory is, for which case, in which version, with which features. The only
+ * document that is not named by its digest, because it is the way in.
+ *
+ * @see store-format.md, "Store file"
+ */
+import { OperatorError } from "../errors.ts";
+import { decodeCanonicalJson, encodeCanonicalJson } from "./canonical_json.ts";
+import { arrayOf, type Checked, flag, integer, literal, nullable, object, text, time } from "./schema.ts";
+
+const storeDocument = object({
+  /** The case whose evidence this is; null: not told. */
+  case: nullable(text(256)),
+  createdAt: time,
+  /** Features that a reader must know; none in this version. */
+  features: arrayOf(text(64), 64),
+  mixedCases: flag,
+  /** `plain` only, in this version. */
+  mode: literal("plain"),
+  readVersion: integer(0),
+  type: literal("coldcase-store"),
+  writeVersion: integer(0),
+});
+
+export type StoreFile = Checked<typeof storeDocument>;
+
+/** Version that this program reads and writes. */
+export const STORE_VERSION = 0;
+
+export function encodeStoreFile(file: StoreFile): Uint8Array<ArrayBuffer> {
+  return encodeCanonicalJson(file);
+}
+
+/** Throws `format` for another tool's file, a version that we cannot read, or features that we do not know. */
+export function decodeStoreFile(bytes: Uint8Array, name: string): StoreFile {
+  refuseOtherVersion(bytes, name);
+  const file = decodeCanonicalJson(bytes, { name, maxBytes: 65_536, check: storeDocument });
+  if (file.features.length > 0) {
+    throw new OperatorError(
+      "format",
+      `Cannot read ${name}: needs the feature "${file.features[0]}", which this version does not know`,
+      {
+        hints: ["Use the version of coldcase that wrote the store, or a newer one."],
+      },
+    );
+  }
+  return file;
+}
+
+/** A later version may have other members: its number is looked at before its shape, so that it is named. */
+function refuseOtherVersion(bytes: Uint8Array, name: string): void {
+  const version = decodeCanonicalJson(bytes, {
+    name,
+    maxBytes: 65_536,
+    check: (value) => (value as { readVersion?: unknown } | null)?.readVersion,
+  });
+  if (typeof version === "number" && version !== STORE_VERSION) {
+    throw new OperatorError(
+      "format",
+      `Cannot read ${name}: has version ${version}, this program reads version ${STORE_VERSION}`,
+      {
+        hints: ["Use the version of coldcase that wrote the store, or a newer one."],
+        facts: { version },
+      },
+    );
+  }
+}
