@@ -38,30 +38,6 @@ declare module "@std/assert" {
   export function fail(message?: string): never;
 }
 
-declare module "@std/cli/parse-args" {
-  export interface ParsedArgs {
-    [flag: string]: unknown;
-    _: (string | number)[];
-  }
-  export interface ParseOptions {
-    "--"?: boolean;
-    alias?: Record<string, string | string[]>;
-    boolean?: boolean | string[];
-    string?: string[];
-    collect?: string[];
-    default?: Record<string, unknown>;
-    negatable?: string[];
-    stopEarly?: boolean;
-    unknown?: (argument: string, key?: string, value?: unknown) => unknown;
-  }
-  export function parseArgs(args: string[], options?: ParseOptions): ParsedArgs;
-}
-
-declare module "@std/cli/unicode-width" {
-  /** Columns that the text takes on a terminal, escape sequences counted as text. */
-  export function unicodeWidth(text: string): number;
-}
-
 declare module "@std/encoding/base64" {
   export function encodeBase64(data: Uint8Array | ArrayBuffer | string): string;
   export function decodeBase64(text: string): Uint8Array<ArrayBuffer>;
@@ -93,4 +69,8 @@ declare module "@std/text/closest-string" {
     possibleWords: readonly string[],
     options?: { caseSensitive?: boolean },
   ): string;
+}
+
+declare module "@std/text/levenshtein-distance" {
+  export function levenshteinDistance(one: string, other: string): number;
 }

@@ -1,0 +1,94 @@
+/**
+ * The seam to whatever stands at stdin's, stdout's and stderr's other end, and the real one. It moves bytes and tells
+ * facts; it does not format, color or sanitize (output.ts does). Signals and the process's end are here too,
+ * because they belong to the same outside; the real listener and exit are wired in main.ts.
+ */
+
+/** stdout was closed by its reader (`coldcase … | head`): nothing failed, there is just no one left to write to. */
+export class ClosedOutput extends Error {
+  override readonly name = "ClosedOutput";
+}
+
+/** One of the two output streams. */
+export interface TextStream {
+  readonly isTerminal: boolean;
+  /** Columns of the terminal right now, so a resize is seen at the next call; undefined where there are none. */
+  columns(): number | undefined;
+  /** Writes all of `text` before it returns. False once the reader is gone; never throws for that. */
+  write(text: string): boolean;
+}
+
+export interface Terminal {
+  readonly stdout: TextStream;
+  readonly stderr: TextStream;
+  /** Writes all of `bytes` to stdout, waiting as the reader needs. Throws `ClosedOutput` when it is gone. */
+  writeBinary(bytes: Uint8Array): Promise<void>;
+}
+
+/** What can stop a command from outside. */
+export type StopSignal = "SIGINT" | "SIGTERM" | "SIGHUP";
+
+/** Signals of the process, and its end. */
+export interface Interrupts {
+  /** Calls `onSignal` at each signal until the returned function is called. */
+  listen(onSignal: (signal: StopSignal) => void): () => void;
+  /** Ends the process at once. */
+  exitNow(exitCode: number): void;
+}
+
+/** The streams of this process. */
+export function realTerminal(): Terminal {
+  return {
+    stdout: realStream(Deno.stdout),
+    stderr: realStream(Deno.stderr),
+    async writeBinary(bytes) {
+      try {
+        for (let done = 0; done < bytes.length;) {
+          done += await Deno.stdout.write(bytes.subarray(done));
+        }
+      } catch (error) {
+        if (error instanceof Deno.errors.BrokenPipe) throw new ClosedOutput("stdout was closed");
+        throw error;
+      }
+    },
+  };
+}
+
+type ProcessStream = typeof Deno.stdout | typeof Deno.stderr;
+
+function realStream(stream: ProcessStream): TextStream {
+  const encoder = new TextEncoder();
+  const isTerminal = stream.isTerminal();
+  return {
+    isTerminal,
+    columns: () => isTerminal ? columnsNow() : undefined,
+    write: (text) => writeAll(stream, encoder.encode(text)),
+  };
+}
+
+/** Undefined on a terminal that does not know its size, such as a serial console (0 columns). */
+function columnsNow(): number | undefined {
+  try {
+    return Deno.consoleSize().columns || undefined;
+  } catch (error) {
+    // stdin, stdout and stderr are all redirected: not a terminal after all.
+    if (error instanceof Error) return undefined;
+    throw error;
+  }
+}
+
+const PAUSE = new Int32Array(new SharedArrayBuffer(4));
+
+function writeAll(stream: ProcessStream, bytes: Uint8Array): boolean {
+  for (let done = 0; done < bytes.length;) {
+    try {
+      done += stream.writeSync(bytes.subarray(done));
+    } catch (error) {
+      if (error instanceof Deno.errors.BrokenPipe) return false;
+      // Another process (ssh, tee) may have made the shared pipe non-blocking: its reader is slow, not gone.
+      if (!(error instanceof Deno.errors.WouldBlock)) throw error;
+      Atomics.wait(PAUSE, 0, 0, 5);
+    }
+  }
+  return true;
+}
