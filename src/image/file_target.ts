@@ -1,0 +1,236 @@
+/**
+ * A raw image as a file, with its log and its map beside it. Written as `IMAGE.partial`, which gets its final
+ * name last, so that an image under its final name is whole, durable and has both. An unfinished image
+ * is taken up again by comparing it with the exhibit, up to the last byte that is known to be durable;
+ * from the first difference on it is written anew. It does not decide what is in an image.
+ */
+import { Buffer } from "node:buffer";
+import { dirname } from "@std/path";
+import type { Disk, DiskFile } from "../model.ts";
+import { MIB } from "../units.ts";
+import type { VolumePiece } from "./blocks.ts";
+import { type Checkpoint, writeCheckpoint } from "./checkpoint.ts";
+import { ZERO_BYTES } from "./digests.ts";
+import { diskFailure } from "./failures.ts";
+import type { MapWriter } from "./map.ts";
+import type { ImageTarget } from "./target.ts";
+
+/**
+ * Written bytes between two syncs, which run beside the writing: what an interruption loses at most, and
+ * small enough that the last sync is short.
+ */
+const SYNC_EVERY_BYTES = 256 * MIB;
+
+/** The files of one export. */
+export interface ImageNames {
+  readonly image: string;
+  readonly partial: string;
+  readonly checkpoint: string;
+  readonly log: string;
+  readonly partialLog: string;
+  readonly map: string;
+  readonly partialMap: string;
+}
+
+export function imageNames(image: string): ImageNames {
+  const [log, map] = [`${image}.log`, `${image}.map.json`];
+  return {
+    image,
+    partial: `${image}.partial`,
+    checkpoint: `${image}.partial.json`,
+    log,
+    partialLog: `${log}.partial`,
+    map,
+    partialMap: `${map}.partial`,
+  };
+}
+
+/** Held while a session writes an image; dies with its process. */
+export interface ImageLock {
+  release(): void;
+}
+
+export interface FileTargetParts {
+  readonly disk: Disk;
+  readonly file: DiskFile;
+  readonly map: MapWriter;
+  readonly lock: ImageLock | undefined;
+  readonly notes: string[];
+  readonly checkpoint: Checkpoint;
+}
+
+export class FileTarget implements ImageTarget {
+  readonly kind = "file";
+  readonly path: string;
+  readonly notes: string[];
+  readonly excessBytes = 0;
+  readonly names: ImageNames;
+  readonly #disk: Disk;
+  readonly #file: DiskFile;
+  readonly #map: MapWriter;
+  readonly #lock: ImageLock | undefined;
+  #checkpoint: Checkpoint;
+  /** Below it, what is there is compared; from it on, written. */
+  #compareUntil: number;
+  /** All of the image below it is right. */
+  #position = 0;
+  #unsyncedBytes = 0;
+  #checkedBytes = 0;
+  /** The sync under way; resolves with what went wrong. */
+  #syncing: Promise<unknown> = Promise.resolve();
+  #buffer = new Uint8Array(0);
+
+  constructor(names: ImageNames, parts: FileTargetParts) {
+    this.path = names.image;
+    this.names = names;
+    this.notes = parts.notes;
+    this.#disk = parts.disk;
+    this.#file = parts.file;
+    this.#map = parts.map;
+    this.#lock = parts.lock;
+    this.#checkpoint = parts.checkpoint;
+    this.#compareUntil = parts.checkpoint.durableBytes;
+  }
+
+  get sessions(): number {
+    return this.#checkpoint.sessions;
+  }
+
+  /** When the first session began, RFC 3339 UTC. */
+  get startedAt(): string {
+    return this.#checkpoint.startedAt;
+  }
+
+  /** Bytes that an earlier session wrote, compared with the exhibit in this one, and kept. */
+  get checkedBytes(): number {
+    return this.#checkedBytes;
+  }
+
+  isHoleFree(offset: number): boolean {
+    return offset >= this.#compareUntil;
+  }
+
+  announce(piece: VolumePiece): void {
+    const blockCount = piece.state === "stored" ? 1 : piece.blockCount;
+    this.#attempt("write map", this.names.partialMap, () => {
+      this.#map.add({ state: piece.state, firstBlock: piece.firstBlock, blockCount });
+    });
+  }
+
+  async write(bytes: Uint8Array, offset: number): Promise<void> {
+    if (!await this.#isThere(bytes, offset)) {
+      this.#attempt("write image", this.names.partial, () => this.#file.write(bytes, offset));
+      this.#unsyncedBytes += bytes.length;
+    }
+    this.#position = offset + bytes.length;
+    if (this.#unsyncedBytes >= SYNC_EVERY_BYTES) await this.#syncBeside();
+  }
+
+  async writeHole(lengthBytes: number, offset: number): Promise<void> {
+    for (let done = 0; done < lengthBytes && offset + done < this.#compareUntil;) {
+      const count = Math.min(ZERO_BYTES.length, lengthBytes - done, this.#compareUntil - offset - done);
+      await this.#isThere(ZERO_BYTES.subarray(0, count), offset + done);
+      done += count;
+    }
+    this.#position = offset + lengthBytes;
+  }
+
+  async save(): Promise<void> {
+    await this.#syncBeside();
+    await this.#syncEnded();
+  }
+
+  /** Everything durable, then the final names, the image's last. `logText` is the whole log. */
+  async finish(logText: string): Promise<void> {
+    const { names } = this;
+    await this.save();
+    try {
+      await this.#map.finish();
+      await this.#writeLog(logText);
+      // Replaced, not merely overtaken: an image never has another one's log beside it.
+      if (this.#disk.stat(names.image)) this.#disk.remove(names.image);
+      this.#disk.rename(names.partialMap, names.map);
+      this.#disk.rename(names.partialLog, names.log);
+      await this.#disk.syncDirectory(dirname(names.image));
+      this.#disk.rename(names.partial, names.image);
+      await this.#disk.syncDirectory(dirname(names.image));
+      this.#disk.remove(names.checkpoint);
+    } catch (error) {
+      throw diskFailure("finish image", names.image, error);
+    }
+  }
+
+  close(): void {
+    this.#file.close();
+    this.#map.close();
+    this.#lock?.release();
+  }
+
+  /** Compares where an earlier session wrote. From the first difference on, all is written anew. */
+  async #isThere(bytes: Uint8Array, offset: number): Promise<boolean> {
+    if (offset + bytes.length > this.#compareUntil) return false;
+    if (this.#buffer.length < bytes.length) this.#buffer = new Uint8Array(bytes.length);
+    const held = this.#buffer.subarray(0, bytes.length);
+    const count = this.#attempt("read back image", this.names.partial, () => this.#file.read(held, offset));
+    if (count === bytes.length && equalBytes(held, bytes)) {
+      this.#checkedBytes += bytes.length;
+      return true;
+    }
+    this.notes.push(
+      `The unfinished image differed from the exhibit at byte ${offset} or after; from there on it was written anew.`,
+    );
+    this.#compareUntil = offset;
+    try {
+      this.#file.truncate(offset);
+      this.#file.truncate(this.#checkpoint.volumeSizeBytes);
+      this.#checkpoint = { ...this.#checkpoint, durableBytes: offset };
+      await writeCheckpoint(this.#disk, this.names.checkpoint, this.#checkpoint);
+    } catch (error) {
+      throw diskFailure("write image", this.names.partial, error);
+    }
+    return false;
+  }
+
+  /** Starts a sync beside the writing, after the one before has ended. */
+  async #syncBeside(): Promise<void> {
+    await this.#syncEnded();
+    const durableBytes = Math.max(this.#position, this.#checkpoint.durableBytes);
+    this.#unsyncedBytes = 0;
+    this.#syncing = this.#sync(durableBytes).then(() => undefined, (error: unknown) => error);
+  }
+
+  async #sync(durableBytes: number): Promise<void> {
+    await this.#file.sync();
+    this.#checkpoint = { ...this.#checkpoint, durableBytes };
+    await writeCheckpoint(this.#disk, this.names.checkpoint, this.#checkpoint);
+  }
+
+  async #syncEnded(): Promise<void> {
+    const error = await this.#syncing;
+    // Kept for the next caller: after a failed sync nothing that was written since the last one counts,
+    // and asking again would be answered as if all were well.
+    if (error !== undefined) throw diskFailure("make durable image", this.names.partial, error);
+  }
+
+  async #writeLog(text: string): Promise<void> {
+    const file = this.#disk.open(this.names.partialLog, "create");
+    try {
+      file.write(new TextEncoder().encode(text), 0);
+      await file.sync();
+    } finally {
+      file.close();
+    }
+  }
+
+  #attempt<T>(action: string, path: string, call: () => T): T {
+    try {
+      return call();
+    } catch (error) {
+      throw diskFailure(action, path, error);
+    }
+  }
+}
+
+function equalBytes(one: Uint8Array, other: Uint8Array): boolean {
+  return Buffer.compare(one, other) === 0;
+}

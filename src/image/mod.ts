@@ -1,0 +1,16 @@
+/**
+ * The door of `image`: an exhibit as something that a forensic tool opens. It sees a `BlockReader` and a `Disk`;
+ * it knows neither stores nor AWS, and prints nothing.
+ */
+export { type DeviceFacts, type DeviceHost, realDeviceHost } from "./devices.ts";
+export { DIGEST_TITLES, type DigestName, type LinearDigestValues, parseDigestNames } from "./digests.ts";
+export { formatExportLog, type LabelledFacts, type LoggedExport, readExportLog } from "./log.ts";
+export { type ByteRange } from "./ranges.ts";
+export {
+  type ExportOptions,
+  type ExportProgress,
+  exportRaw,
+  type ExportResult,
+  type RawTarget,
+} from "./raw.ts";
+export { type ByteSink } from "./stream_target.ts";

@@ -1,0 +1,220 @@
+/**
+ * Makes a file ready for a raw image: refuses what must not be replaced, takes the lock, finds out whether an
+ * unfinished image there is this exhibit's, and makes sure that there is room before the first byte. It
+ * writes nothing of the image itself.
+ */
+import { basename, dirname } from "@std/path";
+import { OperatorError } from "../errors.ts";
+import type { BlockReader, Disk } from "../model.ts";
+import { formatSize } from "../units.ts";
+import { volumeSizeBytes } from "./blocks.ts";
+import { type Checkpoint, readCheckpoint, writeCheckpoint } from "./checkpoint.ts";
+import { diskFailure, platformCode } from "./failures.ts";
+import { FileTarget, type ImageLock, type ImageNames, imageNames } from "./file_target.ts";
+import { MapWriter } from "./map.ts";
+
+/** File systems without holes: an image takes its full size there. */
+const WITHOUT_HOLES = ["vfat", "exfat"];
+/** FAT's directory entry holds the size in 32 bits (Microsoft FAT specification, DIR_FileSize). */
+const FAT_MAX_FILE_BYTES = 2 ** 32 - 1;
+/** A file system that has no locks says one of these; there, two exports are told apart by nobody. */
+const NO_LOCKS = ["ENOLCK", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"];
+
+export interface FileTargetOptions {
+  readonly disk: Disk;
+  readonly reader: BlockReader;
+  readonly imageDigest: string;
+  readonly overwrite: boolean;
+  /** When this run began, RFC 3339 UTC. */
+  readonly startedAt: string;
+}
+
+/**
+ * Opens `path` for an image, new or unfinished.
+ * Throws `usage` where something is there that must not be replaced, `locked` where another process writes
+ * it, `storage` where there is no room.
+ */
+export async function openFileTarget(path: string, options: FileTargetOptions): Promise<FileTarget> {
+  const names = imageNames(path);
+  const { disk } = options;
+  try {
+    refuseBadPlace(names, options);
+    const notes: string[] = [];
+    const isNew = disk.stat(names.partial) === undefined;
+    const lock = lockPartial(disk, names, notes);
+    try {
+      return await openLocked(names, { ...options, lock, notes });
+    } catch (error) {
+      lock?.release();
+      if (isNew && disk.stat(names.partial)) disk.remove(names.partial);
+      throw error;
+    }
+  } catch (error) {
+    throw diskFailure("prepare image", path, error);
+  }
+}
+
+async function openLocked(
+  names: ImageNames,
+  options: FileTargetOptions & { readonly lock: ImageLock | undefined; readonly notes: string[] },
+): Promise<FileTarget> {
+  const { disk, reader } = options;
+  const fresh: Checkpoint = {
+    format: "raw",
+    imageDigest: options.imageDigest,
+    volumeSizeBytes: volumeSizeBytes(reader.shape),
+    blockSizeBytes: reader.shape.blockSizeBytes,
+    durableBytes: 0,
+    sessions: 1,
+    startedAt: options.startedAt,
+  };
+  const held = unfinishedImage(names, { ...options, fresh });
+  const checkpoint = held ? { ...held, sessions: held.sessions + 1 } : fresh;
+  if (!disk.stat(names.partial)) disk.open(names.partial, "create").close();
+  const file = disk.open(names.partial, "update");
+  try {
+    // Beyond the durable part nothing may survive: after a failed sync the page cache can hold what the
+    // disk does not, and a hole must be one.
+    file.truncate(Math.min(file.sizeBytes(), checkpoint.durableBytes));
+    await requireRoom(names, { disk, reader, checkpoint });
+    await writeCheckpoint(disk, names.checkpoint, checkpoint);
+    file.truncate(checkpoint.volumeSizeBytes);
+    for (const leftover of [names.partialLog, names.partialMap]) {
+      if (disk.stat(leftover)) disk.remove(leftover);
+    }
+    const head = {
+      image: basename(names.image),
+      imageDigest: options.imageDigest,
+      shape: reader.shape,
+    };
+    const map = new MapWriter(disk, { path: names.partialMap, head });
+    return new FileTarget(names, { ...options, file, map, checkpoint });
+  } catch (error) {
+    file.close();
+    throw error;
+  }
+}
+
+/** Refuses what is at the target's place, as far as it can be told without touching it. */
+function refuseBadPlace(names: ImageNames, options: FileTargetOptions): void {
+  const { disk, overwrite } = options;
+  const folder = dirname(names.image);
+  if (disk.stat(folder) === undefined) {
+    throw new OperatorError("usage", `Cannot export to "${names.image}": folder "${folder}" does not exist`);
+  }
+  const there = disk.stat(names.image);
+  if (there?.kind === "directory") {
+    throw new OperatorError(
+      "usage",
+      `Cannot export to "${names.image}": it is a directory, expected a file`,
+      {
+        hints: [`Name the image too, for example "${names.image}/image.raw".`],
+      },
+    );
+  }
+  if (there && there.kind !== "file") {
+    throw new OperatorError(
+      "usage",
+      `Cannot export to "${names.image}": it is a ${there.kind}, expected a file`,
+    );
+  }
+  if (there && !overwrite) throw existing(names.image);
+  const partial = disk.stat(names.partial);
+  if (partial && partial.kind !== "file") {
+    throw new OperatorError(
+      "usage",
+      `Cannot export to "${names.image}": "${names.partial}" is a ${partial.kind}, expected a file or nothing`,
+    );
+  }
+}
+
+function existing(path: string): OperatorError {
+  return new OperatorError("usage", `Cannot export to "${path}": it exists, expected nothing there`, {
+    hints: ["Name another file, or replace this one with --overwrite."],
+    facts: { path },
+  });
+}
+
+/** Held until the target closes; the lock file is the unfinished image itself. */
+function lockPartial(disk: Disk, names: ImageNames, notes: string[]): ImageLock | undefined {
+  try {
+    const lock = disk.tryLock(names.partial);
+    if (lock) return lock;
+  } catch (error) {
+    if (!NO_LOCKS.includes(platformCode(error) ?? "")) throw error;
+    notes.push("The target's file system has no locks: nothing keeps a second export from the same file.");
+    return undefined;
+  }
+  throw new OperatorError(
+    "locked",
+    `Cannot export to "${names.image}": another process is writing "${names.partial}"`,
+    { hints: ["Wait for it to end, or name another file."], facts: { path: names.partial } },
+  );
+}
+
+/** The checkpoint of what is to be taken up again; `undefined` where the image begins anew. */
+function unfinishedImage(
+  names: ImageNames,
+  options: FileTargetOptions & { readonly fresh: Checkpoint },
+): Checkpoint | undefined {
+  const { disk, fresh, overwrite } = options;
+  const isEmpty = (disk.stat(names.partial)?.sizeBytes ?? 0) === 0;
+  const held = readCheckpoint(disk, names.checkpoint);
+  const isOurs = held !== undefined && held !== "unknown" && held.imageDigest === fresh.imageDigest &&
+    held.volumeSizeBytes === fresh.volumeSizeBytes && held.blockSizeBytes === fresh.blockSizeBytes;
+  if (isOurs && !isEmpty) {
+    // Whole blocks only, whatever the file says: a block is compared or written, never half of each.
+    const whole = Math.min(held.durableBytes, held.volumeSizeBytes);
+    return { ...held, durableBytes: whole - whole % held.blockSizeBytes };
+  }
+  if (!isEmpty && !overwrite) {
+    const what = held === undefined || held === "unknown"
+      ? "nothing tells what it is"
+      : `it is of image digest ${held.imageDigest}, this exhibit has ${fresh.imageDigest}`;
+    throw new OperatorError("usage", `Cannot take up unfinished image "${names.partial}": ${what}`, {
+      hints: ["Name another file, or begin anew with --overwrite."],
+      facts: { path: names.partial },
+    });
+  }
+  for (const beside of [names.log, names.map]) {
+    if (!isOurs && !overwrite && disk.stat(beside)) throw existing(beside);
+  }
+  return undefined;
+}
+
+async function requireRoom(
+  names: ImageNames,
+  options: { readonly disk: Disk; readonly reader: BlockReader; readonly checkpoint: Checkpoint },
+): Promise<void> {
+  const { disk, reader, checkpoint } = options;
+  const folder = dirname(names.image);
+  const fileSystem = disk.fileSystemType(folder);
+  const size = checkpoint.volumeSizeBytes;
+  if (fileSystem === "vfat" && size > FAT_MAX_FILE_BYTES) {
+    throw new OperatorError(
+      "storage",
+      `Cannot export to "${names.image}": image has ${size} bytes, a file on FAT at most ${FAT_MAX_FILE_BYTES}`,
+      { hints: ["Name a target on another file system (exFAT, NTFS, ext4)."] },
+    );
+  }
+  let needBytes = size - checkpoint.durableBytes;
+  if (!WITHOUT_HOLES.includes(fileSystem)) {
+    const { blockSizeBytes } = reader.shape;
+    const fromBlock = Math.floor(checkpoint.durableBytes / blockSizeBytes);
+    needBytes = 0;
+    for await (const run of reader.runs(fromBlock)) {
+      if (run.state === "stored") needBytes += run.blockCount * blockSizeBytes;
+    }
+  }
+  const freeBytes = disk.freeBytes(folder);
+  if (needBytes <= freeBytes) return;
+  throw new OperatorError(
+    "storage",
+    `Cannot export to "${names.image}": ${formatSize(freeBytes)} free in "${folder}", ` +
+      `${formatSize(needBytes)} needed`,
+    {
+      hints: ["Make room there, or name a target with more."],
+      facts: { path: names.image, freeBytes, needBytes },
+    },
+  );
+}
