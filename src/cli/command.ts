@@ -7,6 +7,7 @@
  */
 import type { ErrorCode } from "../errors.ts";
 import type { World } from "../model.ts";
+import { EVERYWHERE_OPTIONS } from "./options.ts";
 import type { Output } from "./output.ts";
 
 /** One option. Without `value` it is a flag, true when given. */
@@ -147,10 +148,15 @@ export interface CommandEntry {
 export function defineCommand<const U extends string, const O extends OptionTable>(
   definition: CommandDefinition<U, O>,
 ): Command {
-  const shorts = new Set<string>();
+  const shorts = new Set<string>(
+    Object.values(EVERYWHERE_OPTIONS).map((spec: OptionSpec) => spec.short ?? ""),
+  );
   for (const [name, spec] of Object.entries(definition.options)) {
     if (!/^[a-z][a-z0-9-]*$/.test(name)) {
       throw new TypeError(`Cannot define option "${name}": not kebab-case`);
+    }
+    if (Object.hasOwn(EVERYWHERE_OPTIONS, name)) {
+      throw new TypeError(`Cannot define option "${name}": it is understood everywhere`);
     }
     if (spec.value === undefined && (spec.repeatable || spec.default !== undefined || spec.choices)) {
       throw new TypeError(`Cannot define option "${name}": it has no value, but says something about one`);

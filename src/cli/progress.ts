@@ -99,10 +99,14 @@ export class Progress {
   async #tick(): Promise<void> {
     const { clock, mode } = this.#display;
     const { signal } = this.#stop;
-    while (!signal.aborted) {
-      // The only rejection of a sleep is its signal's: `end()` was called.
-      await clock.sleep(Math.min(INTERVAL_MS[mode], 1000), signal).catch(() => undefined);
-      if (!signal.aborted) this.#drawIfDue();
+    try {
+      for (;;) {
+        await clock.sleep(Math.min(INTERVAL_MS[mode], 1000), signal);
+        this.#drawIfDue();
+      }
+    } catch (error) {
+      // A sleep rejects where its signal aborts: `end()` was called.
+      if (!signal.aborted) throw error;
     }
   }
 

@@ -1,0 +1,76 @@
+/**
+ * Tests that need a tool from outside: nginx, boto3, e2fsck. Where it is missing the test is skipped, which
+ * the runner counts and this prints; under `.ci/run` (COLDCASE_CI=1) a missing tool is a failure, so that no
+ * check is lost unnoticed.
+ *
+ * A need is a program's name, or `py:MODULE` for a module of python3. Programs of administrators (/sbin) and
+ * of cargo count as found: `toolPath()` gives the path to start.
+ */
+
+/** `PATH`, and where distributions and cargo put programs that are not on it. */
+function searchPath(): string[] {
+  const home = Deno.env.get("HOME");
+  return [
+    ...(Deno.env.get("PATH") ?? "").split(":").filter((folder) => folder !== ""),
+    "/usr/sbin",
+    "/sbin",
+    ...(home === undefined ? [] : [`${home}/.cargo/bin`]),
+  ];
+}
+
+function isFile(path: string): boolean {
+  try {
+    return Deno.statSync(path).isFile;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return false;
+    throw error;
+  }
+}
+
+/** Where the program lies, undefined where it does not. */
+export function toolPath(program: string): string | undefined {
+  return searchPath().map((folder) => `${folder}/${program}`).find(isFile);
+}
+
+/** Answers of python3, which takes its time to start. */
+const pythonModules = new Map<string, boolean>();
+
+function hasPythonModule(module: string): boolean {
+  const python = toolPath("python3");
+  if (python === undefined) return false;
+  const known = pythonModules.get(module) ??
+    new Deno.Command(python, {
+      args: ["-c", `import importlib.util, sys; sys.exit(importlib.util.find_spec("${module}") is None)`],
+      stdout: "null",
+      stderr: "null",
+    }).outputSync().success;
+  pythonModules.set(module, known);
+  return known;
+}
+
+/** Those of `needs` that this machine does not have. */
+export function missingTools(needs: readonly string[]): string[] {
+  return needs.filter((need) =>
+    need.startsWith("py:") ? !hasPythonModule(need.slice(3)) : toolPath(need) === undefined
+  );
+}
+
+/** Registers a test that needs what `needs` names. */
+export function outside(
+  name: string,
+  needs: readonly string[],
+  fn: (context: Deno.TestContext) => void | Promise<void>,
+): void {
+  const missing = missingTools(needs).join(", ");
+  if (missing === "") {
+    Deno.test(name, fn);
+  } else if (Deno.env.get("COLDCASE_CI") === "1") {
+    Deno.test(name, () => {
+      throw new Error(`Cannot run "${name}": ${missing} is missing, expected under .ci/run`);
+    });
+  } else {
+    // deno-lint-ignore no-console
+    console.log(`skipped: ${name}: needs ${missing}`);
+    Deno.test({ name: `${name} [skipped: needs ${missing}]`, ignore: true, fn });
+  }
+}
