@@ -3,10 +3,9 @@
  * way. The steps are here in order; where the bytes go is a target's business (`*_target.ts`). Unreadable
  * blocks become zeros and are named in the result; what that means for the exit code is the caller's.
  */
-import { setImmediate } from "node:timers/promises";
 import { OperatorError } from "../errors.ts";
 import type { BlockReader, BlockState, Clock, Disk } from "../model.ts";
-import { formatTime, MIB } from "../units.ts";
+import { formatTime } from "../units.ts";
 import { blocksInOrder, volumeSizeBytes } from "./blocks.ts";
 import { type DeviceHost, realDeviceHost } from "./devices.ts";
 import { openDeviceTarget } from "./device_target.ts";
@@ -16,25 +15,14 @@ import { FileTarget } from "./file_target.ts";
 import { formatExportLog, type LabelledFacts } from "./log.ts";
 import { openFileTarget } from "./open_file.ts";
 import { type ByteRange, RangeList } from "./ranges.ts";
+import { type ImageProgress, Steps } from "./steps.ts";
 import { type ByteSink, ClosedStream, StreamTarget } from "./stream_target.ts";
 import { HOLE_PIECE_BYTES, type ImageTarget } from "./target.ts";
-
-/**
- * Bytes between two looks at the outside: signals are delivered and the screen is painted only when the
- * event loop turns, which hashing from memory alone never lets it do.
- */
-const BREATHE_EVERY_BYTES = 32 * MIB;
 
 /** Where a raw image goes. A path is a file or a block device: what is there decides. */
 export type RawTarget =
   | { readonly kind: "path"; readonly path: string }
   | { readonly kind: "stream"; readonly stream: ByteSink };
-
-/** How far an export is, in bytes of the volume. */
-export interface ExportProgress {
-  readonly doneBytes: number;
-  readonly totalBytes: number;
-}
 
 export interface ExportOptions {
   readonly disk: Disk;
@@ -51,7 +39,7 @@ export interface ExportOptions {
   readonly overwrite?: boolean;
   readonly signal?: AbortSignal;
   /** Called after each piece; must be quick. */
-  readonly onProgress?: (progress: ExportProgress) => void;
+  readonly onProgress?: (progress: ImageProgress) => void;
   /** The host's devices where not given. */
   readonly devices?: DeviceHost;
 }
@@ -182,7 +170,7 @@ async function writeVolume(
   const digests = new LinearDigests(options.digests ?? ["sha256"]);
   const blocks: Record<BlockState, number> = { absent: 0, zero: 0, stored: 0, unreadable: 0 };
   const unreadable = new RangeList();
-  const steps = new Steps(volumeSizeBytes(reader.shape), options);
+  const steps = new Steps(volumeSizeBytes(reader.shape), { ...options, action: "finish the image" });
   let isClosedEarly = false;
   try {
     await steps.done(0);
@@ -234,36 +222,6 @@ async function writeHole(
     await writing;
     await steps.done(lengthBytes);
     done += lengthBytes;
-  }
-}
-
-/** Counts what is done, lets the outside have its turn, and stops when asked to. */
-class Steps {
-  readonly #totalBytes: number;
-  readonly #options: Pick<ExportOptions, "signal" | "onProgress">;
-  #doneBytes = 0;
-  #sinceBreathBytes = 0;
-
-  constructor(totalBytes: number, options: Pick<ExportOptions, "signal" | "onProgress">) {
-    this.#totalBytes = totalBytes;
-    this.#options = options;
-  }
-
-  async done(bytes: number): Promise<void> {
-    this.#doneBytes += bytes;
-    this.#sinceBreathBytes += bytes;
-    if (this.#sinceBreathBytes >= BREATHE_EVERY_BYTES) {
-      this.#sinceBreathBytes = 0;
-      await setImmediate();
-    }
-    if (this.#options.signal?.aborted) {
-      throw new OperatorError(
-        "interrupted",
-        `Cannot finish the image: stopped after ${this.#doneBytes} of ${this.#totalBytes} bytes`,
-        { facts: { doneBytes: this.#doneBytes, totalBytes: this.#totalBytes } },
-      );
-    }
-    this.#options.onProgress?.({ doneBytes: this.#doneBytes, totalBytes: this.#totalBytes });
   }
 }
 

@@ -6,8 +6,8 @@ import type { BlockState } from "../../src/model.ts";
 import { realDisk } from "../../src/world.ts";
 import {
   type ByteSink,
-  type ExportProgress,
   exportRaw,
+  type ImageProgress,
   parseDigestNames,
   readExportLog,
 } from "../../src/image/mod.ts";
@@ -148,7 +148,7 @@ Deno.test("exportRaw() tells how far it is, and stops when asked to", async () =
     const reader = new MemoryReader(Array.from({ length: 20 }, (_, i) => i < 15 ? "stored" : "absent"));
     const path = `${folder}/disk.raw`;
     const controller = new AbortController();
-    const seen: ExportProgress[] = [];
+    const seen: ImageProgress[] = [];
     const error = await assertRejects(
       () =>
         exportRaw(
