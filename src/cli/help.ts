@@ -69,7 +69,6 @@ export function topHelp(commands: readonly CommandEntry[]): string {
 /** `coldcase COMMAND -h`. */
 export function shortCommandHelp(entry: CommandEntry, command: Command): string {
   const head = [`coldcase ${entry.name}: ${entry.summary}`, usageLine(entry, command), ""];
-  const own = Object.entries(command.options).filter(([, spec]) => !spec.hidden && spec.section !== "AWS");
   const aws = namesOf(command.options, "AWS");
   const tail = [
     "",
@@ -78,11 +77,14 @@ export function shortCommandHelp(entry: CommandEntry, command: Command): string 
     "",
     `coldcase ${entry.name} --help says more, with examples.`,
   ];
-  const rows = fitRows(
-    own.map(([name, spec]) => optionRow(name, spec)),
-    SCREEN_LINES - head.length - tail.length,
-  );
+  const lineCount = SCREEN_LINES - head.length - tail.length;
+  const rows = fitRows(rowsOf(command.options, undefined), lineCount, rowsOf(command.options, "Store"));
   return joinLines([...head, ...rows, ...(rows.length > 0 ? tail : tail.slice(1))]);
+}
+
+function rowsOf(table: OptionTable, section: OptionSpec["section"]): Row[] {
+  return Object.entries(table).filter(([, spec]) => !spec.hidden && spec.section === section)
+    .map(([name, spec]) => optionRow(name, spec));
 }
 
 /** `coldcase COMMAND --help`, `coldcase help COMMAND`. */
@@ -118,26 +120,34 @@ function optionRow(name: string, spec: OptionSpec): Row {
   const short = spec.short === undefined ? "    " : `-${spec.short}, `;
   const value = spec.value === undefined ? "" : ` ${spec.value}`;
   const preset = spec.default === undefined ? "" : ` (${spec.default})`;
-  return { left: `${short}--${name}${value}`, right: `${spec.summary}${preset}`, name: `--${name}` };
+  return {
+    left: `${short}--${name}${value}`,
+    right: `${spec.summary}${preset}`,
+    name: shortName(name, spec),
+  };
+}
+
+/** `-s/--store` where there is a letter, so that it can be learned. */
+function shortName(name: string, spec: OptionSpec): string {
+  return spec.short === undefined ? `--${name}` : `-${spec.short}/--${name}`;
 }
 
 function everywhereLine(): string[] {
   return hanging("Everywhere: ", namesOf(EVERYWHERE_OPTIONS, "Everywhere").join(", "));
 }
 
-/** `-s/--store` where there is a short name, so that it can be learned. */
 function namesOf(table: OptionTable, section: OptionSpec["section"]): string[] {
   return Object.entries(table)
     .filter(([, spec]) => !spec.hidden && spec.section === section)
-    .map(([name, spec]) => spec.short === undefined ? `--${name}` : `-${spec.short}/--${name}`);
+    .map(([name, spec]) => shortName(name, spec));
 }
 
-/** As many rows as fit into `lineCount`; the names of the others on the last of these lines. */
-function fitRows(rows: readonly Row[], lineCount: number): string[] {
-  for (let shown = rows.length; shown > 0; shown--) {
+/** As many rows as fit into `lineCount` together with the `kept` ones; the names of the others below them. */
+function fitRows(rows: readonly Row[], lineCount: number, kept: readonly Row[] = []): string[] {
+  for (let shown = rows.length; shown >= 0; shown--) {
     const left = rows.slice(shown).map((row) => row.name);
     const lines = [
-      ...twoColumns(rows.slice(0, shown)),
+      ...twoColumns([...rows.slice(0, shown), ...kept]),
       ...(left.length > 0 ? hanging("  Also: ", left.join(", ")) : []),
     ];
     if (lines.length <= lineCount) return lines;

@@ -159,13 +159,13 @@ export class Progress {
   #parts(): Part[] {
     const { done, total, unit, number, count, costUsd, retries, throttles, waitingFor, label } = this.#facts;
     const rate = this.#rate;
-    const amount = unit === "bytes" ? formatSize : (blocks: number) => formatCount(blocks);
+    const amount = unit === "bytes" ? formatSize : formatCount;
     const parts: Part[] = [{ text: sanitize(label), rank: 1 }];
     const add = (rank: number, text: string) => parts.push({ text, rank });
     if (count !== undefined && count > 1) add(5, `(${number} of ${count})`);
     if (total) add(0, `${Math.floor(Math.min(1, done / total) * 100)} %`);
-    add(2, total === undefined ? amount(done) : `${amount(done)} of ${amount(total)}`);
-    if (unit === "blocks") add(9, "blocks");
+    const noun = unit === "blocks" ? " blocks" : "";
+    add(2, `${amount(done)}${total === undefined ? "" : ` of ${amount(total)}`}${noun}`);
     if (rate !== undefined && waitingFor === undefined) {
       add(4, unit === "bytes" ? formatRate(rate) : `${formatCount(Math.round(rate))}/s`);
     }
