@@ -116,8 +116,10 @@ export function formatDuration(ms: number): string {
 export function formatUsd(usd: number): string {
   if (usd === 0) return "$0.00";
   if (usd < 0.0001) return "<$0.0001";
-  if (usd < 1) return `$${usd.toFixed(4)}`;
-  return `$${formatCount(Math.floor(usd))}${usd.toFixed(2).slice(-3)}`;
+  // Below the dollar as it is shown: 0.99999 is $1.00, not $1.0000.
+  if (usd < 0.99995) return `$${usd.toFixed(4)}`;
+  const cents = usd.toFixed(2);
+  return `$${formatCount(Number(cents.slice(0, -3)))}${cents.slice(-3)}`;
 }
 
 /** `1,234,567`. */
