@@ -1,0 +1,313 @@
+/**
+ * The credentials in use, and how to get newer ones: the SDK's ordinary chain, or a role assumed from it.
+ * Whether they can renew themselves is known here; what to do when they cannot is retry.ts's business.
+ * Secrets stay inside the SDK's objects: no message, event or fact of this file holds one.
+ */
+import { messageOf, OperatorError } from "../errors.ts";
+import type { Clock, SourceEvent } from "../model.ts";
+import type { FetchHandler } from "./handler.ts";
+import type { Environment } from "./proxy.ts";
+import { Trouble } from "./trouble.ts";
+
+/** What the SDK calls `AwsCredentialIdentity`, as far as it is used here. */
+export interface Identity {
+  readonly accessKeyId: string;
+  readonly secretAccessKey: string;
+  readonly sessionToken?: string;
+  readonly expiration?: Date;
+  /** The SDK's note of where they come from (feature ids of its user agent). */
+  readonly $source?: Readonly<Record<string, string>>;
+}
+
+/** Gets credentials afresh, past every cache. */
+export type Provider = () => Promise<Identity>;
+
+/** How credentials are chosen, as the command line says it. */
+export interface CredentialOptions {
+  readonly profile?: string;
+  readonly roleArn?: string;
+  readonly externalId?: string;
+  readonly sessionName?: string;
+  readonly mfaSerial?: string;
+  /** Asks for the code of an MFA device; without it a role that wants one is refused. */
+  readonly mfaCode?: (serial: string) => Promise<string>;
+}
+
+/** What may be said about the credentials in use. */
+export interface CredentialFacts {
+  /** `the environment`, `profile "x"`, `role arn:…`, `the instance's role`, … */
+  readonly source: string;
+  readonly accessKeyId: string;
+  /** RFC 3339; `undefined` where they do not say. */
+  readonly expiresAt: string | undefined;
+  /** Whether reading them again can bring newer ones. */
+  readonly canRenew: boolean;
+}
+
+/** A failure on the way to credentials, with the provider's own error as its cause. */
+export class CredentialsFailure extends Error {
+  override readonly name = "CredentialsFailure";
+  /** The IAM statement that would allow the role to be assumed, where one is to be assumed. */
+  readonly roleStatement: string | undefined;
+
+  constructor(
+    message: string,
+    facts: { readonly cause: unknown; readonly roleStatement?: string | undefined },
+  ) {
+    super(message, { cause: facts.cause });
+    this.roleStatement = facts.roleStatement;
+  }
+
+  /** Whether the provider could not be reached, as opposed to having nothing to give. */
+  get isConnectionTrouble(): boolean {
+    return this.cause instanceof Trouble || this.cause instanceof TypeError;
+  }
+}
+
+/** The SDK renews five minutes early, too: a request under way must not outlive its credentials. */
+const RENEW_BEFORE_MS = 5 * 60_000;
+
+export interface KeeperOptions {
+  readonly provider: Provider;
+  readonly clock: Clock;
+  readonly onEvent: (event: SourceEvent) => void;
+  /** AWS's clock minus ours: expirations are by AWS's. */
+  readonly skewMs: () => number;
+  /** Where they come from, when the SDK does not say it more exactly. */
+  readonly source: string;
+  /** False where `provider` can only ever give the same. */
+  readonly canRenew: boolean;
+  readonly roleStatement?: string | undefined;
+}
+
+/** Holds the credentials in use; one reading at a time, however many requests ask. */
+export class CredentialKeeper {
+  readonly #options: KeeperOptions;
+  #identity: Identity | undefined;
+  #generation = 0;
+  #reading: Promise<boolean> | undefined;
+
+  constructor(options: KeeperOptions) {
+    this.#options = options;
+  }
+
+  /** Goes up with every change of credentials: which ones a failed request was signed with. */
+  get generation(): number {
+    return this.#generation;
+  }
+
+  get canRenew(): boolean {
+    return this.#options.canRenew;
+  }
+
+  get source(): string {
+    return this.#options.source;
+  }
+
+  /** Credentials to sign with. Throws `CredentialsFailure` where there are none. */
+  async current(): Promise<Identity> {
+    const held = this.#identity;
+    if (held === undefined) {
+      await this.#read();
+      return this.#held();
+    }
+    const leftMs = this.#leftMs(held);
+    if (leftMs >= RENEW_BEFORE_MS || !this.canRenew) return held;
+    try {
+      await this.#read();
+    } catch (failure) {
+      // Not yet expired: the old ones do, and the next request asks again.
+      if (leftMs <= 0) throw failure;
+    }
+    return this.#held();
+  }
+
+  /**
+   * Reads the credentials again after a request signed with those of `generation` was refused.
+   * True where there are others now. Throws `CredentialsFailure`.
+   */
+  async renew(generation: number): Promise<boolean> {
+    if (generation !== this.#generation) return true;
+    return await this.#read();
+  }
+
+  /** `undefined` before the first reading. */
+  facts(): CredentialFacts | undefined {
+    const held = this.#identity;
+    if (held === undefined) return undefined;
+    return {
+      source: this.#options.source,
+      accessKeyId: held.accessKeyId,
+      expiresAt: held.expiration?.toISOString(),
+      canRenew: this.canRenew,
+    };
+  }
+
+  #leftMs(identity: Identity): number {
+    if (identity.expiration === undefined) return Infinity;
+    return identity.expiration.getTime() - (this.#options.clock.nowMs() + this.#options.skewMs());
+  }
+
+  #held(): Identity {
+    const held = this.#identity;
+    if (held === undefined) throw new Error("credentials were read, but none are held");
+    return held;
+  }
+
+  #read(): Promise<boolean> {
+    this.#reading ??= this.#readOnce().finally(() => this.#reading = undefined);
+    return this.#reading;
+  }
+
+  async #readOnce(): Promise<boolean> {
+    let found: Identity;
+    try {
+      found = await this.#options.provider();
+    } catch (cause) {
+      if (cause instanceof OperatorError) throw cause;
+      throw new CredentialsFailure(
+        `no credentials from ${this.#options.source}: ${withoutUrls(messageOf(cause))}`,
+        { cause, roleStatement: this.#options.roleStatement },
+      );
+    }
+    const held = this.#identity;
+    const isSame = held !== undefined && held.accessKeyId === found.accessKeyId &&
+      held.secretAccessKey === found.secretAccessKey && held.sessionToken === found.sessionToken;
+    this.#identity = found;
+    if (isSame) return false;
+    this.#generation++;
+    this.#options.onEvent({
+      type: "credentials",
+      accessKeyId: found.accessKeyId,
+      expiresAt: found.expiration?.toISOString(),
+    });
+    return true;
+  }
+}
+
+/** What the chain needs besides the choice of credentials. */
+export interface ChainContext {
+  readonly environment: Environment;
+  readonly region: string;
+  readonly handler: FetchHandler;
+  /** Set where nothing may reach AWS itself: STS and SSO are then asked there. */
+  readonly endpointUrl: string | undefined;
+  /** AWS's clock minus ours, once measured. */
+  readonly skewMs: () => number | undefined;
+}
+
+/** The provider that the options and the environment choose, and what is known of it. */
+export async function chooseProvider(
+  options: CredentialOptions,
+  context: ChainContext,
+): Promise<Pick<KeeperOptions, "provider" | "source" | "canRenew" | "roleStatement">> {
+  const base = await chooseBase(options, context);
+  if (options.roleArn === undefined) return base;
+  const role = options.roleArn;
+  const { fromTemporaryCredentials } = await import("@aws-sdk/credential-providers");
+  const provider: Provider = async () => {
+    const masterCredentials = await base.provider();
+    return await fromTemporaryCredentials({
+      masterCredentials,
+      params: {
+        RoleArn: role,
+        RoleSessionName: options.sessionName ?? "coldcase",
+        ...(options.externalId === undefined ? {} : { ExternalId: options.externalId }),
+        ...(options.mfaSerial === undefined ? {} : { SerialNumber: options.mfaSerial }),
+      },
+      ...(options.mfaCode === undefined ? {} : { mfaCodeProvider: options.mfaCode }),
+      clientConfig: clientConfig(context),
+    })();
+  };
+  return {
+    provider,
+    source: `role ${role}, assumed with ${base.source}`,
+    // Long-term keys in the environment can assume the role again and again; a session there ends.
+    canRenew: base.canRenew || context.environment("AWS_SESSION_TOKEN") === undefined,
+    roleStatement: JSON.stringify({ Effect: "Allow", Action: "sts:AssumeRole", Resource: role }),
+  };
+}
+
+async function chooseBase(
+  options: CredentialOptions,
+  context: ChainContext,
+): Promise<Pick<KeeperOptions, "provider" | "source" | "canRenew">> {
+  const { environment } = context;
+  const accessKeyId = environment("AWS_ACCESS_KEY_ID");
+  const secretAccessKey = environment("AWS_SECRET_ACCESS_KEY");
+  // Keys in the environment win over AWS_PROFILE, but not over --profile, as in the AWS CLI.
+  if (accessKeyId !== undefined && secretAccessKey !== undefined && options.profile === undefined) {
+    const sessionToken = environment("AWS_SESSION_TOKEN");
+    const expiration = environment("AWS_CREDENTIAL_EXPIRATION");
+    const identity: Identity = {
+      accessKeyId,
+      secretAccessKey,
+      ...(sessionToken === undefined ? {} : { sessionToken }),
+      ...(expiration === undefined || Number.isNaN(Date.parse(expiration))
+        ? {}
+        : { expiration: new Date(expiration) }),
+    };
+    return { provider: () => Promise.resolve(identity), source: "the environment", canRenew: false };
+  }
+  const profile = options.profile ?? environment("AWS_PROFILE");
+  const { fromNodeProviderChain } = await import("@aws-sdk/credential-providers");
+  const credentialsFile = environment("AWS_SHARED_CREDENTIALS_FILE");
+  const configFile = environment("AWS_CONFIG_FILE");
+  // A chain of its own for each reading: the SDK's chains remember what they found, and its files.
+  const provider: Provider = () =>
+    fromNodeProviderChain({
+      ignoreCache: true,
+      ...(profile === undefined ? {} : { profile }),
+      ...(credentialsFile === undefined ? {} : { filepath: credentialsFile }),
+      ...(configFile === undefined ? {} : { configFilepath: configFile }),
+      ...(options.mfaCode === undefined ? {} : { mfaCodeProvider: options.mfaCode }),
+      clientConfig: clientConfig(context),
+    })();
+  return {
+    provider,
+    source: profile === undefined ? "the default credential chain" : `profile "${profile}"`,
+    canRenew: true,
+  };
+}
+
+/** For the STS and SSO clients inside the chain: our handler, so that proxies and CA bundles hold there too. */
+function clientConfig(context: ChainContext) {
+  return {
+    region: context.region,
+    requestHandler: context.handler,
+    maxAttempts: 1,
+    // These clients live for one request, too short to learn the skew themselves.
+    systemClockOffset: context.skewMs() ?? 0,
+    ...(context.endpointUrl === undefined ? {} : { endpoint: context.endpointUrl }),
+  };
+}
+
+/** The error for credentials that are refused and bring nothing newer. */
+export function credentialsRefused(facts: {
+  readonly what: string;
+  readonly reason: string;
+  readonly keeper: CredentialKeeper;
+  readonly profile: string | undefined;
+}): OperatorError {
+  const { what, reason, keeper } = facts;
+  const again = "Then run the same command again: it resumes.";
+  const hints = keeper.facts() === undefined
+    ? [
+      "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (and AWS_SESSION_TOKEN), or name a profile with --profile.",
+      ...(facts.profile === undefined
+        ? []
+        : [`For an SSO profile: aws sso login --profile ${facts.profile}`]),
+    ]
+    : keeper.canRenew
+    ? [`Renew ${keeper.source}, for SSO with: aws sso login. ${again}`]
+    : [`Credentials from ${keeper.source} cannot renew themselves: set fresh ones. ${again}`];
+  return new OperatorError("access", `Cannot ${what}: ${reason}`, {
+    hints,
+    facts: { credentials: keeper.source, canRenew: keeper.canRenew },
+  });
+}
+
+function withoutUrls(text: string): string {
+  const line = text.replace(/ ?\(?https?:\/\/[^\s)]*\)?/g, "").replace(/\s+/g, " ").trim();
+  return line.length <= 300 ? line : `${line.slice(0, 300)}…`;
+}

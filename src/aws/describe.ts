@@ -1,0 +1,160 @@
+/**
+ * What enriches the record where the caller may ask: EC2 DescribeSnapshots and STS GetCallerIdentity. Both
+ * are asides: refused, unknown to the server or not answered in a few attempts, the answer is `undefined`
+ * and the acquisition goes on. EC2 and STS clients are loaded when first asked for.
+ */
+import { OperatorError } from "../errors.ts";
+import type { CallerIdentity, SnapshotDescription, SnapshotId, SourceEvent } from "../model.ts";
+import type { Action, Call } from "./calls.ts";
+import { credentialsFor, sdkSettings } from "./client.ts";
+import type { CredentialFacts, CredentialKeeper } from "./credentials.ts";
+import { customEndpoint } from "./endpoint.ts";
+import type { FetchHandler } from "./handler.ts";
+import type { Environment } from "./proxy.ts";
+import { type Retry, Unanswered } from "./retry.ts";
+
+export interface DescriberOptions {
+  readonly environment: Environment;
+  readonly region: string;
+  /** Set where nothing may reach AWS itself. */
+  readonly elsewhere: string | undefined;
+  readonly handler: FetchHandler;
+  readonly keeper: CredentialKeeper;
+  readonly retry: Retry;
+  readonly onEvent: (event: SourceEvent) => void;
+}
+
+export interface Describer {
+  describe(snapshot: SnapshotId, signal: AbortSignal): Promise<SnapshotDescription | undefined>;
+  callerIdentity(signal: AbortSignal): Promise<CallerIdentity | undefined>;
+  credentials(signal: AbortSignal): Promise<CredentialFacts>;
+  close(): void;
+}
+
+/** Attempts of an aside, back-off included about two seconds. */
+const ASIDE_LIMITS = { trouble: 4, damaged: 1 } as const;
+
+export function makeDescriber(options: DescriberOptions): Describer {
+  const { keeper, retry, handler } = options;
+  const closers: (() => void)[] = [];
+  const settings = (service: "EC2" | "STS") => {
+    const { environment, region } = options;
+    // The service's own variable, then the endpoint of EBS: never the real AWS behind a drill's back.
+    const named = customEndpoint(service, { environment });
+    return {
+      ...sdkSettings({ environment, region, endpointUrl: named ?? options.elsewhere }),
+      credentials: credentialsFor(keeper),
+      requestHandler: handler,
+    };
+  };
+  const loadEc2 = once(async () => {
+    const sdk = await import("@aws-sdk/client-ec2");
+    const client = new sdk.EC2Client(settings("EC2"));
+    closers.push(() => client.destroy());
+    return { sdk, client };
+  });
+  const loadSts = once(async () => {
+    const sdk = await import("@aws-sdk/client-sts");
+    const client = new sdk.STSClient(settings("STS"));
+    closers.push(() => client.destroy());
+    return { sdk, client };
+  });
+
+  /** The answer of an aside, `undefined` where there is none to be had. */
+  async function aside<T>(call: Call, signal: AbortSignal, send: (signal: AbortSignal) => Promise<T>) {
+    try {
+      return (await retry.run({ call, signal, isAside: true, limits: ASIDE_LIMITS, send })).value;
+    } catch (thrown) {
+      if (!isToleratedForAside(thrown)) throw thrown;
+      const reason = thrown instanceof Error ? thrown.message : String(thrown);
+      options.onEvent({ type: "retry", call: call.action, reason, delayMs: 0, requestId: undefined });
+      return undefined;
+    }
+  }
+
+  return {
+    async describe(snapshot, signal) {
+      const call = asideCall("DescribeSnapshots", `describe "${snapshot}"`, [snapshot]);
+      const answer = await aside(call, signal, async (signal) => {
+        await keeper.current();
+        const { sdk, client } = await loadEc2();
+        const command = new sdk.DescribeSnapshotsCommand({ SnapshotIds: [snapshot] });
+        return await client.send(command, { abortSignal: signal });
+      });
+      const found = answer?.Snapshots?.find((one) => one.SnapshotId === snapshot);
+      return found === undefined ? undefined : description(found as Record<string, unknown>);
+    },
+    async callerIdentity(signal) {
+      const call = asideCall("GetCallerIdentity", "ask who the caller is", []);
+      const answer = await aside(call, signal, async (signal) => {
+        await keeper.current();
+        const { sdk, client } = await loadSts();
+        return await client.send(new sdk.GetCallerIdentityCommand({}), { abortSignal: signal });
+      });
+      if (!answer?.Account || !answer.Arn || !answer.UserId) return undefined;
+      return { account: answer.Account, arn: answer.Arn, userId: answer.UserId };
+    },
+    async credentials(signal) {
+      const call = asideCall("GetCallerIdentity", "get credentials", []);
+      await retry.run({ call, signal, isAside: true, limits: ASIDE_LIMITS, send: () => keeper.current() });
+      const facts = keeper.facts();
+      if (facts === undefined) throw new Error("credentials were read, but none are held");
+      return facts;
+    },
+    close() {
+      for (const close of closers) close();
+    },
+  };
+}
+
+function asideCall(action: Action, what: string, snapshots: readonly SnapshotId[]): Call {
+  return { action, what, snapshots };
+}
+
+/** An aside may fail in any way but two: somebody stopped us, or there are no credentials for anything. */
+function isToleratedForAside(thrown: unknown): boolean {
+  if (thrown instanceof Unanswered) return true;
+  return thrown instanceof OperatorError && thrown.code !== "interrupted" &&
+    thrown.facts.credentials === undefined;
+}
+
+/** One attempt at loading; a failed one is not kept. */
+function once<T>(load: () => Promise<T>): () => Promise<T> {
+  let loaded: Promise<T> | undefined;
+  return () => {
+    loaded ??= load();
+    loaded.catch(() => loaded = undefined);
+    return loaded;
+  };
+}
+
+const STATES = ["pending", "completed", "error", "recoverable", "recovering"] as const;
+
+/** EC2's words in ours; what has an unknown form is left out rather than guessed. */
+function description(found: Record<string, unknown>): SnapshotDescription | undefined {
+  const state = STATES.find((one) => one === found.State);
+  if (state === undefined) return undefined;
+  const text = (value: unknown) => typeof value === "string" && value !== "" ? value : undefined;
+  const time = (value: unknown) => value instanceof Date ? value.toISOString() : undefined;
+  const tags: Record<string, string> = {};
+  for (const tag of Array.isArray(found.Tags) ? found.Tags : []) {
+    if (typeof tag?.Key === "string") tags[tag.Key] = text(tag.Value) ?? "";
+  }
+  return {
+    state,
+    ownerAccount: text(found.OwnerId),
+    volumeId: text(found.VolumeId),
+    startedAt: time(found.StartTime),
+    completedAt: time(found.CompletionTime),
+    storageTier: found.StorageTier === "archive" || found.StorageTier === "standard"
+      ? found.StorageTier
+      : undefined,
+    encrypted: typeof found.Encrypted === "boolean" ? found.Encrypted : undefined,
+    kmsKeyId: text(found.KmsKeyId),
+    description: text(found.Description),
+    tags,
+    volumeSizeGib: typeof found.VolumeSize === "number" ? found.VolumeSize : undefined,
+    // Member names as in the API reference; times become RFC 3339 text.
+    verbatim: JSON.parse(JSON.stringify(found)),
+  };
+}

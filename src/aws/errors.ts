@@ -1,0 +1,318 @@
+/**
+ * What a failure means: each thing that a request can throw becomes one verdict, by AWS's error table
+ * (API reference, "EBS direct APIs: errors"). Pure: it waits for nothing and retries nothing (retry.ts
+ * acts on verdicts), and it repeats no URL and no header, for those carry tokens.
+ */
+import { OperatorError } from "../errors.ts";
+import type { Call } from "./calls.ts";
+import { CredentialsFailure } from "./credentials.ts";
+import { accessDenied } from "./permissions.ts";
+import { Trouble } from "./trouble.ts";
+
+/** What to do about a failed request. `reason` is one line without secrets. */
+export type Verdict =
+  & { readonly reason: string; readonly requestId: string | undefined }
+  & (
+    /** `network`: no connection. `stranger`: somebody else answered. `service`: HTTP 5xx. */
+    | { readonly kind: "retry"; readonly from: "network" | "stranger" | "service" | "certificate" }
+    | { readonly kind: "throttle" }
+    /** A block that is not what its headers declare. */
+    | { readonly kind: "damaged"; readonly what: "checksum" | "length" }
+    /** An answer that is not of the API's form. */
+    | { readonly kind: "malformed" }
+    | { readonly kind: "stale_page" | "stale_block" }
+    | { readonly kind: "expired" }
+    /** AWS does not know the key, or the signature does not fit it. */
+    | { readonly kind: "rejected" }
+    | { readonly kind: "skew" }
+    | { readonly kind: "fatal"; readonly error: OperatorError }
+  );
+
+export interface Place {
+  readonly call: Call;
+  readonly region: string;
+  /** Whether this snapshot was read before: then "not found" means that it went away. */
+  readonly answeredBefore: boolean;
+}
+
+const EXPIRED = new Set([
+  "ExpiredTokenException",
+  "ExpiredToken",
+  "TokenRefreshRequired",
+  "ExpiredTokenError",
+  "RequestExpired",
+]);
+const SKEWED = new Set([
+  "InvalidSignatureException",
+  "RequestTimeTooSkewed",
+  "SignatureExpired",
+  "RequestInTheFuture",
+  "SignatureDoesNotMatch",
+]);
+const REJECTED = new Set([
+  "UnrecognizedClientException",
+  "InvalidClientTokenId",
+  "InvalidAccessKeyId",
+  "AuthFailure",
+  "MissingAuthenticationToken",
+  "MissingAuthenticationTokenException",
+  "IncompleteSignature",
+  "IncompleteSignatureException",
+  "NotAuthorized",
+  "MissingAuthTokenException",
+]);
+const DENIED = new Set([
+  "AccessDeniedException",
+  "AccessDenied",
+  "UnauthorizedOperation",
+  "OptInRequired",
+]);
+const THROTTLED = new Set([
+  "ThrottlingException",
+  "Throttling",
+  "ThrottledException",
+  "RequestThrottledException",
+  "RequestThrottleException",
+  "RequestThrottled",
+  "RequestLimitExceeded",
+  "TooManyRequestsException",
+  "SlowDown",
+]);
+
+/** The members of an SDK exception that are used here. */
+interface ServiceAnswer {
+  readonly type: string;
+  readonly message: string;
+  readonly reason: string | undefined;
+  readonly status: number;
+  readonly requestId: string | undefined;
+}
+
+/** The verdict on anything that a request threw. */
+export function classify(thrown: unknown, place: Place): Verdict {
+  if (thrown instanceof OperatorError) return fatal(thrown, undefined);
+  if (thrown instanceof CredentialsFailure) return classifyCredentials(thrown, place);
+  if (thrown instanceof Trouble) return classifyTrouble(thrown);
+  const answer = serviceAnswer(thrown);
+  if (answer !== undefined && answer.status >= 300) return classifyAnswer(answer, place);
+  if (answer !== undefined || thrown instanceof SyntaxError) {
+    const reason = `an answer that is not of the API's form`;
+    return { kind: "malformed", reason, requestId: answer?.requestId };
+  }
+  return classifyNetwork(thrown);
+}
+
+function fatal(error: OperatorError, requestId: string | undefined): Verdict {
+  return { kind: "fatal", error, reason: error.message, requestId };
+}
+
+function classifyTrouble(trouble: Trouble): Verdict {
+  const { message: reason, requestId } = trouble;
+  if (trouble.kind === "checksum" || trouble.kind === "length") {
+    return { kind: "damaged", what: trouble.kind, reason, requestId };
+  }
+  if (trouble.kind === "malformed" || trouble.kind === "endless") {
+    return { kind: "malformed", reason, requestId };
+  }
+  if (trouble.kind === "html" && (trouble.status ?? 0) >= 500) {
+    return { kind: "retry", from: "service", reason, requestId };
+  }
+  const from = trouble.kind === "html" || trouble.kind === "redirect" ? "stranger" : "network";
+  return { kind: "retry", from, reason, requestId };
+}
+
+function classifyAnswer(answer: ServiceAnswer, place: Place): Verdict {
+  const { type, status, requestId } = answer;
+  const reason = describe(answer);
+  if (THROTTLED.has(type) || status === 429) return { kind: "throttle", reason, requestId };
+  if (status >= 500 || status === 408) return { kind: "retry", from: "service", reason, requestId };
+  if (EXPIRED.has(type)) return { kind: "expired", reason, requestId };
+  if (SKEWED.has(type)) return { kind: "skew", reason, requestId };
+  if (REJECTED.has(type)) return { kind: "rejected", reason, requestId };
+  if (answer.reason === "INVALID_PAGE_TOKEN") return { kind: "stale_page", reason, requestId };
+  if (answer.reason === "INVALID_BLOCK_TOKEN") return { kind: "stale_block", reason, requestId };
+  return fatal(finalError(answer, place), requestId);
+}
+
+/** The error for an answer that no repetition changes. */
+function finalError(answer: ServiceAnswer, place: Place): OperatorError {
+  const { call, region } = place;
+  const facts = {
+    snapshot: call.snapshots[0] ?? null,
+    region,
+    reason: answer.reason ?? answer.type,
+    requestId: answer.requestId ?? null,
+    httpStatus: answer.status,
+  };
+  if (DENIED.has(answer.type)) {
+    return accessDenied({
+      call,
+      region,
+      message: answer.message,
+      reason: answer.reason,
+      requestId: answer.requestId,
+    });
+  }
+  if (answer.status === 404 || answer.type === "ResourceNotFoundException") {
+    return notFound(answer, place, facts);
+  }
+  if (answer.reason === "UNRELATED_SNAPSHOTS") {
+    return new OperatorError("source", `Cannot ${call.what}: the snapshots are not of one volume's lineage`, {
+      facts,
+    });
+  }
+  return new OperatorError("source", `Cannot ${call.what}: ${describe(answer)}`, {
+    hints: stateHints(answer, place),
+    facts,
+  });
+}
+
+function notFound(
+  answer: ServiceAnswer,
+  place: Place,
+  facts: Record<string, string | number | null>,
+): OperatorError {
+  const { call, region } = place;
+  const snapshot = call.snapshots.map((id) => `"${id}"`).join(" or ");
+  if (place.answeredBefore) {
+    return new OperatorError(
+      "source",
+      `Cannot ${call.what}: it was readable before, now AWS does not find it`,
+      {
+        hints: [
+          "Find out who deleted, archived or un-shared the snapshot; what was recorded is kept.",
+          "A snapshot deleted under a Recycle Bin rule can be restored: aws ec2 restore-snapshot-from-recycle-bin.",
+        ],
+        facts: { ...facts, reason: "SNAPSHOT_GONE" },
+      },
+    );
+  }
+  const said = answer.reason === undefined ? ` (${describe(answer)})` : "";
+  return new OperatorError("not_found", `Cannot ${call.what}: ${region} has no snapshot ${snapshot}${said}`, {
+    hints: [
+      `Snapshots belong to one Region: if it is not in ${region}, name its own with --region.`,
+      "Check the id and the account; a snapshot in the archive tier or the Recycle Bin must be restored first.",
+    ],
+    facts,
+  });
+}
+
+/** What to do where the message points at the state of the snapshot; AWS has no reason code for it. */
+function stateHints(answer: ServiceAnswer, place: Place): string[] {
+  const snapshot = place.call.snapshots[0] ?? "SNAPSHOT";
+  const hints: string[] = [];
+  if (/archiv/i.test(answer.message)) {
+    hints.push(
+      `Restore it from the archive tier first (hours): aws ec2 restore-snapshot-tier --snapshot-id ${snapshot} --temporary-restore-days 14`,
+    );
+  } else if (/pending|complete/i.test(answer.message)) {
+    hints.push(
+      `Only a completed snapshot can be read; wait for it: aws ec2 wait snapshot-completed --snapshot-ids ${snapshot}`,
+    );
+  } else if (answer.reason === "INVALID_SNAPSHOT_ID") {
+    hints.push("Only completed snapshots in the standard tier can be read; public ones cannot.");
+  }
+  if (answer.type === "ServiceQuotaExceededException") {
+    hints.push("Raise the quota that AWS names in Service Quotas, or wait until other work has ended.");
+  }
+  return hints;
+}
+
+/** Failures on the way to credentials: STS, SSO or the files themselves, not EBS. */
+function classifyCredentials(failure: CredentialsFailure, place: Place): Verdict {
+  const answer = serviceAnswer(failure.cause);
+  const reason = failure.message;
+  const requestId = answer?.requestId;
+  if (answer === undefined || answer.status < 300) {
+    if (failure.isConnectionTrouble) return { ...classifyNetworkOrTrouble(failure.cause), reason };
+    return { kind: "expired", reason, requestId };
+  }
+  if (THROTTLED.has(answer.type)) return { kind: "throttle", reason, requestId };
+  if (answer.status >= 500) return { kind: "retry", from: "service", reason, requestId };
+  if (SKEWED.has(answer.type)) return { kind: "skew", reason, requestId };
+  if (DENIED.has(answer.type)) {
+    const error = new OperatorError("access", `Cannot ${place.call.what}: ${reason}`, {
+      hints: [
+        "The caller needs sts:AssumeRole on the role, and the role's trust policy must name the caller (and the external id, if it asks for one).",
+        `Add to the caller's policy: ${failure.roleStatement ?? "an sts:AssumeRole statement for the role"}`,
+      ],
+      facts: { action: "sts:AssumeRole", requestId: requestId ?? null, region: place.region },
+    });
+    return fatal(error, requestId);
+  }
+  return { kind: "expired", reason, requestId };
+}
+
+function classifyNetworkOrTrouble(thrown: unknown): Verdict {
+  return thrown instanceof Trouble ? classifyTrouble(thrown) : classifyNetwork(thrown);
+}
+
+/** What fetch's messages mean; the first that matches counts. Deno's are those of hyper and rustls. */
+const NETWORK_REASONS: readonly (readonly [RegExp, string])[] = [
+  [/certificate|UnknownIssuer|CertNot|tls|handshake/i, "the server's certificate is not trusted"],
+  [
+    /dns error|failed to lookup|name or service not known|ENOTFOUND|EAI_AGAIN/i,
+    "its name cannot be resolved",
+  ],
+  [/refused/i, "connection refused"],
+  [/reset by peer|ECONNRESET|connection reset/i, "connection reset"],
+  [/unreachable|no route/i, "network unreachable"],
+  [/407|proxy auth/i, "the proxy wants a user and a password"],
+  [/tunnel|proxy/i, "the proxy opened no connection"],
+  [/timed? ?out|ETIMEDOUT/i, "connection timed out"],
+  [/end of file|closed|incomplete|broken pipe|eof/i, "connection closed early"],
+];
+
+function classifyNetwork(thrown: unknown): Verdict {
+  const text = chainText(thrown);
+  const known = NETWORK_REASONS.find(([pattern]) => pattern.test(text));
+  const from = known === NETWORK_REASONS[0] && /certificate|UnknownIssuer|CertNot/i.test(text)
+    ? "certificate"
+    : "network";
+  const reason = known?.[1] ?? shortened(text);
+  return { kind: "retry", from, reason, requestId: undefined };
+}
+
+/** Messages of a thrown value and its causes, without the URLs in them: those hold tokens. */
+function chainText(thrown: unknown): string {
+  const texts: string[] = [];
+  for (let at = thrown, depth = 0; at instanceof Error && depth < 5; at = at.cause, depth++) {
+    texts.push(at.message);
+  }
+  if (texts.length === 0) texts.push(String(thrown));
+  return texts.join(": ").replace(/ ?(for url )?\(?\w+:\/\/[^\s)]*\)?/g, "");
+}
+
+/** What an SDK exception carries; `undefined` where no HTTP answer stands behind it. */
+export function serviceAnswer(thrown: unknown): ServiceAnswer | undefined {
+  if (!(thrown instanceof Error)) return undefined;
+  const facts = thrown as Error & {
+    $metadata?: { httpStatusCode?: number; requestId?: string };
+    $response?: { statusCode?: number };
+    Reason?: unknown;
+  };
+  const status = facts.$metadata?.httpStatusCode ?? facts.$response?.statusCode;
+  if (status === undefined) return undefined;
+  return {
+    type: thrown.name,
+    message: thrown.message,
+    reason: typeof facts.Reason === "string" ? shortened(facts.Reason) : undefined,
+    status,
+    requestId: facts.$metadata?.requestId,
+  };
+}
+
+/** `HTTP 500 InternalServerException` with the service's own words where it has some. */
+function describe(answer: ServiceAnswer): string {
+  const reason = answer.reason === undefined ? "" : ` ${answer.reason}`;
+  const words = answer.message === "" || answer.message === answer.type || answer.message === "UnknownError"
+    ? ""
+    : `: ${shortened(answer.message)}`;
+  const type = /^[\w.]+$/.test(answer.type) ? answer.type : "Error";
+  return `HTTP ${answer.status} ${type}${reason}${words}`;
+}
+
+function shortened(text: string): string {
+  const line = text.replace(/\s+/g, " ").trim();
+  return line.length <= 300 ? line : `${line.slice(0, 300)}…`;
+}

@@ -1,0 +1,319 @@
+/**
+ * The request handler that AWS's SDK sends through: Deno's fetch over kept-alive connections, through the
+ * proxy where the environment names one. It detects stalls, bounds every body, refuses redirects and reads
+ * a block's body into a buffer of exactly one block. It decides nothing: no retries, no meaning of answers
+ * (see retry.ts and errors.ts), and it never signs.
+ */
+import type { Clock } from "../model.ts";
+import { type Environment, extraAuthorities, type Proxy, proxyFor } from "./proxy.ts";
+import { Trouble } from "./trouble.ts";
+
+/** What the SDK hands over: `HttpRequest` of Smithy, as far as it is used here. */
+export interface SdkRequest {
+  readonly method: string;
+  readonly protocol: string;
+  readonly hostname: string;
+  readonly port?: number;
+  readonly path: string;
+  readonly query?: Readonly<Record<string, string | string[] | null>>;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body?: unknown;
+}
+
+/** What the SDK gets back. A block's body is a stream for `readBlock`; any other is complete. */
+export interface SdkResponse {
+  readonly statusCode: number;
+  readonly reason: string;
+  readonly headers: Record<string, string>;
+  readonly body: Uint8Array | ReadableStream<Uint8Array>;
+}
+
+export interface HandlerOptions {
+  readonly environment: Environment;
+  readonly clock: Clock;
+  /** A request that moves no byte for so long is given up. Real time, not the injected clock's. */
+  readonly stallMs?: number;
+}
+
+/** What the handler saw on the wire, for counts and for the clock. */
+export interface HandlerFacts {
+  /** Bytes of all bodies. */
+  receivedBytes: number;
+  /** AWS's clock minus ours, from the last `Date` header. */
+  clockSkewMs: number | undefined;
+}
+
+/**
+ * No answer but a block's is longer: 10,000 blocks with two 256-character tokens each are 6 MiB of JSON.
+ * A DescribeSnapshots page of 1,000 snapshots with 50 tags stays under it, too.
+ */
+const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
+
+const DEFAULT_STALL_MS = 20_000;
+
+/** A request under way, watched for stalls until its body ends. */
+interface Flight {
+  readonly controller: AbortController;
+  lastActivityMs: number;
+  settle(): void;
+}
+
+/** Sends what the SDK signed. Owns its connections: `destroy` closes them. */
+export class FetchHandler {
+  /** Tells the SDK that connections are HTTP/1.1. */
+  readonly metadata = { handlerProtocol: "http/1.1" } as const;
+  readonly facts: HandlerFacts = { receivedBytes: 0, clockSkewMs: undefined };
+  readonly #environment: Environment;
+  readonly #clock: Clock;
+  readonly #stallMs: number;
+  readonly #clients = new Map<string, Deno.HttpClient>();
+  readonly #flights = new Set<Flight>();
+  readonly #bodies = new WeakMap<ReadableStream<Uint8Array>, Flight>();
+  #watch: ReturnType<typeof setInterval> | undefined;
+
+  constructor(options: HandlerOptions) {
+    this.#environment = options.environment;
+    this.#clock = options.clock;
+    this.#stallMs = options.stallMs ?? DEFAULT_STALL_MS;
+  }
+
+  /** The SDK's entry. Throws `Trouble` where no answer of the service came. */
+  async handle(
+    request: SdkRequest,
+    options: { readonly abortSignal?: unknown } = {},
+  ): Promise<{ response: SdkResponse }> {
+    const url = urlOf(request);
+    // The SDK's own type of a signal is looser than the platform's; we only ever pass the platform's.
+    const signal = options.abortSignal instanceof AbortSignal ? options.abortSignal : undefined;
+    const flight = this.#takeOff(signal);
+    try {
+      const response = await fetch(url, {
+        method: request.method,
+        headers: headersOf(request),
+        body: (request.body as BodyInit | undefined) ?? null,
+        client: this.#clientFor(url),
+        redirect: "manual",
+        signal: flight.controller.signal,
+      });
+      flight.lastActivityMs = performance.now();
+      this.#measureSkew(response.headers.get("date"));
+      return { response: await this.#answer(response, flight) };
+    } catch (cause) {
+      flight.settle();
+      throw troubleOf(cause, signal, flight);
+    }
+  }
+
+  /**
+   * Reads a block's body into a buffer of exactly `sizeBytes`, which the caller then owns; a body that ends
+   * early is returned short. Throws `Trouble` of kind `length` for a longer one, else as `handle` does.
+   */
+  async readBlock(
+    body: ReadableStream<Uint8Array>,
+    sizeBytes: number,
+    requestId?: string,
+  ): Promise<Uint8Array> {
+    const flight = this.#bodies.get(body);
+    try {
+      return await this.#readInto(body, sizeBytes, { flight, startBytes: sizeBytes });
+    } catch (cause) {
+      if (cause instanceof Trouble && cause.kind === "endless") {
+        throw new Trouble("length", `body is longer than the block of ${sizeBytes} bytes`, { requestId });
+      }
+      throw troubleOf(cause, undefined, flight);
+    } finally {
+      flight?.settle();
+    }
+  }
+
+  /** Drops the body of a block that nobody will read. */
+  discard(body: ReadableStream<Uint8Array>): void {
+    const flight = this.#bodies.get(body);
+    flight?.controller.abort(new Trouble("discarded", "the answer was not used"));
+    flight?.settle();
+  }
+
+  /** Part of the SDK's handler interface; nothing of it is configured from there. */
+  updateHttpClientConfig(): void {}
+
+  /** Part of the SDK's handler interface. */
+  httpHandlerConfigs(): Record<string, never> {
+    return {};
+  }
+
+  /**
+   * The SDK's word for close, called by every client that shares this handler: so it does nothing, and
+   * `close` is the end.
+   */
+  destroy(): void {}
+
+  close(): void {
+    for (const flight of [...this.#flights]) {
+      flight.controller.abort(new Trouble("discarded", "the source was closed"));
+      flight.settle();
+    }
+    for (const client of this.#clients.values()) client.close();
+    this.#clients.clear();
+  }
+
+  #clientFor(url: URL): Deno.HttpClient {
+    const proxy = proxyFor(url, this.#environment);
+    const key = proxy?.url ?? "";
+    const known = this.#clients.get(key);
+    if (known) return known;
+    const client = Deno.createHttpClient(clientOptions(proxy, extraAuthorities(this.#environment)));
+    this.#clients.set(key, client);
+    return client;
+  }
+
+  #takeOff(signal: AbortSignal | undefined): Flight {
+    const controller = new AbortController();
+    const onAbort = () => controller.abort(signal?.reason);
+    if (signal?.aborted) onAbort();
+    signal?.addEventListener("abort", onAbort, { once: true });
+    const flight: Flight = {
+      controller,
+      lastActivityMs: performance.now(),
+      settle: () => {
+        signal?.removeEventListener("abort", onAbort);
+        this.#flights.delete(flight);
+        if (this.#flights.size === 0 && this.#watch !== undefined) {
+          clearInterval(this.#watch);
+          this.#watch = undefined;
+        }
+      },
+    };
+    this.#flights.add(flight);
+    // One timer for all requests: a timer a chunk would cost more than the chunk.
+    this.#watch ??= setInterval(() => this.#abortStalled(), Math.max(10, this.#stallMs / 20));
+    return flight;
+  }
+
+  #abortStalled(): void {
+    const now = performance.now();
+    for (const flight of this.#flights) {
+      if (now - flight.lastActivityMs < this.#stallMs) continue;
+      flight.controller.abort(new Trouble("stalled", `no byte for ${Math.round(this.#stallMs / 1000)} s`));
+    }
+  }
+
+  #measureSkew(date: string | null): void {
+    const serverMs = Date.parse(date ?? "");
+    // The header has whole seconds, so the middle of that second is the best guess.
+    if (!Number.isNaN(serverMs)) this.facts.clockSkewMs = Math.round(serverMs + 500 - this.#clock.nowMs());
+  }
+
+  async #answer(response: Response, flight: Flight): Promise<SdkResponse> {
+    const headers: Record<string, string> = {};
+    for (const [name, value] of response.headers) headers[name] = value;
+    const facts = { statusCode: response.status, reason: response.statusText, headers };
+    if (response.status >= 300 && response.status < 400) {
+      await response.body?.cancel();
+      throw new Trouble("redirect", `HTTP ${response.status} to ${hostOf(headers.location)}`, {
+        status: response.status,
+      });
+    }
+    if (response.body && response.status === 200 && headers["x-amz-checksum"] !== undefined) {
+      this.#bodies.set(response.body, flight);
+      return { ...facts, body: response.body };
+    }
+    const body = response.body
+      ? await this.#readInto(response.body, MAX_ANSWER_BYTES, { flight, startBytes: 16 * 1024 })
+      : new Uint8Array(0);
+    flight.settle();
+    if (isHtml(body)) {
+      throw new Trouble("html", `an HTML page (HTTP ${response.status}), not the service's answer`, {
+        status: response.status,
+      });
+    }
+    return { ...facts, body };
+  }
+
+  /** Reads the whole body into one buffer. Throws `Trouble` of kind `endless` beyond `limitBytes`. */
+  async #readInto(
+    body: ReadableStream<Uint8Array>,
+    limitBytes: number,
+    options: { readonly flight: Flight | undefined; readonly startBytes: number },
+  ): Promise<Uint8Array> {
+    const { flight } = options;
+    const reader = body.getReader({ mode: "byob" });
+    let buffer = new Uint8Array(Math.min(limitBytes, options.startBytes));
+    let length = 0;
+    while (length < limitBytes) {
+      if (length === buffer.length) buffer = grown(buffer, limitBytes);
+      const { value, done } = await reader.read(new Uint8Array(buffer.buffer, length));
+      // A BYOB read takes the buffer away and gives it back, also at the end (measured).
+      if (value) buffer = new Uint8Array(value.buffer);
+      if (done || !value) return buffer.subarray(0, length);
+      length += value.byteLength;
+      this.facts.receivedBytes += value.byteLength;
+      if (flight) flight.lastActivityMs = performance.now();
+    }
+    const beyond = await reader.read(new Uint8Array(1));
+    if (beyond.done) return buffer;
+    await reader.cancel();
+    throw new Trouble("endless", `an answer of more than ${limitBytes} bytes`);
+  }
+}
+
+function grown(buffer: Uint8Array<ArrayBuffer>, limitBytes: number): Uint8Array<ArrayBuffer> {
+  const larger = new Uint8Array(Math.min(buffer.length * 2, limitBytes));
+  larger.set(buffer);
+  return larger;
+}
+
+function clientOptions(proxy: Proxy | undefined, caCerts: string[]): Deno.CreateHttpClientOptions {
+  const via = proxy === undefined ? {} : {
+    proxy: { url: proxy.url, ...(proxy.basicAuth ? { basicAuth: proxy.basicAuth } : {}) },
+  };
+  return {
+    caCerts,
+    // One connection a request under way: over one HTTP/2 connection a stall would hold up all blocks.
+    http2: false,
+    poolMaxIdlePerHost: 128,
+    poolIdleTimeout: 15_000,
+    ...via,
+  };
+}
+
+/** As the SDK signed it: RFC 3986's unreserved characters stay, everything else is percent-encoded. */
+function urlOf(request: SdkRequest): URL {
+  const encode = (text: string) =>
+    encodeURIComponent(text).replace(/[!'()*]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`);
+  const pairs: string[] = [];
+  for (const [name, value] of Object.entries(request.query ?? {})) {
+    if (value === null) pairs.push(encode(name));
+    else for (const one of [value].flat()) pairs.push(`${encode(name)}=${encode(one)}`);
+  }
+  const port = request.port === undefined ? "" : `:${request.port}`;
+  const query = pairs.length === 0 ? "" : `?${pairs.join("&")}`;
+  return new URL(`${request.protocol}//${request.hostname}${port}${request.path}${query}`);
+}
+
+function headersOf(request: SdkRequest): Headers {
+  const headers = new Headers(request.headers);
+  // fetch makes both from the URL and the body, equal to what was signed.
+  headers.delete("host");
+  headers.delete("content-length");
+  // A block must arrive as it is: what a proxy compresses would be a different length than declared.
+  headers.set("accept-encoding", "identity");
+  return headers;
+}
+
+function troubleOf(cause: unknown, signal: AbortSignal | undefined, flight: Flight | undefined): unknown {
+  if (signal?.aborted) return signal.reason;
+  const reason = flight?.controller.signal.aborted ? flight.controller.signal.reason : undefined;
+  if (reason instanceof Trouble) return reason;
+  return cause;
+}
+
+function isHtml(body: Uint8Array): boolean {
+  const start = new TextDecoder().decode(body.subarray(0, 256)).trimStart().toLowerCase();
+  return start.startsWith("<!doctype html") || start.startsWith("<html");
+}
+
+/** Host of a Location header, so that no query of it (which may hold a token) is shown. */
+function hostOf(location: string | undefined): string {
+  if (location === undefined) return "nowhere";
+  return URL.canParse(location) ? new URL(location).host : "another path";
+}

@@ -1,0 +1,400 @@
+/**
+ * The one retry-and-pacing loop: every request to AWS runs through `Retry.run`. It waits for room, sends,
+ * and acts on the verdict of a failure (errors.ts): back off with full jitter, slow down, renew credentials,
+ * correct the clock, wait for the network to come back, or give up with an error that says after how long.
+ * What one block or one page then needs (a new token, a probe) is its callers' business.
+ */
+import { OperatorError } from "../errors.ts";
+import type { Clock, Randomness, SnapshotId, SourceEvent } from "../model.ts";
+import { formatDuration } from "../units.ts";
+import type { Call } from "./calls.ts";
+import { type CredentialKeeper, credentialsRefused } from "./credentials.ts";
+import { classify, type Verdict } from "./errors.ts";
+import type { Outcome, Pacer, Slot } from "./pacing.ts";
+
+/** Back-off: a random time up to base × 2^failures, never more than the cap. */
+const BACKOFF = { baseMs: 100, capMs: 10_000 } as const;
+/** The pacer slows down by itself, so a throttled request need not stay away for long. */
+const THROTTLE_BACKOFF = { baseMs: 100, capMs: 5_000 } as const;
+/** How often people are told that we still wait, and how long before the first time. */
+const WAITING_EVERY_MS = 10_000;
+/** Answers that are not of the API's form, before they are believed. */
+const MAX_MALFORMED = 5;
+const MAX_SKEW_CORRECTIONS = 2;
+const MAX_RENEWALS = 3;
+
+export interface RetryOptions {
+  readonly clock: Clock;
+  readonly randomness: Randomness;
+  readonly pacer: Pacer;
+  readonly keeper: CredentialKeeper;
+  readonly region: string;
+  /** Shown where it does not answer. */
+  readonly endpoint: string;
+  readonly profile: string | undefined;
+  /** Without any answer for so long, a source that has answered before is given up. */
+  readonly giveUpAfterMs: number;
+  /** The same for a source that has never answered: likely a wrong Region, endpoint or proxy. */
+  readonly firstAnswerWithinMs: number;
+  readonly skewMs: () => number | undefined;
+  readonly onEvent: (event: SourceEvent) => void;
+}
+
+export interface Request<T> {
+  readonly call: Call;
+  /** Present: a block, which takes a slot of that size. Absent: a listing. */
+  readonly blockSizeBytes?: number;
+  /** After so many failures it is the caller's turn (`Unanswered`). Absent: until given up. */
+  readonly limits?: { readonly trouble: number; readonly damaged: number };
+  /** An aside (DescribeSnapshots): what becomes of it says nothing of the source. */
+  readonly isAside?: boolean;
+  readonly signal: AbortSignal;
+  send(signal: AbortSignal): Promise<T>;
+}
+
+/** The caller's turn: a limit was reached, or a token is stale. Never leaves this folder. */
+export class Unanswered extends Error {
+  override readonly name = "Unanswered";
+  readonly verdict: Verdict;
+  readonly attempts: number;
+  /** Of the failed requests, oldest first. */
+  readonly requestIds: readonly string[];
+
+  constructor(
+    verdict: Verdict,
+    facts: { readonly attempts: number; readonly requestIds: readonly string[] },
+  ) {
+    super(verdict.reason);
+    this.verdict = verdict;
+    this.attempts = facts.attempts;
+    this.requestIds = facts.requestIds;
+  }
+}
+
+/** What became of one request so far. */
+interface Progress {
+  attempts: number;
+  failures: number;
+  damaged: number;
+  malformed: number;
+  throttles: number;
+  skews: number;
+  renewals: number;
+  generation: number;
+  /** Start of an unbroken run of HTTP 5xx from the service itself. */
+  serviceSinceMs: number | undefined;
+  readonly requestIds: string[];
+}
+
+/** Runs the requests of one source. */
+export class Retry {
+  readonly #options: RetryOptions;
+  readonly #answered = new Set<SnapshotId>();
+  #hasAnswered = false;
+  #troubleSinceMs: number | undefined;
+  #toldWaitingMs: number | undefined;
+  #retries = 0;
+  #throttles = 0;
+
+  constructor(options: RetryOptions) {
+    this.#options = options;
+  }
+
+  get counts(): { readonly retries: number; readonly throttles: number } {
+    return { retries: this.#retries, throttles: this.#throttles };
+  }
+
+  /**
+   * The answer, and how many attempts failed before it. Throws `OperatorError` (`access`, `source`,
+   * `not_found`, `interrupted`), or `Unanswered`.
+   */
+  async run<T>(request: Request<T>): Promise<{ readonly value: T; readonly failures: number }> {
+    const progress: Progress = {
+      attempts: 0,
+      failures: 0,
+      damaged: 0,
+      malformed: 0,
+      throttles: 0,
+      skews: 0,
+      renewals: 0,
+      generation: 0,
+      serviceSinceMs: undefined,
+      requestIds: [],
+    };
+    for (;;) {
+      try {
+        const value = await this.#attempt(request, progress);
+        if (!request.isAside) this.#answer(request.call);
+        return { value, failures: progress.failures };
+      } catch (thrown) {
+        if (request.signal.aborted) throw interrupted(request.call);
+        const verdict = thrown instanceof Attempted ? thrown.verdict : this.#classify(thrown, request.call);
+        await this.#overcome(verdict, request, progress);
+      }
+    }
+  }
+
+  async #attempt<T>(request: Request<T>, progress: Progress): Promise<T> {
+    const { pacer, keeper } = this.#options;
+    const slot: Slot = request.blockSizeBytes === undefined
+      ? await pacer.listSlot(request.signal)
+      : await pacer.blockSlot(request.blockSizeBytes, request.signal);
+    progress.generation = keeper.generation;
+    progress.attempts++;
+    try {
+      request.signal.throwIfAborted();
+      const value = await request.send(request.signal);
+      slot.release("success");
+      return value;
+    } catch (thrown) {
+      const verdict = this.#classify(thrown, request.call);
+      slot.release(outcomeOf(verdict));
+      throw new Attempted(verdict);
+    }
+  }
+
+  #classify(thrown: unknown, call: Call): Verdict {
+    const answeredBefore = call.snapshots.every((id) => this.#answered.has(id));
+    return classify(thrown, { call, region: this.#options.region, answeredBefore });
+  }
+
+  /** Returns when the request is to be sent again. */
+  async #overcome(verdict: Verdict, request: Request<unknown>, progress: Progress): Promise<void> {
+    if (verdict.requestId !== undefined && progress.requestIds.length < 16) {
+      progress.requestIds.push(verdict.requestId);
+    }
+    switch (verdict.kind) {
+      case "fatal":
+        throw verdict.error;
+      case "stale_page":
+      case "stale_block":
+        if (!request.isAside) this.#answer(request.call);
+        throw new Unanswered(verdict, progress);
+      case "throttle":
+        return await this.#throttled(verdict, request, progress);
+      case "damaged":
+        progress.damaged++;
+        if (progress.damaged >= (request.limits?.damaged ?? Infinity)) {
+          throw new Unanswered(verdict, progress);
+        }
+        return await this.#backOff(verdict, request, { failures: progress.damaged, ...BACKOFF });
+      case "malformed":
+        progress.malformed++;
+        if (progress.malformed >= MAX_MALFORMED || request.isAside) throw noListing(verdict, request.call);
+        return await this.#backOff(verdict, request, { failures: progress.malformed, ...BACKOFF });
+      case "skew":
+        return await this.#correctClock(verdict, request, progress);
+      case "expired":
+      case "rejected":
+        return await this.#renew(verdict, request, progress);
+      case "retry":
+        return await this.#trouble(verdict, request, progress);
+    }
+  }
+
+  async #trouble(
+    verdict: Verdict & { kind: "retry" },
+    request: Request<unknown>,
+    progress: Progress,
+  ): Promise<void> {
+    progress.failures++;
+    if (progress.failures >= (request.limits?.trouble ?? Infinity)) throw new Unanswered(verdict, progress);
+    const nowMs = this.#options.clock.monotonicMs();
+    progress.serviceSinceMs = verdict.from === "service" ? progress.serviceSinceMs ?? nowMs : undefined;
+    if (!request.isAside) this.#giveUpIfTooLong(verdict, request.call, progress);
+    await this.#backOff(verdict, request, { failures: progress.failures, ...BACKOFF });
+  }
+
+  async #throttled(verdict: Verdict, request: Request<unknown>, progress: Progress): Promise<void> {
+    this.#throttles++;
+    // A service that throttles is there: it is only progress that is missing.
+    if (!request.isAside) this.#hasAnswered = true;
+    progress.throttles++;
+    const { action } = request.call;
+    this.#options.onEvent({ type: "throttle", call: action, requestId: verdict.requestId });
+    if (request.isAside && progress.throttles >= 5) throw new Unanswered(verdict, progress);
+    if (!request.isAside) this.#giveUpIfTooLong(verdict, request.call, progress);
+    const failures = Math.min(progress.throttles, 10);
+    await this.#pause(jittered({ failures, ...THROTTLE_BACKOFF }, this.#options.randomness), request);
+  }
+
+  async #correctClock(verdict: Verdict, request: Request<unknown>, progress: Progress): Promise<void> {
+    const skewMs = this.#options.skewMs();
+    progress.skews++;
+    if (skewMs === undefined || progress.skews > MAX_SKEW_CORRECTIONS) {
+      const reason = `${verdict.reason} (our clock was corrected by ${
+        formatDuration(Math.abs(skewMs ?? 0))
+      })`;
+      return await this.#renew({ ...verdict, kind: "rejected", reason }, request, progress);
+    }
+    // The SDK has taken the same offset from the same header and signs with it from now on.
+    this.#options.onEvent({ type: "clock_skew", skewMs });
+  }
+
+  async #renew(
+    verdict: Verdict & { kind: "expired" | "rejected" },
+    request: Request<unknown>,
+    progress: Progress,
+  ): Promise<void> {
+    const { keeper, profile } = this.#options;
+    const { what } = request.call;
+    let reason = verdict.reason;
+    if (progress.renewals < MAX_RENEWALS) {
+      progress.renewals++;
+      try {
+        if (await keeper.renew(progress.generation)) return;
+      } catch (thrown) {
+        const failure = this.#classify(thrown, request.call);
+        if (failure.kind === "fatal") throw failure.error;
+        if (failure.kind === "retry") return await this.#trouble(failure, request, progress);
+        reason = failure.reason;
+      }
+    }
+    if (!keeper.canRenew || keeper.facts() === undefined || verdict.kind === "rejected" || request.isAside) {
+      throw credentialsRefused({ what, reason, keeper, profile });
+    }
+    await this.#awaitCredentials(reason, request);
+    progress.renewals = 0;
+  }
+
+  /** Credentials that renew themselves, but have not yet: a login that ran out, a file not yet rewritten. */
+  async #awaitCredentials(reason: string, request: Request<unknown>): Promise<void> {
+    const { clock, keeper, profile, randomness } = this.#options;
+    this.#troubleSinceMs ??= clock.monotonicMs();
+    if (clock.monotonicMs() - this.#troubleSinceMs >= this.#patienceMs) {
+      throw credentialsRefused({ what: request.call.what, reason, keeper, profile });
+    }
+    this.#tellWaiting(`fresh credentials from ${keeper.source} (${reason})`, 0);
+    await this.#pause(5_000 + 5_000 * randomness.fraction(), request);
+  }
+
+  get #patienceMs(): number {
+    const { giveUpAfterMs, firstAnswerWithinMs } = this.#options;
+    return this.#hasAnswered ? giveUpAfterMs : Math.min(giveUpAfterMs, firstAnswerWithinMs);
+  }
+
+  #giveUpIfTooLong(verdict: Verdict, call: Call, progress: Progress): void {
+    const { clock, firstAnswerWithinMs, endpoint } = this.#options;
+    const nowMs = clock.monotonicMs();
+    this.#troubleSinceMs ??= nowMs;
+    const forMs = nowMs - this.#troubleSinceMs;
+    const isUntrusted = verdict.kind === "retry" && verdict.from === "certificate" && !this.#hasAnswered &&
+      progress.failures >= 2;
+    // Some servers answer 500 for a snapshot that they do not know: it must not be asked for a day.
+    const serviceForMs = progress.serviceSinceMs === undefined ? 0 : nowMs - progress.serviceSinceMs;
+    const isUnknown = serviceForMs >= 10 * firstAnswerWithinMs &&
+      !call.snapshots.every((id) => this.#answered.has(id));
+    if (forMs >= this.#patienceMs || isUntrusted || isUnknown) {
+      throw new OperatorError(
+        "source",
+        `Cannot ${call.what}: ${verdict.reason}, after ${progress.attempts} attempts ` +
+          `and ${formatDuration(Math.max(forMs, serviceForMs))} without an answer of ${endpoint}`,
+        {
+          hints: this.#hasAnswered ? [] : firstAnswerHints(verdict, this.#options.region),
+          facts: {
+            reason: this.#hasAnswered ? "GAVE_UP" : "NO_ANSWER",
+            attempts: progress.attempts,
+            waitedMs: Math.round(forMs),
+            requestId: progress.requestIds[0] ?? null,
+          },
+        },
+      );
+    }
+    this.#tellWaiting(`${endpoint} to answer (${verdict.reason})`, WAITING_EVERY_MS);
+  }
+
+  #tellWaiting(waitingFor: string, afterMs: number): void {
+    const { clock, onEvent } = this.#options;
+    const nowMs = clock.monotonicMs();
+    const forMs = nowMs - (this.#troubleSinceMs ?? nowMs);
+    const sinceToldMs = nowMs - (this.#toldWaitingMs ?? -Infinity);
+    if (forMs < afterMs || sinceToldMs < WAITING_EVERY_MS) return;
+    this.#toldWaitingMs = nowMs;
+    onEvent({ type: "waiting", waitingFor, sinceMs: Math.round(clock.nowMs() - forMs) });
+  }
+
+  #answer(call: Call): void {
+    this.#hasAnswered = true;
+    for (const snapshot of call.snapshots) this.#answered.add(snapshot);
+    if (this.#troubleSinceMs === undefined) return;
+    const waitedMs = Math.round(this.#options.clock.monotonicMs() - this.#troubleSinceMs);
+    this.#troubleSinceMs = undefined;
+    if (this.#toldWaitingMs === undefined) return;
+    this.#toldWaitingMs = undefined;
+    this.#options.onEvent({ type: "recovered", waitedMs });
+  }
+
+  async #backOff(verdict: Verdict, request: Request<unknown>, backoff: Backoff): Promise<void> {
+    this.#retries++;
+    const delayMs = Math.round(jittered(backoff, this.#options.randomness));
+    this.#options.onEvent({
+      type: "retry",
+      call: request.call.action,
+      reason: verdict.reason,
+      delayMs,
+      requestId: verdict.requestId,
+    });
+    await this.#pause(delayMs, request);
+  }
+
+  async #pause(ms: number, request: Request<unknown>): Promise<void> {
+    try {
+      await this.#options.clock.sleep(ms, request.signal);
+    } catch (reason) {
+      if (request.signal.aborted) throw interrupted(request.call);
+      throw reason;
+    }
+  }
+}
+
+/** Carries the verdict from the attempt, so that each failure is judged once. */
+class Attempted extends Error {
+  readonly verdict: Verdict;
+
+  constructor(verdict: Verdict) {
+    super(verdict.reason);
+    this.verdict = verdict;
+  }
+}
+
+interface Backoff {
+  readonly failures: number;
+  readonly baseMs: number;
+  readonly capMs: number;
+}
+
+function jittered({ failures, baseMs, capMs }: Backoff, randomness: Randomness): number {
+  return randomness.fraction() * Math.min(capMs, baseMs * 2 ** Math.min(failures, 30));
+}
+
+/** What a failure says about how much the service can take. */
+function outcomeOf(verdict: Verdict): Outcome {
+  if (verdict.kind === "throttle") return "throttle";
+  // An answer of HTTP 500 may be about one block only; a lost connection is about all.
+  return verdict.kind === "retry" && verdict.from !== "service" ? "trouble" : "other";
+}
+
+/** The error for whoever stopped the work. */
+export function interrupted(call: Call): OperatorError {
+  return new OperatorError("interrupted", `Cannot ${call.what}: interrupted`);
+}
+
+function noListing(verdict: Verdict, call: Call): OperatorError {
+  return new OperatorError("source", `Cannot ${call.what}: the endpoint gives ${verdict.reason}`, {
+    hints: ["Check that the endpoint speaks the EBS direct APIs."],
+    facts: { reason: "MALFORMED_ANSWER", requestId: verdict.requestId ?? null },
+  });
+}
+
+function firstAnswerHints(verdict: Verdict, region: string): string[] {
+  if (verdict.kind === "retry" && verdict.from === "certificate") {
+    return ["Where a proxy inspects TLS, name its certificate authority in AWS_CA_BUNDLE."];
+  }
+  const unknown = verdict.kind === "retry" && verdict.from === "service"
+    ? ["Check the snapshot's id: some servers answer so for one that they do not know."]
+    : [];
+  return [
+    ...unknown,
+    `Check the Region (${region}), the endpoint URL and the way out: HTTPS_PROXY, HTTP_PROXY, NO_PROXY.`,
+  ];
+}
