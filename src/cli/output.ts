@@ -10,7 +10,7 @@
 import { OperatorError } from "../errors.ts";
 import type { Clock } from "../model.ts";
 import { Progress, type ProgressFacts } from "./progress.ts";
-import type { Terminal, TextStream } from "./terminal.ts";
+import { ClosedOutput, type Terminal, type TextStream } from "./terminal.ts";
 import { jsonLine, sanitizeLines } from "./text.ts";
 
 /** A JSON object of the output; times, sizes and money carry their unit in their names. */
@@ -38,6 +38,7 @@ export class Output {
   readonly #color: boolean;
   readonly #redraws: boolean;
   #progress: Progress | undefined;
+  #resultFailure: Error | undefined;
 
   constructor(options: OutputOptions) {
     const { stderr } = options.terminal;
@@ -58,7 +59,12 @@ export class Output {
 
   /** The result, to stdout as it is, line feeds included. Nothing with `--json`. */
   result(text: string): void {
-    if (!this.json) this.#write(this.#options.terminal.stdout, sanitizeLines(text));
+    if (!this.json) this.plain(text);
+  }
+
+  /** As `result()`, also with `--json`: for texts that have no other form, such as help. */
+  plain(text: string): void {
+    this.#write(this.#options.terminal.stdout, sanitizeLines(text));
   }
 
   /** An object, to stdout as one line of JSON. Nothing without `--json`. */
@@ -129,6 +135,11 @@ export class Output {
     return this.#progress;
   }
 
+  /** Why some of the result did not reach stdout; undefined where all did, or its reader had enough of it. */
+  get resultFailure(): Error | undefined {
+    return this.#resultFailure;
+  }
+
   /** Ends what is still shown; called when the command is over, however it ended. */
   close(): void {
     this.#progress?.end();
@@ -148,7 +159,10 @@ export class Output {
   /** The progress line is wiped before, and drawn again after, whatever else reaches the screen. */
   #write(stream: TextStream, text: string): void {
     this.#progress?.hide();
-    stream.write(text);
+    const failure = stream.write(text);
+    const isResult = stream === this.#options.terminal.stdout;
+    // Nobody is left to be told of a failure of stderr.
+    if (isResult && failure && !(failure instanceof ClosedOutput)) this.#resultFailure ??= failure;
     this.#progress?.show();
   }
 }

@@ -12,7 +12,13 @@ import { commandHelp, shortCommandHelp, shortTopHelp, topHelp } from "./help.ts"
 import { Output } from "./output.ts";
 import { parseCommand, type Parsed, type SharedInput, wantsJson } from "./parse.ts";
 import { suggestion } from "./suggest.ts";
-import { ClosedOutput, type Interrupts, type StopSignal, type Terminal } from "./terminal.ts";
+import {
+  cannotWriteResult,
+  ClosedOutput,
+  type Interrupts,
+  type StopSignal,
+  type Terminal,
+} from "./terminal.ts";
 
 /** All that a run needs beside its arguments. */
 export interface Program {
@@ -38,10 +44,16 @@ export async function run(args: readonly string[], program: Program): Promise<nu
   };
   const out = outputFor(program, before);
   try {
-    return await dispatch(args, program, out);
+    return finish(await dispatch(args, program, out), out);
   } catch (error) {
     return report(error, program, out);
   }
+}
+
+/** The exit code, unless the command succeeded but its result did not get out. */
+function finish(exitCode: number, out: Output): number {
+  if (exitCode === 0 && out.resultFailure) throw cannotWriteResult(out.resultFailure);
+  return exitCode;
 }
 
 function outputFor(program: Program, shared: SharedInput): Output {
@@ -62,23 +74,23 @@ async function dispatch(args: readonly string[], program: Program, out: Output):
     return 2;
   }
   if (first === "--version" || first === "-V") return showVersion(program, out);
-  if (first === "-h") return show(program, shortTopHelp(commands));
-  if (first === "--help") return show(program, topHelp(commands));
-  if (first === "help") return await help(rest, program);
+  if (first === "-h") return show(out, shortTopHelp(commands));
+  if (first === "--help") return show(out, topHelp(commands));
+  if (first === "help") return await help(rest, program, out);
   const entry = findCommand(first, commands, rest);
   const command = await entry.load();
   const environment = (name: string) => program.world.environment(name);
   const parsed = parseCommand({ name: entry.name, command, args: rest, environment });
   if (parsed.kind === "version") return showVersion(program, out);
   if (parsed.kind === "help") {
-    return show(program, (parsed.short ? shortCommandHelp : commandHelp)(entry, command));
+    return show(out, (parsed.short ? shortCommandHelp : commandHelp)(entry, command));
   }
   return await runCommand({ entry, command, parsed, args }, program);
 }
 
 /** Help is for people: the same with `--json`. */
-function show(program: Program, text: string): number {
-  program.terminal.stdout.write(text);
+function show(out: Output, text: string): number {
+  out.plain(text);
   return 0;
 }
 
@@ -88,11 +100,11 @@ function showVersion(program: Program, out: Output): number {
   return 0;
 }
 
-async function help(args: readonly string[], program: Program): Promise<number> {
+async function help(args: readonly string[], program: Program, out: Output): Promise<number> {
   const [name] = args.filter((arg) => !arg.startsWith("-"));
-  if (name === undefined) return show(program, topHelp(program.commands));
+  if (name === undefined) return show(out, topHelp(program.commands));
   const entry = findCommand(name, program.commands, []);
-  return show(program, commandHelp(entry, await entry.load()));
+  return show(out, commandHelp(entry, await entry.load()));
 }
 
 function findCommand(name: string, commands: readonly CommandEntry[], rest: readonly string[]): CommandEntry {
@@ -128,7 +140,7 @@ async function runCommand(invocation: Invocation, program: Program): Promise<num
   const unlisten = program.interrupts.listen((name) => onSignal(name, { stop, out, program }));
   try {
     const context = { world, out, signal: stop.signal, version, commandLine: args };
-    return await command.run(context, parsed.input);
+    return finish(await command.run(context, parsed.input), out);
   } catch (error) {
     // Whatever a command's parts made of the abort, it ended because it was told to.
     const stopped = stop.signal.aborted && !(error instanceof OperatorError) && isAbort(error);

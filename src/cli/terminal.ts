@@ -4,6 +4,8 @@
  * because they belong to the same outside; the real listener and exit are wired in main.ts.
  */
 
+import { messageOf, OperatorError } from "../errors.ts";
+
 /** stdout was closed by its reader (`coldcase … | head`): nothing failed, there is just no one left to write to. */
 export class ClosedOutput extends Error {
   override readonly name = "ClosedOutput";
@@ -14,8 +16,11 @@ export interface TextStream {
   readonly isTerminal: boolean;
   /** Columns of the terminal right now, so a resize is seen at the next call; undefined where there are none. */
   columns(): number | undefined;
-  /** Writes all of `text` before it returns. False once the reader is gone; never throws for that. */
-  write(text: string): boolean;
+  /**
+   * Writes all of `text` before it returns. Never throws, so that a full disk or a lost connection can't break
+   * what is being saved: returns what kept the text from being written, a `ClosedOutput` where its reader left.
+   */
+  write(text: string): Error | undefined;
 }
 
 export interface Terminal {
@@ -48,10 +53,18 @@ export function realTerminal(): Terminal {
         }
       } catch (error) {
         if (error instanceof Deno.errors.BrokenPipe) throw new ClosedOutput("stdout was closed");
-        throw error;
+        throw cannotWriteResult(error);
       }
     },
   };
+}
+
+/** The error of a result that did not get out, whatever the reason is. */
+export function cannotWriteResult(cause: unknown): OperatorError {
+  return new OperatorError("storage", `Cannot write the result to stdout: ${messageOf(cause)}`, {
+    hints: ["nothing else was affected; run it again with another destination"],
+    cause,
+  });
 }
 
 type ProcessStream = typeof Deno.stdout | typeof Deno.stderr;
@@ -79,16 +92,18 @@ function columnsNow(): number | undefined {
 
 const PAUSE = new Int32Array(new SharedArrayBuffer(4));
 
-function writeAll(stream: ProcessStream, bytes: Uint8Array): boolean {
+function writeAll(stream: ProcessStream, bytes: Uint8Array): Error | undefined {
   for (let done = 0; done < bytes.length;) {
     try {
       done += stream.writeSync(bytes.subarray(done));
     } catch (error) {
-      if (error instanceof Deno.errors.BrokenPipe) return false;
+      if (error instanceof Deno.errors.BrokenPipe) return new ClosedOutput("the reader was closed");
       // Another process (ssh, tee) may have made the shared pipe non-blocking: its reader is slow, not gone.
-      if (!(error instanceof Deno.errors.WouldBlock)) throw error;
+      if (!(error instanceof Deno.errors.WouldBlock)) {
+        return error instanceof Error ? error : new Error(String(error));
+      }
       Atomics.wait(PAUSE, 0, 0, 5);
     }
   }
-  return true;
+  return undefined;
 }

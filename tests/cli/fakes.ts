@@ -3,13 +3,7 @@
  * moves only when a test moves it. Nothing here touches the machine.
  */
 import type { Clock, Disk, World } from "../../src/model.ts";
-import {
-  ClosedOutput,
-  type Interrupts,
-  type StopSignal,
-  type Terminal,
-  type TextStream,
-} from "../../src/cli/mod.ts";
+import { type Interrupts, type StopSignal, type Terminal, type TextStream } from "../../src/cli/mod.ts";
 import { type CommandEntry, defineCommand, type Program, run } from "../../src/cli/mod.ts";
 
 interface Sleeper {
@@ -63,7 +57,8 @@ export class FakeClock implements Clock {
 
 export class FakeStream implements TextStream {
   text = "";
-  isOpen = true;
+  /** What every further write meets. */
+  failure: Error | undefined;
 
   constructor(readonly isTerminal: boolean, public width: number | undefined) {}
 
@@ -71,9 +66,9 @@ export class FakeStream implements TextStream {
     return this.width;
   }
 
-  write(text: string): boolean {
-    if (this.isOpen) this.text += text;
-    return this.isOpen;
+  write(text: string): Error | undefined {
+    if (!this.failure) this.text += text;
+    return this.failure;
   }
 }
 
@@ -89,7 +84,7 @@ export class FakeTerminal implements Terminal {
   }
 
   writeBinary(bytes: Uint8Array): Promise<void> {
-    if (!this.stdout.isOpen) return Promise.reject(new ClosedOutput("stdout was closed"));
+    if (this.stdout.failure) return Promise.reject(this.stdout.failure);
     this.binary.push(bytes);
     return Promise.resolve();
   }

@@ -3,7 +3,7 @@
  * code, for success, every kind of failure, signals and a reader that went away.
  */
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { type CommandEntry, defineCommand, STORE_OPTIONS } from "../../src/cli/mod.ts";
+import { ClosedOutput, type CommandEntry, defineCommand, STORE_OPTIONS } from "../../src/cli/mod.ts";
 import { OperatorError } from "../../src/errors.ts";
 import { entry, stage } from "./fakes.ts";
 
@@ -198,9 +198,30 @@ Deno.test("run() takes a reader that went away for success", async () => {
     return 5;
   });
   const { run, terminal } = stage([pour, ...COMMANDS]);
-  terminal.stdout.isOpen = false;
+  terminal.stdout.failure = new ClosedOutput("gone");
   assertEquals([await run("pour"), terminal.stderr.text], [0, ""]);
   assertEquals(await run("speak -q"), 0);
+});
+
+Deno.test("run() fails where the result could not be written, and only then", async () => {
+  const { run, terminal } = stage(COMMANDS);
+  terminal.stdout.failure = new Error("No space left on device");
+  assertEquals(await run("speak -q"), 15);
+  assertEquals(
+    terminal.stderr.text,
+    "coldcase: warning: a warning\n" +
+      "coldcase: error: Cannot write the result to stdout: No space left on device\n" +
+      "coldcase: hint: nothing else was affected; run it again with another destination\n",
+  );
+  assertEquals([await run("--help"), await run("acquire"), await run("three"), await run("fail")], [
+    15,
+    0,
+    3,
+    13,
+  ]);
+  terminal.stderr.failure = new Error("Input/output error");
+  terminal.stdout.failure = undefined;
+  assertEquals(await run("speak"), 0);
 });
 
 Deno.test("openBinary() refuses a terminal before anything is read", async () => {
