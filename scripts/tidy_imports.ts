@@ -64,16 +64,18 @@ function resolvePath(from: string, specifier: string): string {
 
 /** What is wrong with a file's imports. */
 export function checkImports(source: Source): Finding[] {
-  const { path, code } = source;
+  const { path, code, bare } = source;
   const room = roomOf(path);
   if (room !== undefined && !path.endsWith(".d.ts") && IMPORT_TABLE[room] === undefined) {
     return [{ path, line: 0, message: `"${room}" is not in the import table` }];
   }
   const imports = code.matchAll(/(?:\bfrom|\bimport)\s*\(?\s*"([^"\n]+)"/g);
-  return [...imports].flatMap((match): Finding[] => {
-    const problem = problemOf(path, match[1] ?? "");
-    return problem === undefined ? [] : [{ path, line: lineAt(code, match.index), message: problem }];
-  });
+  return [...imports].filter((match) => bare[match.index] === code[match.index]).flatMap(
+    (match): Finding[] => {
+      const problem = problemOf(path, match[1] ?? "");
+      return problem === undefined ? [] : [{ path, line: lineAt(code, match.index), message: problem }];
+    },
+  );
 }
 
 function problemOf(path: string, specifier: string): string | undefined {

@@ -1,5 +1,6 @@
 /**
  * Text at the terminal's edge: what a hostile name can't do, and that widths are what a terminal shows.
+ * Expected widths are those of xterm and tmux.
  */
 import { assertEquals, assertLessOrEqual } from "@std/assert";
 import {

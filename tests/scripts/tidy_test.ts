@@ -60,7 +60,7 @@ for (const [name, path, body, expected] of BAD) {
 Deno.test("tidy() wants a header of a few lines", () => {
   const messages = (text: string) => tidy(new Map([["src/plan.ts", text]])).map((finding) => finding.message);
   assertEquals(messages("export const x = 1;\n"), ["no header comment"]);
-  assertEquals(messages("/** Plans. */\n"), ["header of 1 lines, expected 3 to 8"]);
+  assertEquals(messages("/** Plans. */\n"), ["1 lines of header comment, expected 3 to 8"]);
   assertEquals(messages("// Plans what is fetched.\n// Fetches nothing.\n"), []);
 });
 
