@@ -229,6 +229,11 @@ export interface StoredObject {
 export interface ObjectStorage {
   /** Writes `bytes` once. An object of that name and size is left as it is. */
   put(name: ObjectName, bytes: Uint8Array): Promise<void>;
+  /**
+   * The same for the contents of a local file, whose data is durable and whose SHA-256 is `digest`. The file
+   * is gone from `path` afterwards.
+   */
+  putFile(name: ObjectName, file: { readonly path: string; readonly digest: Digest }): Promise<void>;
   /** Bytes `[offset, offset + length)`; shorter only where the object ends. Throws `not_found`. */
   read(name: ObjectName, range: { readonly offset: number; readonly length: number }): Promise<Uint8Array>;
   /** Names that start with `prefix` (a folder, ending in `/`), in ascending order. */

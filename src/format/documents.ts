@@ -25,29 +25,41 @@ const unreadableDocument = object({
   version: literal(0),
 });
 
-/** One run of the program that worked on the acquisition. Counts are of this session. */
-export const sessionMember = object({
+const sessionStart = {
   callerArn: nullable(text(2048)),
-  clockSkewMs: nullable(integer(-1e15)),
   commandLine: arrayOf(text(8192), 256),
-  credentialChanges: integer(0),
-  /** Null: the session was killed; the counts are those of its last durable write. */
-  endedAt: nullable(time),
   examiner: nullable(text(256)),
+  host: hostMember,
+  startedAt: time,
+  toolVersion: text(64),
+};
+
+const sessionCounts = {
+  clockSkewMs: nullable(integer(-1e15)),
+  credentialChanges: integer(0),
   fetchedBlocks: integer(0),
   firstRequestId: nullable(text(256)),
   getRequests: integer(0),
-  host: hostMember,
   lastRequestId: nullable(text(256)),
   listRequests: integer(0),
-  /** How it ended: `committed`, or the error code that stopped it; null where it was killed. */
-  outcome: nullable(text(64)),
   receivedBytes: integer(0),
   retries: integer(0),
-  startedAt: time,
   throttles: integer(0),
-  toolVersion: text(64),
-});
+};
+
+const sessionEnd = {
+  /** Null: the session was killed; the counts are those of its last durable write. */
+  endedAt: nullable(time),
+  /** How it ended: `committed`, or the error code that stopped it; null where it was killed. */
+  outcome: nullable(text(64)),
+};
+
+/** Facts of a session that are known when it starts. */
+export const sessionStartMember = object(sessionStart);
+/** What a session has done so far. */
+export const sessionCountsMember = object(sessionCounts);
+/** One run of the program that worked on the acquisition. */
+export const sessionMember = object({ ...sessionStart, ...sessionCounts, ...sessionEnd });
 
 const sessionsDocument = object({
   sessions: arrayOf(sessionMember, 100_000),
@@ -64,6 +76,8 @@ const descriptionDocument = object({
 });
 
 export type Session = Checked<typeof sessionMember>;
+export type SessionStart = Checked<typeof sessionStartMember>;
+export type SessionCounts = Checked<typeof sessionCountsMember>;
 export type UnreadableEntry = Checked<typeof unreadableMember>;
 export type UnreadableDocument = Checked<typeof unreadableDocument>;
 

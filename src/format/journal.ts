@@ -9,7 +9,7 @@ import { decodeHex, encodeHex } from "@std/encoding/hex";
 import { OperatorError } from "../errors.ts";
 import type { Digest } from "../model.ts";
 import { decodeCanonicalJson, encodeCanonicalJson } from "./canonical_json.ts";
-import { sessionMember, unreadableMember } from "./documents.ts";
+import { sessionCountsMember, sessionStartMember, unreadableMember } from "./documents.ts";
 import { checkVolume, parentMember, sourceMember, volumeMember } from "./manifest.ts";
 import {
   arrayOf,
@@ -98,12 +98,12 @@ export function decodeSlot(slot: Uint8Array, blockIndex: number): SegmentBlock |
 const packMember = object({ name: text(256), sizeBytes: integer(1) });
 
 const entries = {
-  session: object({ session: sessionMember, type: literal("session") }),
+  session_started: object({ session: sessionStartMember, type: literal("session_started") }),
   flush: object({
     /** Packs written since the flush before; durable under their names. */
     packs: arrayOf(packMember, 64),
     /** The session so far: what counts if it is killed now. */
-    session: sessionMember,
+    counts: sessionCountsMember,
     /** Segments with a slot written after this line. */
     segments: arrayOf(integer(0, 1 << 18), 1 << 18),
     type: literal("flush"),
@@ -113,6 +113,12 @@ const entries = {
   }),
   /** A listing that was read to its end: number of blocks, SHA-256 of their indexes as 32-bit LE numbers. */
   listing: object({ blocks: integer(0), digest, type: literal("listing") }),
+  session_ended: object({
+    counts: sessionCountsMember,
+    endedAt: time,
+    outcome: text(64),
+    type: literal("session_ended"),
+  }),
   parent_dropped: object({ reason: text(), type: literal("parent_dropped") }),
 };
 

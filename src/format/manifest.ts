@@ -98,6 +98,17 @@ const acquisitionMember = object({
   receivedBytes: count,
   retries: count,
   sessions: integer(1),
+  /** What the service said of the snapshot; null: not permitted or not told. */
+  snapshot: object({
+    completedAt: nullable(time),
+    description: nullable(text(1024)),
+    encrypted: nullable(flag),
+    kmsKeyId: nullable(text(2048)),
+    ownerAccount: nullable(text(64)),
+    startedAt: nullable(time),
+    storageTier: nullable(text(64)),
+    volumeId: nullable(text(64)),
+  }),
   startedAt: time,
   throttles: count,
   tool: object({ name: literal("coldcase"), version: text(64) }),

@@ -1,0 +1,377 @@
+/**
+ * One acquisition under way: takes checked blocks, puts them into packs, and records in the journal what is
+ * durable, in that order. Whoever feeds it may die at any moment; what was recorded is never fetched again.
+ * It knows no source and no listing but the numbers that it is told.
+ *
+ * @see store-format.md, "Order of writes"
+ */
+import { OperatorError } from "../errors.ts";
+import type { SessionCounts, SessionStart, UnreadableEntry } from "../format/documents.ts";
+import { zeroDigest } from "../format/digests.ts";
+import type { JournalEntry, JournalHead } from "../format/journal.ts";
+import { checkVolume } from "../format/manifest.ts";
+import { plainBlock, type SegmentBlock } from "../format/segment.ts";
+import {
+  type Clock,
+  type Digest,
+  type Disk,
+  type ObjectName,
+  SEGMENT_BLOCKS,
+  type UnreadableBlock,
+  type VerifiedBlock,
+  type VolumeShape,
+} from "../model.ts";
+import { formatTime } from "../units.ts";
+import { commitExhibit, type CommitFacts } from "./_commit.ts";
+import type { Exhibit } from "./_exhibit.ts";
+import { Journal, journalFolder } from "./_journal.ts";
+import { packName } from "./_layout.ts";
+import type { LocalStorage } from "./_local_storage.ts";
+import { PackWriter } from "./_pack_writer.ts";
+import type { PackedBlocks } from "./_packed_blocks.ts";
+import { NO_COUNTS, Progress } from "./_progress.ts";
+
+/** A pack is closed so long after its first block, however slow the link: what a kill loses at the most. */
+const FLUSH_AFTER_MS = 30_000;
+/** Blocks recorded in one go where they take no room in a pack. */
+const MAX_PENDING_BLOCKS = 65_536;
+
+/** Everything in a session's counts but what the acquisition counts itself. */
+export type SourceSideCounts = Omit<SessionCounts, "fetchedBlocks">;
+
+/** Sums over sessions. */
+export type SessionTotals = Readonly<
+  Record<"fetchedBlocks" | "getRequests" | "listRequests" | "receivedBytes", number>
+>;
+
+/** What an acquisition works with; made by the store. */
+export interface AcquisitionParts {
+  readonly storage: LocalStorage;
+  readonly disk: Disk;
+  readonly clock: Clock;
+  readonly blocks: PackedBlocks;
+  readonly head: JournalHead;
+  /** The exhibit that is built on; its place in the head's `parent`. */
+  readonly parent: Exhibit | undefined;
+}
+
+export class Acquisition {
+  readonly head: JournalHead;
+  readonly shape: VolumeShape;
+  /** True where an earlier session left a journal. */
+  readonly isResumed: boolean;
+  readonly #parts: AcquisitionParts;
+  readonly #journal: Journal;
+  readonly #progress: Progress;
+  readonly #zeroDigest: Digest;
+  #counts: () => SourceSideCounts;
+  readonly #before: SessionTotals;
+  #fetchedBlocks = 0;
+  #pack: PackWriter | undefined;
+  /** Put, but not recorded yet. */
+  #pending = new Map<number, SegmentBlock>();
+  #pendingSince: number | undefined;
+  #pendingUnreadable: UnreadableEntry[] = [];
+  #pendingUsedPacks = new Map<ObjectName, number>();
+  /** Calls that write wait for each other: one pack, one log, one order. */
+  #queue: Promise<unknown> = Promise.resolve();
+  #failure: unknown;
+
+  private constructor(parts: AcquisitionParts, journal: Journal, progress: Progress, isResumed: boolean) {
+    this.#parts = parts;
+    this.head = parts.head;
+    this.shape = checkVolume(parts.head.volume, "journal");
+    this.isResumed = isResumed;
+    this.#journal = journal;
+    this.#progress = progress;
+    this.#zeroDigest = zeroDigest(this.shape.blockSizeBytes);
+    this.#before = {
+      fetchedBlocks: progress.total("fetchedBlocks"),
+      getRequests: progress.total("getRequests"),
+      listRequests: progress.total("listRequests"),
+      receivedBytes: progress.total("receivedBytes"),
+    };
+    this.#counts = () => NO_COUNTS;
+  }
+
+  /** Starts a new acquisition: from here on the store knows of it. */
+  static async begin(parts: AcquisitionParts): Promise<Acquisition> {
+    const journal = await Journal.create(parts.storage, parts.disk, parts.head);
+    return new Acquisition(parts, journal, new Progress(), false);
+  }
+
+  /** Takes up what an earlier session left. */
+  static async resume(parts: AcquisitionParts): Promise<Acquisition> {
+    const progress = new Progress();
+    const journal = Journal.open(parts.storage, parts.disk, parts.head, (entry) => progress.apply(entry));
+    const acquisition = new Acquisition(parts, journal, progress, true);
+    await acquisition.#checkPacks();
+    return acquisition;
+  }
+
+  /** The exhibit that is built on, unless it was dropped. */
+  get parent(): Exhibit | undefined {
+    return this.#progress.parentDropped === undefined ? this.#parts.parent : undefined;
+  }
+
+  /** What the sessions before this one did and received: what they have cost. */
+  get before(): SessionTotals {
+    return this.#before;
+  }
+
+  /** Blocks recorded as unreadable, in all sessions. */
+  get unreadableBlocks(): number {
+    return this.#progress.unreadable.size + this.#pendingUnreadable.length;
+  }
+
+  /** Notes that a session works on it now. `counts` is asked whenever something is recorded. */
+  async startSession(session: SessionStart, counts: () => SourceSideCounts): Promise<void> {
+    this.#counts = counts;
+    await this.#enqueue(() => this.#append({ session, type: "session_started" }));
+  }
+
+  /**
+   * What is put or recorded of a block; `undefined` for nothing. `absent` only where it was put so: a block
+   * of the parent that the snapshot no longer has. Asking in ascending order costs one read a segment.
+   */
+  recorded(index: number): SegmentBlock | undefined {
+    return this.#pending.get(index) ?? this.#journal.recorded(index);
+  }
+
+  /** Takes a block; returns when the next may come. Its bytes are not kept. */
+  put(index: number, block: VerifiedBlock): Promise<void> {
+    return this.#enqueue(async () => {
+      this.#fetchedBlocks++;
+      if (block.digest === this.#zeroDigest) this.#note(index, plainBlock("zero"));
+      else {
+        this.#store(index, block);
+        this.#note(index, { state: "stored", digest: block.digest });
+      }
+      if (this.#pack?.isFull || this.#pending.size >= MAX_PENDING_BLOCKS) await this.#flush();
+    });
+  }
+
+  putUnreadable(index: number, block: UnreadableBlock): Promise<void> {
+    return this.#enqueue(async () => {
+      const { attempts, detail, reason, requestIds } = block;
+      this.#pendingUnreadable.push({
+        attempts,
+        block: index,
+        detail: detail.slice(0, 1024),
+        reason,
+        requestIds,
+      });
+      this.#note(index, plainBlock("unreadable"));
+      if (this.#pending.size >= MAX_PENDING_BLOCKS) await this.#flush();
+    });
+  }
+
+  /** A block that the parent has and this snapshot does not. */
+  putAbsent(index: number): Promise<void> {
+    return this.#putPlain(index, "absent");
+  }
+
+  /** A listed block that a partial commit leaves out. */
+  putNotAcquired(index: number): Promise<void> {
+    return this.#putPlain(index, "unreadable");
+  }
+
+  #putPlain(index: number, state: "absent" | "unreadable"): Promise<void> {
+    return this.#enqueue(async () => {
+      this.#note(index, plainBlock(state));
+      if (this.#pending.size >= MAX_PENDING_BLOCKS) await this.#flush();
+    });
+  }
+
+  /**
+   * Tells of a listing that was read to its end. Throws `source` where an earlier session saw another: the
+   * snapshot is not what was being acquired.
+   *
+   * @param listing Number of blocks; SHA-256 of their ascending indexes as 32-bit little-endian numbers.
+   */
+  noteListing(listing: { readonly blocks: number; readonly digest: Digest }): Promise<void> {
+    return this.#enqueue(async () => {
+      const before = this.#progress.listing;
+      if (before && (before.blocks !== listing.blocks || before.digest !== listing.digest)) {
+        throw listingChanged(
+          this.head.source.snapshot,
+          `an earlier listing had ${before.blocks} blocks, this one has ${listing.blocks}` +
+            (before.blocks === listing.blocks ? " others" : ""),
+        );
+      }
+      if (!before) await this.#append({ ...listing, type: "listing" });
+    });
+  }
+
+  /** Builds on no parent from here on; the record keeps the reason. */
+  dropParent(reason: string): Promise<void> {
+    return this.#enqueue(() => this.#append({ reason: reason.slice(0, 4096), type: "parent_dropped" }));
+  }
+
+  /** Closes the open pack where it is due. To be called now and then while blocks come slowly. */
+  async flushIfDue(): Promise<void> {
+    const since = this.#pendingSince;
+    if (since === undefined || this.#parts.clock.monotonicMs() - since < FLUSH_AFTER_MS) return;
+    await this.flush();
+  }
+
+  /** Closes the open pack and records everything that was put. Durable when it returns. */
+  flush(): Promise<void> {
+    return this.#enqueue(() => this.#flush());
+  }
+
+  /**
+   * Ends the session and keeps the journal. What can still be recorded is; where the disk refuses, what was
+   * recorded before stays.
+   *
+   * @param outcome The code of the error that ended it.
+   */
+  async endSession(outcome: string): Promise<void> {
+    try {
+      if (!this.#failure) {
+        await this.flush();
+        await this.#enqueue(() =>
+          this.#append({
+            counts: this.#allCounts(),
+            endedAt: formatTime(this.#parts.clock.nowMs()),
+            outcome,
+            type: "session_ended",
+          })
+        );
+      }
+    } finally {
+      this.#pack?.abandon();
+      this.#pack = undefined;
+      this.#journal.close();
+    }
+  }
+
+  /**
+   * Makes an exhibit of it and removes the journal.
+   *
+   * @param facts `rest`: what a block that was neither recorded nor taken over is.
+   */
+  async commit(facts: CommitFacts): Promise<void> {
+    await this.flush();
+    await this.#enqueue(async () => {
+      await commitExhibit({
+        ...this.#parts,
+        parent: this.parent,
+        shape: this.shape,
+        progress: this.#progress,
+        counts: this.#allCounts(),
+        recorded: (index) => this.#journal.recorded(index),
+        facts,
+      });
+      this.#journal.close();
+    });
+  }
+
+  #allCounts(): SessionCounts {
+    return { ...this.#counts(), fetchedBlocks: this.#fetchedBlocks };
+  }
+
+  #note(index: number, block: SegmentBlock): void {
+    this.#pending.set(index, block);
+    this.#pendingSince ??= this.#parts.clock.monotonicMs();
+  }
+
+  /** Sees to it that a pack holds the block: the open one, one that has it already, or now the open one. */
+  #store(index: number, block: VerifiedBlock): void {
+    if (this.#pack?.has(block.digest)) return;
+    const held = this.#parts.blocks.isHeld(block.digest);
+    if (held) {
+      if (!this.#progress.packs.has(held.pack)) this.#pendingUsedPacks.set(held.pack, held.packBytes);
+      return;
+    }
+    this.#pack ??= new PackWriter(
+      this.#parts.disk,
+      this.#parts.storage.pathOf(`${journalFolder(this.head.exhibit)}/open.pack`),
+    );
+    this.#pack.add({ index, ...block });
+  }
+
+  /** Pack, then log, then slots: each durable before the next. */
+  async #flush(): Promise<void> {
+    if (this.#pending.size === 0) return;
+    const packs = this.#pack ? [await this.#closePack(this.#pack)] : [];
+    const segments = new Set([...this.#pending.keys()].map((index) => Math.floor(index / SEGMENT_BLOCKS)));
+    await this.#append({
+      counts: this.#allCounts(),
+      packs,
+      segments: [...segments],
+      type: "flush",
+      unreadable: this.#pendingUnreadable,
+      usedPacks: [...this.#pendingUsedPacks].map(([name, sizeBytes]) => ({ name, sizeBytes })),
+    });
+    await this.#journal.writeSlots(this.#pending);
+    this.#pending = new Map();
+    this.#pendingSince = undefined;
+    this.#pendingUnreadable = [];
+    this.#pendingUsedPacks = new Map();
+  }
+
+  async #closePack(pack: PackWriter): Promise<{ name: ObjectName; sizeBytes: number }> {
+    const closed = await pack.close();
+    const name = packName(closed.digest);
+    await this.#parts.storage.putFile(name, closed);
+    this.#pack = undefined;
+    this.#parts.blocks.addPack({ ...closed, name });
+    return { name, sizeBytes: closed.sizeBytes };
+  }
+
+  async #append(entry: JournalEntry): Promise<void> {
+    await this.#journal.append(entry);
+    this.#progress.apply(entry);
+  }
+
+  /** A failed write poisons the acquisition: nothing more is recorded in this session. */
+  #enqueue<T>(action: () => Promise<T>): Promise<T> {
+    const result = this.#queue.then(async () => {
+      if (this.#failure) throw this.#failure;
+      try {
+        return await action();
+      } catch (error) {
+        if (!(error instanceof OperatorError) || error.code !== "source") this.#failure = error;
+        throw error;
+      }
+    });
+    this.#queue = result.then(() => undefined, () => undefined);
+    return result;
+  }
+
+  /**
+   * A journal may have come without some of its packs (copied by hand, quarantined). Its blocks are no
+   * longer recorded then: better fetched again than missing at the end.
+   */
+  async #checkPacks(): Promise<void> {
+    let missing = 0;
+    for (const [name, sizeBytes] of this.#progress.packs) {
+      const stat = await this.#parts.storage.stat(name);
+      if (stat?.sizeBytes === sizeBytes) continue;
+      missing++;
+      this.#progress.packs.delete(name);
+    }
+    if (missing === 0) return;
+    const lost = new Map<number, SegmentBlock>();
+    for (const segment of this.#progress.segments) {
+      const first = segment * SEGMENT_BLOCKS;
+      for (let index = first; index < Math.min(first + SEGMENT_BLOCKS, this.shape.blockCount); index++) {
+        const block = this.#journal.recorded(index);
+        if (block?.state !== "stored") continue;
+        const place = await this.#parts.blocks.find(block.digest);
+        if (!place || !this.#progress.packs.has(place.pack)) lost.set(index, block);
+      }
+      await this.#journal.eraseSlots(lost.keys());
+      lost.clear();
+    }
+  }
+}
+
+/** The snapshot's listing is not what an earlier one was: exit 14, journal kept (design: resume). */
+export function listingChanged(snapshot: string, how: string): OperatorError {
+  return new OperatorError("source", `Cannot go on with "${snapshot}": its listing changed (${how})`, {
+    facts: { reason: "LISTING_CHANGED", snapshot },
+    hints: ["Nothing that was recorded is lost. --commit-partial commits what is held; --fresh starts anew."],
+  });
+}

@@ -1,0 +1,300 @@
+/**
+ * Makes an exhibit of a complete acquisition: segments, side documents, manifest, inventory, in this order,
+ * each durable before the next; the inventory is the commit point. Work is in proportion to the change where
+ * there is a parent. One segment is in memory at a time.
+ *
+ * @see store-format.md, "Order of writes"
+ */
+import { OperatorError } from "../errors.ts";
+import {
+  encodeDescription,
+  encodeSessions,
+  encodeUnreadable,
+  type SessionCounts,
+  type UnreadableDocument,
+} from "../format/documents.ts";
+import { imageDigest, sha256 } from "../format/digests.ts";
+import { encodeInventory } from "../format/inventory.ts";
+import type { JournalHead } from "../format/journal.ts";
+import { type AcquisitionRecord, type CaseFacts, encodeManifest, type Manifest } from "../format/manifest.ts";
+import {
+  countStates,
+  encodeSegment,
+  plainBlock,
+  type Segment,
+  type SegmentBlock,
+  segmentCount,
+  segmentLength,
+  type StateCounts,
+} from "../format/segment.ts";
+import {
+  type Clock,
+  type Digest,
+  type Disk,
+  type ObjectName,
+  SEGMENT_BLOCKS,
+  type StoredObject,
+  type VolumeShape,
+} from "../model.ts";
+import { formatTime } from "../units.ts";
+import type { Exhibit } from "./_exhibit.ts";
+import { removeJournal } from "./_journal.ts";
+import { documentName, inventoryName, manifestName, parseName, segmentName } from "./_layout.ts";
+import type { LocalStorage } from "./_local_storage.ts";
+import type { PackedBlocks } from "./_packed_blocks.ts";
+import type { Progress } from "./_progress.ts";
+
+/** What the one who commits tells. */
+export interface CommitFacts {
+  readonly case: CaseFacts;
+  readonly destination: AcquisitionRecord["destination"];
+  readonly unsafeFileSystem: boolean;
+  readonly host: AcquisitionRecord["host"];
+  readonly toolVersion: string;
+  readonly snapshot: AcquisitionRecord["snapshot"];
+  /** The service's own words on the snapshot; `undefined`: not known. */
+  readonly description: { readonly answer: unknown; readonly receivedAt: string } | undefined;
+  /** True: some listed blocks were never tried. */
+  readonly isPartial: boolean;
+  /** What a block is that was neither recorded nor taken over: not listed, or not known. */
+  readonly rest: "absent" | "not_acquired";
+}
+
+/** Everything that a commit works on. */
+export interface CommitInput {
+  readonly storage: LocalStorage;
+  readonly disk: Disk;
+  readonly clock: Clock;
+  readonly blocks: PackedBlocks;
+  readonly head: JournalHead;
+  readonly shape: VolumeShape;
+  readonly parent: Exhibit | undefined;
+  readonly progress: Progress;
+  readonly counts: SessionCounts;
+  recorded(index: number): SegmentBlock | undefined;
+  readonly facts: CommitFacts;
+}
+
+export async function commitExhibit(input: CommitInput): Promise<void> {
+  const { storage, head, progress, facts } = input;
+  const endedAt = formatTime(input.clock.nowMs());
+  const files = new Map<ObjectName, number>(progress.packs);
+  const put = async (name: ObjectName, bytes: Uint8Array) => {
+    await storage.put(name, bytes);
+    files.set(name, bytes.length);
+  };
+  const putDocument = async (bytes: Uint8Array): Promise<Digest> => {
+    const digest = sha256(bytes);
+    await put(documentName(digest), bytes);
+    return digest;
+  };
+
+  const built = await buildSegments(input, files, put);
+  checkAgainstListing(input, built);
+  const current = progress.sessions.at(-1)!;
+  const sessions = [...progress.sessions.slice(0, -1), {
+    ...current,
+    ...input.counts,
+    endedAt,
+    outcome: "committed",
+  }];
+  const total = (count: "fetchedBlocks" | "receivedBytes" | "retries" | "throttles") =>
+    sessions.reduce((sum, session) => sum + session[count], 0);
+  const listed = built.counts.storedBlocks + built.counts.zeroBlocks + built.counts.unreadableBlocks;
+  const takenOver = listed - built.recordedBlocks;
+  const manifest: Manifest = {
+    acquisition: {
+      case: facts.case,
+      clockSkewMs: input.counts.clockSkewMs,
+      destination: facts.destination,
+      documents: {
+        description: facts.description ? await putDocument(encodeDescription(facts.description)) : null,
+        sessions: await putDocument(encodeSessions(sessions)),
+        unreadable: built.unreadable.length > 0
+          ? await putDocument(encodeUnreadable(built.unreadable))
+          : null,
+      },
+      endedAt,
+      exhibit: head.exhibit,
+      fetchedBlocks: total("fetchedBlocks"),
+      host: facts.host,
+      listedBlocks: listed,
+      parentDropped: progress.parentDropped ?? null,
+      receivedBytes: total("receivedBytes"),
+      retries: total("retries"),
+      sessions: sessions.length,
+      startedAt: head.createdAt,
+      takenOverBlocks: takenOver,
+      snapshot: facts.snapshot,
+      takenOverReadSince: takenOver > 0 ? readSince(input.parent) : null,
+      throttles: total("throttles"),
+      tool: { name: "coldcase", version: facts.toolVersion },
+      unsafeFileSystem: facts.unsafeFileSystem,
+    },
+    counts: built.counts,
+    imageDigest: imageDigest(input.shape, built.segments),
+    isPartial: facts.isPartial,
+    parent: input.parent ? head.parent : null,
+    segmentBlocks: SEGMENT_BLOCKS,
+    segments: built.segments,
+    source: head.source,
+    supersedes: head.supersedes,
+    type: "coldcase-manifest",
+    version: 0,
+    volume: head.volume,
+  };
+  const bytes = encodeManifest(manifest);
+  const manifestDigest = sha256(bytes);
+  await put(manifestName(head.exhibit, manifestDigest), bytes);
+  const inventory = encodeInventory({
+    exhibit: head.exhibit,
+    snapshot: head.source.snapshot,
+    parent: manifest.parent?.exhibit ?? null,
+    manifest: manifestDigest,
+    committedAt: endedAt,
+    files: [...files].map(([name, sizeBytes]): StoredObject => ({ name, sizeBytes })),
+  });
+  await storage.put(inventoryName(head.exhibit, sha256(inventory)), inventory);
+  removeJournal(storage, input.disk, head.exhibit);
+}
+
+/** Since when the bytes that are taken over were read: the parent's start, or what it says of its own. */
+function readSince(parent: Exhibit | undefined): string | null {
+  const record = parent?.manifest.acquisition;
+  return record?.takenOverReadSince ?? record?.startedAt ?? null;
+}
+
+interface Built {
+  readonly segments: readonly Digest[];
+  readonly counts: StateCounts;
+  /** Blocks that this acquisition recorded as zero, stored or unreadable. */
+  readonly recordedBlocks: number;
+  readonly unreadable: UnreadableDocument["entries"];
+}
+
+/** Writes every segment that differs from the parent's and names those that do not. */
+async function buildSegments(
+  input: CommitInput,
+  files: Map<ObjectName, number>,
+  put: (name: ObjectName, bytes: Uint8Array) => Promise<void>,
+): Promise<Built> {
+  const { parent, shape, progress } = input;
+  const parentSizes = new Map<ObjectName, number>();
+  for (const file of parent?.inventory.files ?? []) {
+    const kind = parseName(file.name)?.kind;
+    if (kind === "pack") files.set(file.name, file.sizeBytes);
+    if (kind === "segment") parentSizes.set(file.name, file.sizeBytes);
+  }
+  const rest = plainBlock(input.facts.rest === "absent" ? "absent" : "unreadable");
+  const segments: Digest[] = [];
+  let counts = parent ? parent.manifest.counts : NO_STATES;
+  let recordedBlocks = 0;
+  const unreadable: { blocks: number; first: UnreadableDocument["entries"][number]["first"] }[] = [];
+  for (let position = 0; position < segmentCount(shape); position++) {
+    const blockCount = segmentLength(shape, position);
+    const taken = takenWhole(input, position);
+    const takenBytes = taken && parentSizes.get(segmentName(taken));
+    if (taken && takenBytes !== undefined) {
+      files.set(segmentName(taken), takenBytes);
+      segments.push(taken);
+      continue;
+    }
+    const base = await parentSegment(parent, position);
+    const blocks: SegmentBlock[] = [];
+    for (let at = 0; at < blockCount; at++) {
+      const index = position * SEGMENT_BLOCKS + at;
+      const recorded = input.recorded(index);
+      const block = recorded ?? base[at] ?? rest;
+      blocks.push(block);
+      if (recorded && recorded.state !== "absent") recordedBlocks++;
+      if (block.state === "unreadable") noteUnreadable(unreadable, progress.unreadable.get(index), index);
+    }
+    await checkHeld(input, blocks, files);
+    const bytes = encodeSegment(blocks);
+    const digest = sha256(bytes);
+    await put(segmentName(digest), bytes);
+    segments.push(digest);
+    counts = addCounts(addCounts(counts, countStates(base), -1), countStates(blocks), 1);
+  }
+  return { segments, counts, recordedBlocks, unreadable };
+}
+
+/** The parent's digest of a segment in which nothing was recorded. */
+function takenWhole({ parent, progress, shape }: CommitInput, position: number): Digest | undefined {
+  if (!parent || progress.segments.has(position)) return undefined;
+  const isOfOneLength = parent.shape.blockCount >= position * SEGMENT_BLOCKS + segmentLength(shape, position);
+  return isOfOneLength ? parent.manifest.segments[position] : undefined;
+}
+
+/** The parent's blocks of a segment; empty without a parent or beyond its volume. */
+async function parentSegment(parent: Exhibit | undefined, position: number): Promise<Segment> {
+  if (!parent || position >= parent.manifest.segments.length) return [];
+  return await parent.segment(position);
+}
+
+/** Blocks without an entry of their own were never tried: consecutive ones are one entry. */
+function noteUnreadable(
+  entries: { blocks: number; first: UnreadableDocument["entries"][number]["first"] }[],
+  entry: UnreadableDocument["entries"][number]["first"] | undefined,
+  index: number,
+): void {
+  const last = entries.at(-1);
+  if (entry) entries.push({ blocks: 1, first: entry });
+  else if (last?.first.reason === "not_acquired" && last.first.block + last.blocks === index) last.blocks++;
+  else {
+    const first = {
+      attempts: 0,
+      block: index,
+      detail: "never tried",
+      reason: "not_acquired",
+      requestIds: [],
+    } as const;
+    entries.push({ blocks: 1, first });
+  }
+}
+
+/** Every stored block must be in a pack that the inventory names; a copy elsewhere makes that pack needed too. */
+async function checkHeld(input: CommitInput, blocks: Segment, files: Map<ObjectName, number>): Promise<void> {
+  for (const block of blocks) {
+    if (block.state !== "stored") continue;
+    const place = await input.blocks.find(block.digest);
+    if (!place) {
+      throw new OperatorError(
+        "integrity",
+        `Cannot commit "${input.head.exhibit}": no pack holds block ${block.digest}`,
+        {
+          facts: { digest: block.digest, exhibit: input.head.exhibit },
+        },
+      );
+    }
+    files.set(place.pack, place.packBytes);
+  }
+}
+
+/** The listing that was read to its end must be what is recorded; else the snapshot changed under us. */
+function checkAgainstListing(input: CommitInput, built: Built): void {
+  const listing = input.progress.listing;
+  const held = built.counts.storedBlocks + built.counts.zeroBlocks + built.counts.unreadableBlocks;
+  if (input.facts.isPartial || listing?.blocks === held) return;
+  throw new OperatorError(
+    "source",
+    `Cannot commit "${input.head.source.snapshot}": its listing has ${
+      listing?.blocks ?? "no"
+    } blocks, ${held} are recorded`,
+    {
+      facts: { reason: "LISTING_CHANGED", snapshot: input.head.source.snapshot },
+      hints: ["Nothing that was recorded is lost. --fresh starts anew."],
+    },
+  );
+}
+
+const NO_STATES: StateCounts = { absentBlocks: 0, storedBlocks: 0, unreadableBlocks: 0, zeroBlocks: 0 };
+
+function addCounts(a: StateCounts, b: StateCounts, sign: 1 | -1): StateCounts {
+  return {
+    absentBlocks: a.absentBlocks + sign * b.absentBlocks,
+    storedBlocks: a.storedBlocks + sign * b.storedBlocks,
+    unreadableBlocks: a.unreadableBlocks + sign * b.unreadableBlocks,
+    zeroBlocks: a.zeroBlocks + sign * b.zeroBlocks,
+  };
+}

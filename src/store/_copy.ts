@@ -1,0 +1,93 @@
+/**
+ * Copies an exhibit into another store: just the files that its blocks need, each verified on the way by the
+ * digest in its name, the inventory last. Run again, it goes on: what is there and sound is not copied twice.
+ *
+ * @see store-format.md, "Order of writes"
+ */
+import { decodeInventory, encodeInventory, MAX_INVENTORY_BYTES } from "../format/inventory.ts";
+import { sha256 } from "../format/digests.ts";
+import { segmentCount } from "../format/segment.ts";
+import { OperatorError } from "../errors.ts";
+import type { Clock, ObjectName, StoredObject } from "../model.ts";
+import { formatTime } from "../units.ts";
+import { readChecked } from "./_checked.ts";
+import { type Exhibit, inventoryNames } from "./_exhibit.ts";
+import { inventoryName, parseName } from "./_layout.ts";
+import type { LocalStorage } from "./_local_storage.ts";
+import type { PackedBlocks } from "./_packed_blocks.ts";
+
+export interface CopyOptions {
+  readonly signal: AbortSignal;
+  onProgress?(done: { readonly doneBytes: number; readonly totalBytes: number }): void;
+}
+
+export interface CopySummary {
+  readonly files: number;
+  readonly copiedBytes: number;
+  /** Bytes that the target held already. */
+  readonly heldBytes: number;
+}
+
+interface CopyParts {
+  readonly from: { readonly storage: LocalStorage; readonly blocks: PackedBlocks };
+  readonly to: { readonly storage: LocalStorage; readonly world: { readonly clock: Clock } };
+  readonly exhibit: Exhibit;
+}
+
+/** Throws `integrity` where a file of the source is not what its name says; `storage`. */
+export async function copyExhibit(parts: CopyParts, options: CopyOptions): Promise<CopySummary> {
+  const { from, to } = parts;
+  const files = await neededFiles(parts, options.signal);
+  const totalBytes = files.reduce((sum, file) => sum + file.sizeBytes, 0);
+  let doneBytes = 0;
+  let copiedBytes = 0;
+  for (const { name, sizeBytes } of files) {
+    options.signal.throwIfAborted();
+    const file = from.storage.open(name);
+    try {
+      copiedBytes += await to.storage.takeOver(name, { file, digest: parseName(name)!.digest });
+    } finally {
+      file.close();
+    }
+    doneBytes += sizeBytes;
+    options.onProgress?.({ doneBytes, totalBytes });
+    await to.world.clock.sleep(0, options.signal);
+  }
+  await putInventory(parts, files);
+  return { files: files.length, copiedBytes, heldBytes: totalBytes - copiedBytes };
+}
+
+/** The inventory of the copy; the manifest is among its files, so it comes last. Once written it stays. */
+async function putInventory({ to, exhibit }: CopyParts, files: readonly StoredObject[]): Promise<void> {
+  const encode = (committedAt: string) => encodeInventory({ ...exhibit.inventory, committedAt, files });
+  for (const name of await inventoryNames(to.storage, exhibit.id)) {
+    const held = decodeInventory(await readChecked(to.storage, name, MAX_INVENTORY_BYTES), `"${name}"`);
+    if (inventoryName(exhibit.id, sha256(encode(held.committedAt))) === name) return;
+  }
+  const bytes = encode(formatTime(to.world.clock.nowMs()));
+  await to.storage.put(inventoryName(exhibit.id, sha256(bytes)), bytes);
+}
+
+/** The inventory's files, but of the packs only those that hold a block of the exhibit. */
+async function neededFiles({ from, exhibit }: CopyParts, signal: AbortSignal): Promise<StoredObject[]> {
+  const packs = new Map<ObjectName, number>();
+  for (let position = 0; position < segmentCount(exhibit.shape); position++) {
+    signal.throwIfAborted();
+    for (const block of await exhibit.segment(position)) {
+      if (block.state !== "stored") continue;
+      const place = await from.blocks.find(block.digest);
+      if (!place) {
+        throw new OperatorError(
+          "integrity",
+          `Cannot copy "${exhibit.id}": no pack holds block ${block.digest}`,
+          {
+            hints: [`Run "coldcase verify ${exhibit.id}" to learn the whole damage.`],
+          },
+        );
+      }
+      packs.set(place.pack, place.packBytes);
+    }
+  }
+  const others = exhibit.inventory.files.filter((file) => parseName(file.name)?.kind !== "pack");
+  return [...others, ...[...packs].map(([name, sizeBytes]) => ({ name, sizeBytes }))];
+}

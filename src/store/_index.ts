@@ -1,0 +1,122 @@
+/**
+ * The index: block digest → pack and offset. A cache in SQLite, rebuilt from the packs' footers at any
+ * time; damaged or gone, it is made anew and nothing is lost. Whoever uses an answer checks it against the
+ * record itself. SQLite reaches the disk by its own way: the index is not evidence.
+ *
+ * @see store-format.md, "Caches"
+ */
+import { DatabaseSync, type StatementSync } from "node:sqlite";
+import { decodeHex } from "@std/encoding/hex";
+import type { FooterEntry } from "../format/pack.ts";
+import type { Digest, ObjectName } from "../model.ts";
+
+/** Where a block lies, as far as the index knows. */
+export interface BlockPlace {
+  readonly pack: ObjectName;
+  readonly packBytes: number;
+  /** Of the record's header. */
+  readonly offset: number;
+  readonly storedBytes: number;
+}
+
+/** Changes with the tables: another number is another cache, and the file is made anew. */
+const INDEX_VERSION = 1;
+
+/** 64 MiB of page cache: the most memory that the index takes. */
+const CACHE_KIB = 64 * 1024;
+
+const TABLES = `
+  CREATE TABLE IF NOT EXISTS packs (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, bytes INTEGER NOT NULL);
+  CREATE TABLE IF NOT EXISTS blocks (
+    digest BLOB PRIMARY KEY, pack INTEGER NOT NULL, offset INTEGER NOT NULL, stored INTEGER NOT NULL
+  ) WITHOUT ROWID;
+`;
+
+export class Index {
+  readonly #database: DatabaseSync;
+  readonly #select: StatementSync;
+  readonly #insertBlock: StatementSync;
+  readonly #insertPack: StatementSync;
+  readonly #selectPack: StatementSync;
+
+  /**
+   * @param path A file, made where it is missing; "" is a temporary one of SQLite's, gone at the end.
+   * Throws the platform's error where the file is damaged or cannot be used.
+   */
+  constructor(path: string) {
+    this.#database = new DatabaseSync(path);
+    try {
+      // Nothing is lost with the index, so it need not be durable; a torn file is found and made anew.
+      this.#database.exec(
+        `PRAGMA busy_timeout = 10000; PRAGMA synchronous = OFF; PRAGMA cache_size = -${CACHE_KIB};`,
+      );
+      const version = this.#database.prepare("PRAGMA user_version").get()?.["user_version"];
+      if (version !== 0 && version !== INDEX_VERSION) throw new Error(`index has version ${version}`);
+      this.#database.exec(TABLES);
+      if (version === 0) this.#database.exec(`PRAGMA user_version = ${INDEX_VERSION}`);
+      this.#select = this.#database.prepare(
+        "SELECT name, bytes, offset, stored FROM blocks JOIN packs ON packs.id = blocks.pack WHERE digest = ?",
+      );
+      this.#insertPack = this.#database.prepare("INSERT OR REPLACE INTO packs (name, bytes) VALUES (?, ?)");
+      this.#insertBlock = this.#database.prepare(
+        "INSERT OR REPLACE INTO blocks (digest, pack, offset, stored) VALUES (?, ?, ?, ?)",
+      );
+      this.#selectPack = this.#database.prepare("SELECT bytes FROM packs WHERE name = ?");
+    } catch (error) {
+      this.#database.close();
+      throw error;
+    }
+  }
+
+  lookUp(digest: Digest): BlockPlace | undefined {
+    const row = this.#select.get(decodeHex(digest));
+    return row && {
+      pack: String(row["name"]),
+      packBytes: Number(row["bytes"]),
+      offset: Number(row["offset"]),
+      storedBytes: Number(row["stored"]),
+    };
+  }
+
+  hasPack(pack: { readonly name: ObjectName; readonly sizeBytes: number }): boolean {
+    return this.#selectPack.get(pack.name)?.["bytes"] === pack.sizeBytes;
+  }
+
+  addPack(
+    pack: { readonly name: ObjectName; readonly sizeBytes: number; readonly entries: readonly FooterEntry[] },
+  ): void {
+    this.#database.exec("BEGIN IMMEDIATE");
+    try {
+      const id = this.#insertPack.run(pack.name, pack.sizeBytes).lastInsertRowid;
+      for (const entry of pack.entries) {
+        this.#insertBlock.run(decodeHex(entry.digest), id, entry.offset, entry.storedBytes);
+      }
+      this.#database.exec("COMMIT");
+    } catch (error) {
+      this.#database.exec("ROLLBACK");
+      throw error;
+    }
+  }
+
+  close(): void {
+    this.#database.close();
+  }
+}
+
+/** Opens the index; `damage`: why the one that was opened before is of no use, so that it is made anew. */
+export type MakeIndex = (damage: unknown) => Index;
+
+/**
+ * The index at `path`. A damaged one is removed and made anew; where the place is of no use at all
+ * (read-only media), a temporary one takes its place.
+ */
+export function indexAt(path: string, remove: () => void): MakeIndex {
+  return (damage) => {
+    try {
+      if (damage !== undefined) remove();
+      return new Index(path);
+    } catch (error) {
+      return damage === undefined ? indexAt(path, remove)(error) : new Index("");
+    }
+  };
+}

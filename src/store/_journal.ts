@@ -1,0 +1,197 @@
+/**
+ * The journal's files: head, block map, log. What is in the log is durable before a slot that depends on
+ * it is written; a torn tail of the log and torn slots are recognized and count as never written.
+ *
+ * @see store-format.md, "Journal"
+ */
+import { OperatorError } from "../errors.ts";
+import {
+  decodeJournalHead,
+  decodeLogLine,
+  decodeSlot,
+  encodeJournalHead,
+  encodeLogLine,
+  encodeSlot,
+  type JournalEntry,
+  type JournalHead,
+  MAX_LOG_LINE_BYTES,
+  SLOT_BYTES,
+} from "../format/journal.ts";
+import type { SegmentBlock } from "../format/segment.ts";
+import { type Disk, type DiskFile, type ExhibitId, SEGMENT_BLOCKS } from "../model.ts";
+import { isExhibitId } from "../units.ts";
+import { JOURNAL_FOLDER } from "./_layout.ts";
+import type { LocalStorage } from "./_local_storage.ts";
+
+const LOG_BUFFER_BYTES = 1024 * 1024;
+
+export function journalFolder(exhibit: ExhibitId): string {
+  return `${JOURNAL_FOLDER}/${exhibit}`;
+}
+
+/** The heads of all acquisitions under way in the store. */
+export async function journalHeads(storage: LocalStorage, disk: Disk): Promise<JournalHead[]> {
+  if (!disk.stat(storage.pathOf(JOURNAL_FOLDER))) return [];
+  const heads: JournalHead[] = [];
+  for (const name of disk.list(storage.pathOf(JOURNAL_FOLDER)).sort()) {
+    if (!isExhibitId(name)) continue;
+    const head = await readHead(storage, name);
+    if (head) heads.push(head);
+  }
+  return heads;
+}
+
+/** `undefined` where a crash left a folder without a head: nothing was recorded there. */
+async function readHead(storage: LocalStorage, exhibit: ExhibitId): Promise<JournalHead | undefined> {
+  const name = `${journalFolder(exhibit)}/head.json`;
+  const facts = await storage.stat(name);
+  if (!facts) return undefined;
+  return decodeJournalHead(await storage.read(name, { offset: 0, length: facts.sizeBytes }), `"${name}"`);
+}
+
+export class Journal {
+  readonly head: JournalHead;
+  readonly #map: DiskFile;
+  readonly #log: DiskFile;
+  #logBytes: number;
+  /** Slots of the segment that was read last: listings ask in ascending order. */
+  #cached: { readonly segment: number; readonly slots: Uint8Array } | undefined;
+
+  private constructor(
+    parts: {
+      readonly head: JournalHead;
+      readonly map: DiskFile;
+      readonly log: DiskFile;
+      readonly logBytes: number;
+    },
+  ) {
+    this.head = parts.head;
+    this.#map = parts.map;
+    this.#log = parts.log;
+    this.#logBytes = parts.logBytes;
+  }
+
+  /** Starts a journal. The head is written last: without it there is no journal. */
+  static async create(storage: LocalStorage, disk: Disk, head: JournalHead): Promise<Journal> {
+    const folder = journalFolder(head.exhibit);
+    await storage.makeFolder(folder);
+    const map = disk.open(storage.pathOf(`${folder}/blocks`), "create");
+    map.truncate(head.volume.blockCount * SLOT_BYTES);
+    await map.sync();
+    const log = disk.open(storage.pathOf(`${folder}/log`), "create");
+    await log.sync();
+    await storage.replace(`${folder}/head.json`, encodeJournalHead(head));
+    return new Journal({ head, map, log, logBytes: 0 });
+  }
+
+  /** Opens a journal and replays its log, oldest first; what a crash tore at the log's end is cut away. */
+  static open(
+    storage: LocalStorage,
+    disk: Disk,
+    head: JournalHead,
+    replay: (entry: JournalEntry) => void,
+  ): Journal {
+    const folder = journalFolder(head.exhibit);
+    const map = disk.open(storage.pathOf(`${folder}/blocks`), "update");
+    const expected = head.volume.blockCount * SLOT_BYTES;
+    if (map.sizeBytes() !== expected) {
+      throw new OperatorError(
+        "integrity",
+        `Cannot resume from "${folder}/blocks": has ${map.sizeBytes()} bytes, expected ${expected}`,
+      );
+    }
+    const log = disk.open(storage.pathOf(`${folder}/log`), "update");
+    const logBytes = replayLog(log, `"${folder}/log"`, replay);
+    if (logBytes < log.sizeBytes()) log.truncate(logBytes);
+    return new Journal({ head, map, log, logBytes });
+  }
+
+  /** Durable when it returns. */
+  async append(entry: JournalEntry): Promise<void> {
+    const line = encodeLogLine(entry);
+    this.#log.write(line, this.#logBytes);
+    await this.#log.sync();
+    this.#logBytes += line.length;
+  }
+
+  /** Durable when it returns. */
+  async writeSlots(blocks: ReadonlyMap<number, SegmentBlock>): Promise<void> {
+    const indexes = [...blocks.keys()].sort((a, b) => a - b);
+    for (let start = 0; start < indexes.length;) {
+      let end = start + 1;
+      while (end < indexes.length && indexes[end] === indexes[end - 1]! + 1) end++;
+      const run = new Uint8Array((end - start) * SLOT_BYTES);
+      for (let at = start; at < end; at++) {
+        run.set(encodeSlot(indexes[at]!, blocks.get(indexes[at]!)!), (at - start) * SLOT_BYTES);
+      }
+      this.#map.write(run, indexes[start]! * SLOT_BYTES);
+      start = end;
+    }
+    this.#cached = undefined;
+    await this.#map.sync();
+  }
+
+  /** Makes slots empty again. Durable when it returns. */
+  async eraseSlots(indexes: Iterable<number>): Promise<void> {
+    const empty = new Uint8Array(SLOT_BYTES);
+    for (const index of indexes) this.#map.write(empty, index * SLOT_BYTES);
+    this.#cached = undefined;
+    await this.#map.sync();
+  }
+
+  /** What is recorded of the block; `undefined` for nothing. */
+  recorded(blockIndex: number): SegmentBlock | undefined {
+    const segment = Math.floor(blockIndex / SEGMENT_BLOCKS);
+    if (this.#cached?.segment !== segment) this.#cached = { segment, slots: this.#readSlots(segment) };
+    const at = (blockIndex - segment * SEGMENT_BLOCKS) * SLOT_BYTES;
+    return decodeSlot(this.#cached.slots.subarray(at, at + SLOT_BYTES), blockIndex);
+  }
+
+  close(): void {
+    this.#map.close();
+    this.#log.close();
+  }
+
+  #readSlots(segment: number): Uint8Array {
+    const first = segment * SEGMENT_BLOCKS;
+    const count = Math.min(SEGMENT_BLOCKS, this.head.volume.blockCount - first);
+    const slots = new Uint8Array(count * SLOT_BYTES);
+    this.#map.read(slots, first * SLOT_BYTES);
+    return slots;
+  }
+}
+
+/** Replays all good lines from the start and gives their length. */
+function replayLog(log: DiskFile, name: string, replay: (entry: JournalEntry) => void): number {
+  let goodBytes = 0;
+  let rest = new Uint8Array(0);
+  for (let offset = 0;;) {
+    const buffer = new Uint8Array(rest.length + LOG_BUFFER_BYTES);
+    buffer.set(rest);
+    const got = log.read(buffer.subarray(rest.length), offset);
+    offset += got;
+    let start = 0;
+    const filled = buffer.subarray(0, rest.length + got);
+    for (let end = filled.indexOf(0x0a); end >= 0; end = filled.indexOf(0x0a, start)) {
+      const entry = decodeLogLine(filled.subarray(start, end), name);
+      if (!entry) return goodBytes;
+      replay(entry);
+      goodBytes += end + 1 - start;
+      start = end + 1;
+    }
+    rest = filled.slice(start);
+    if (got === 0 || rest.length > MAX_LOG_LINE_BYTES) return goodBytes;
+  }
+}
+
+/**
+ * Removes a journal whose exhibit is committed (or that has no head). The head goes first: what a crash
+ * leaves after it is no journal any more. Removal is not erasure: the disk may keep what was in it.
+ */
+export function removeJournal(storage: LocalStorage, disk: Disk, exhibit: ExhibitId): void {
+  const folder = storage.pathOf(journalFolder(exhibit));
+  for (const name of ["head.json", "open.pack", "log", "blocks"]) {
+    if (disk.stat(`${folder}/${name}`)) disk.remove(`${folder}/${name}`);
+  }
+  disk.remove(folder);
+}

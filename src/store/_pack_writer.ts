@@ -1,0 +1,117 @@
+/**
+ * Writes one pack: records one after the other, hashed as they are written, then the footer. A writer that
+ * failed once is poisoned: what it wrote is not trusted again.
+ *
+ * @see store-format.md, "Pack"
+ */
+import { packBlock } from "../cipher.ts";
+import { OperatorError } from "../errors.ts";
+import { Sha256 } from "../format/digests.ts";
+import {
+  encodePackFooter,
+  encodePackHeader,
+  encodeRecordHeader,
+  type FooterEntry,
+  RECORD_HEADER_BYTES,
+} from "../format/pack.ts";
+import type { Digest, Disk, DiskFile } from "../model.ts";
+
+/** A pack closes when its records reach this size: what a kill loses at the most. */
+export const PACK_TARGET_BYTES = 64 * 1024 * 1024;
+
+/** A closed pack: durable at `path`, to be moved to its name. */
+export interface ClosedPack {
+  readonly path: string;
+  readonly digest: Digest;
+  readonly sizeBytes: number;
+  readonly entries: readonly FooterEntry[];
+}
+
+export class PackWriter {
+  readonly #file: DiskFile;
+  readonly #path: string;
+  readonly #hash = new Sha256();
+  readonly #entries = new Map<Digest, FooterEntry>();
+  #sizeBytes = 0;
+  #failure: unknown;
+
+  /** Takes the place of what is at `path`: the rest of a pack that a killed session left. */
+  constructor(disk: Disk, path: string) {
+    if (disk.stat(path)) disk.remove(path);
+    this.#path = path;
+    this.#file = disk.open(path, "create");
+    this.#append(encodePackHeader());
+  }
+
+  get sizeBytes(): number {
+    return this.#sizeBytes;
+  }
+
+  get blocks(): number {
+    return this.#entries.size;
+  }
+
+  get isFull(): boolean {
+    return this.#sizeBytes >= PACK_TARGET_BYTES;
+  }
+
+  has(digest: Digest): boolean {
+    return this.#entries.has(digest);
+  }
+
+  /** Appends a block; its digest was checked. */
+  add(block: { readonly digest: Digest; readonly bytes: Uint8Array; readonly index: number }): void {
+    const { codec, stored } = packBlock(block.bytes);
+    const entry = { digest: block.digest, offset: this.#sizeBytes, storedBytes: stored.length };
+    this.#append(encodeRecordHeader({
+      codec,
+      blockBytes: block.bytes.length,
+      storedBytes: stored.length,
+      blockIndex: block.index,
+      digest: block.digest,
+    }));
+    this.#append(stored);
+    this.#entries.set(block.digest, entry);
+  }
+
+  /** Bytes of a block of the open pack as its record holds them: header and stored bytes. */
+  readRecord(digest: Digest): Uint8Array | undefined {
+    const entry = this.#entries.get(digest);
+    if (!entry) return undefined;
+    const bytes = new Uint8Array(RECORD_HEADER_BYTES + entry.storedBytes);
+    this.#file.read(bytes, entry.offset);
+    return bytes;
+  }
+
+  /** Writes the footer and makes the file durable. No `add` after it. */
+  async close(): Promise<ClosedPack> {
+    const entries = [...this.#entries.values()];
+    this.#append(encodePackFooter(entries));
+    try {
+      await this.#file.sync();
+    } catch (error) {
+      this.#failure = error;
+      throw error;
+    }
+    this.#file.close();
+    return { path: this.#path, digest: this.#hash.digest(), sizeBytes: this.#sizeBytes, entries };
+  }
+
+  /** Gives the open pack up, after a failure or where nothing is in it. The file is left to the next session. */
+  abandon(): void {
+    this.#failure ??= new OperatorError("storage", `Cannot write pack "${this.#path}": it was given up`);
+    this.#file.close();
+  }
+
+  #append(bytes: Uint8Array): void {
+    if (this.#failure) throw this.#failure;
+    try {
+      this.#file.write(bytes, this.#sizeBytes);
+    } catch (error) {
+      this.#failure = error;
+      throw error;
+    }
+    this.#hash.update(bytes);
+    this.#sizeBytes += bytes.length;
+  }
+}

@@ -1,0 +1,190 @@
+/**
+ * All blocks of a store by their digest: the index says where, the pack's record proves it. An index that
+ * lies, lags or breaks is read anew from the packs; only where the packs themselves do not hold a block is
+ * that an integrity failure.
+ */
+import { messageOf, OperatorError } from "../errors.ts";
+import { type FooterEntry, RECORD_HEADER_BYTES } from "../format/pack.ts";
+import type { Digest, DiskFile, ObjectName, StoredObject } from "../model.ts";
+import type { BlockPlace, Index, MakeIndex } from "./_index.ts";
+import { PACKS_FOLDER, parseName } from "./_layout.ts";
+import type { LocalStorage } from "./_local_storage.ts";
+import type { ClosedPack } from "./_pack_writer.ts";
+import { type OpenPack, openRecord, readExactly, readFooter, walkRecords } from "./_pack_reader.ts";
+
+/** Packs kept open for reading. */
+const OPEN_PACKS = 16;
+/** Digests known to have been read back in this run: about 16 MiB. */
+const READ_BACK_DIGESTS = 100_000;
+
+export class PackedBlocks {
+  readonly #storage: LocalStorage;
+  #index: Index;
+  readonly #open = new Map<ObjectName, DiskFile>();
+  readonly #readBack = new Set<Digest>();
+  #isReconciled = false;
+  #isRemade = false;
+  /** What went wrong with caches and footers and was got over; shown to the operator by whoever asks. */
+  readonly tolerated: string[] = [];
+
+  readonly #makeIndex: MakeIndex;
+
+  constructor(storage: LocalStorage, makeIndex: MakeIndex) {
+    this.#storage = storage;
+    this.#makeIndex = makeIndex;
+    this.#index = makeIndex(undefined);
+  }
+
+  /** Where the block lies; `undefined` where no pack holds it. */
+  async find(digest: Digest): Promise<BlockPlace | undefined> {
+    const known = this.#lookUp(digest);
+    if (known || this.#isReconciled) return known;
+    await this.reconcile();
+    return this.#lookUp(digest);
+  }
+
+  /** Brings the index up to the packs that there are: O(packs), and a footer for each unknown one. */
+  async reconcile(): Promise<void> {
+    this.#isReconciled = true;
+    for await (const object of this.#storage.list(`${PACKS_FOLDER}/`)) {
+      if (parseName(object.name)?.kind !== "pack") continue;
+      if (!this.#withIndex((index) => index.hasPack(object))) this.#indexPack(object);
+    }
+  }
+
+  addPack(pack: ClosedPack & { readonly name: ObjectName }): void {
+    this.#withIndex((index) => index.addPack(pack));
+  }
+
+  /**
+   * The bytes of the block with this digest, checked. The caller owns them.
+   * Throws `integrity` where no pack holds it, or the one that does is damaged.
+   */
+  async read(digest: Digest): Promise<Uint8Array> {
+    const place = await this.find(digest);
+    if (place) {
+      try {
+        return this.#readAt(place, digest);
+      } catch (error) {
+        if (!(error instanceof OperatorError) || error.code === "storage") throw error;
+        return await this.#readDespite(error, digest);
+      }
+    }
+    throw new OperatorError("integrity", `Cannot read block ${digest}: no pack of the store holds it`, {
+      facts: { digest },
+    });
+  }
+
+  /** Whether a copy is held whose bytes were read back and matched in this run. */
+  isHeld(digest: Digest): BlockPlace | undefined {
+    const place = this.#lookUp(digest);
+    if (!place || this.#readBack.has(digest)) return place;
+    try {
+      this.#readAt(place, digest);
+    } catch (error) {
+      if (!(error instanceof OperatorError)) throw error;
+      this.tolerated.push(`A held copy was not used again: ${error.message}`);
+      return undefined;
+    }
+    if (this.#readBack.size >= READ_BACK_DIGESTS) this.#readBack.clear();
+    this.#readBack.add(digest);
+    return place;
+  }
+
+  close(): void {
+    for (const file of this.#open.values()) file.close();
+    this.#open.clear();
+    this.#index.close();
+  }
+
+  #readAt(place: BlockPlace, digest: Digest): Uint8Array {
+    const pack = this.#openPack(place.pack, place.packBytes);
+    const record = readExactly(pack, {
+      offset: place.offset,
+      length: RECORD_HEADER_BYTES + place.storedBytes,
+    });
+    return openRecord(record, { name: place.pack, offset: place.offset, digest });
+  }
+
+  /** The index may have lied: once, all of it is read anew. Then another copy may help; then nothing does. */
+  async #readDespite(fault: OperatorError, digest: Digest): Promise<Uint8Array> {
+    if (!this.#isRemade) {
+      this.#remakeIndex(fault);
+      return await this.read(digest);
+    }
+    const copy = await this.#readOtherCopy(digest);
+    if (copy) return copy;
+    throw new OperatorError("integrity", fault.message, { facts: { ...fault.facts, digest } });
+  }
+
+  /** Looks through all packs for a good record of the block: O(packs), only where one was found damaged. */
+  async #readOtherCopy(digest: Digest): Promise<Uint8Array | undefined> {
+    for await (const object of this.#storage.list(`${PACKS_FOLDER}/`)) {
+      const pack = this.#openPack(object.name, object.sizeBytes);
+      for (const entry of this.#entries(pack)) {
+        if (entry.digest !== digest) continue;
+        try {
+          const block = this.#readAt({ ...entry, pack: object.name, packBytes: object.sizeBytes }, digest);
+          this.tolerated.push(`Block ${digest} was read from another copy, in "${object.name}"`);
+          return block;
+        } catch (error) {
+          if (!(error instanceof OperatorError) || error.code === "storage") throw error;
+          this.tolerated.push(error.message);
+        }
+      }
+    }
+    return undefined;
+  }
+
+  #openPack(name: ObjectName, sizeBytes: number): OpenPack {
+    let file = this.#open.get(name);
+    if (file) this.#open.delete(name); // put back below as the newest
+    else {
+      file = this.#storage.open(name);
+      const oldest = this.#open.size >= OPEN_PACKS ? this.#open.entries().next().value : undefined;
+      if (oldest) {
+        oldest[1].close();
+        this.#open.delete(oldest[0]);
+      }
+    }
+    this.#open.set(name, file);
+    return { name, file, sizeBytes };
+  }
+
+  #indexPack(object: StoredObject): void {
+    const entries = this.#entries(this.#openPack(object.name, object.sizeBytes));
+    this.#withIndex((index) => index.addPack({ ...object, entries }));
+  }
+
+  #entries(pack: OpenPack): FooterEntry[] {
+    try {
+      return readFooter(pack);
+    } catch (error) {
+      if (!(error instanceof OperatorError) || error.code === "storage") throw error;
+      this.tolerated.push(`${error.message}; its records were found by their headers`);
+      return walkRecords(pack);
+    }
+  }
+
+  #lookUp(digest: Digest): BlockPlace | undefined {
+    return this.#withIndex((index) => index.lookUp(digest));
+  }
+
+  /** SQLite's own errors mean that the cache is damaged or its disk full: another takes over. */
+  #withIndex<T>(use: (index: Index) => T): T {
+    try {
+      return use(this.#index);
+    } catch (error) {
+      this.#remakeIndex(error);
+      return use(this.#index);
+    }
+  }
+
+  #remakeIndex(reason: unknown): void {
+    this.tolerated.push(`The index was rebuilt: ${messageOf(reason)}`);
+    this.#index.close();
+    this.#index = this.#makeIndex(reason);
+    this.#isReconciled = false;
+    this.#isRemade = true;
+  }
+}

@@ -1,0 +1,64 @@
+/**
+ * Proves at start that a file system keeps the two promises that a store rests on: an exclusive lock keeps
+ * others out, and a folder can be made durable. One that cannot is refused by name.
+ *
+ * @see store-format.md, "Order of writes"
+ */
+import { messageOf, OperatorError } from "../errors.ts";
+import type { Disk } from "../model.ts";
+import { LOCK_FILE } from "./_layout.ts";
+
+/**
+ * Takes the store's lock and proves the file system. The lock dies with the process.
+ *
+ * Throws `locked` where another process has it, `storage` where a promise cannot be proved and
+ * `allowUnsafe` is false.
+ */
+export async function lockStore(
+  disk: Disk,
+  root: string,
+  options: { readonly allowUnsafe: boolean },
+): Promise<{ readonly lock: { release(): void }; readonly isUnsafe: boolean }> {
+  const path = `${root}/${LOCK_FILE}`;
+  const lock = disk.tryLock(path);
+  if (!lock) {
+    throw new OperatorError("locked", `Cannot write to store "${root}": another process is writing to it`, {
+      hints: ["Wait for it to end, or stop it: it saves what it has. Reading needs no lock."],
+      facts: { store: root },
+    });
+  }
+  try {
+    const doubt = await unprovedPromise(disk, root, path);
+    if (doubt !== undefined && !options.allowUnsafe) {
+      throw new OperatorError(
+        "storage",
+        `Cannot use the file system "${disk.fileSystemType(root)}" of "${root}" for a store: ${doubt}`,
+        {
+          hints: [
+            "Use a local file system such as ext4, XFS, APFS or NTFS; --unsafe-filesystem accepts this one, and the record will say so.",
+          ],
+          facts: { store: root, fileSystem: disk.fileSystemType(root) },
+        },
+      );
+    }
+    return { lock, isUnsafe: doubt !== undefined };
+  } catch (error) {
+    lock.release();
+    throw error;
+  }
+}
+
+/** Which promise the file system does not keep, `undefined` where it keeps both. */
+async function unprovedPromise(disk: Disk, root: string, lockPath: string): Promise<string | undefined> {
+  const second = disk.tryLock(lockPath);
+  if (second) {
+    second.release();
+    return "its locks keep nobody out";
+  }
+  try {
+    await disk.syncDirectory(root);
+  } catch (error) {
+    return `its folders cannot be made durable (${messageOf(error)})`;
+  }
+  return undefined;
+}

@@ -1,0 +1,66 @@
+/**
+ * What a journal's log adds up to. The same fold replays a log on resume and follows the entries that this
+ * session appends, so that a resumed acquisition knows exactly what an uninterrupted one knows.
+ */
+import type { Session, SessionCounts, UnreadableEntry } from "../format/documents.ts";
+import type { JournalEntry } from "../format/journal.ts";
+import type { ObjectName } from "../model.ts";
+
+export const NO_COUNTS: SessionCounts = {
+  clockSkewMs: null,
+  credentialChanges: 0,
+  fetchedBlocks: 0,
+  firstRequestId: null,
+  getRequests: 0,
+  lastRequestId: null,
+  listRequests: 0,
+  receivedBytes: 0,
+  retries: 0,
+  throttles: 0,
+};
+
+export class Progress {
+  readonly sessions: Session[] = [];
+  /** Packs that hold blocks of this acquisition, its own and others', with their sizes. */
+  readonly packs = new Map<ObjectName, number>();
+  /** Segments with at least one slot. */
+  readonly segments = new Set<number>();
+  readonly unreadable = new Map<number, UnreadableEntry>();
+  listing: { readonly blocks: number; readonly digest: string } | undefined;
+  parentDropped: string | undefined;
+
+  apply(entry: JournalEntry): void {
+    switch (entry.type) {
+      case "session_started":
+        this.sessions.push({ ...entry.session, ...NO_COUNTS, endedAt: null, outcome: null });
+        break;
+      case "flush":
+        for (const pack of [...entry.packs, ...entry.usedPacks]) this.packs.set(pack.name, pack.sizeBytes);
+        for (const segment of entry.segments) this.segments.add(segment);
+        for (const block of entry.unreadable) this.unreadable.set(block.block, block);
+        this.#updateSession(entry.counts);
+        break;
+      case "session_ended":
+        this.#updateSession(entry.counts, { endedAt: entry.endedAt, outcome: entry.outcome });
+        break;
+      case "listing":
+        this.listing = { blocks: entry.blocks, digest: entry.digest };
+        break;
+      case "parent_dropped":
+        this.parentDropped = entry.reason;
+        break;
+    }
+  }
+
+  /** Sum of one count over all sessions. */
+  total(
+    count: "fetchedBlocks" | "receivedBytes" | "retries" | "throttles" | "getRequests" | "listRequests",
+  ): number {
+    return this.sessions.reduce((sum, session) => sum + session[count], 0);
+  }
+
+  #updateSession(counts: SessionCounts, end?: { readonly endedAt: string; readonly outcome: string }): void {
+    const session = this.sessions.pop();
+    if (session) this.sessions.push({ ...session, ...counts, ...end });
+  }
+}

@@ -1,0 +1,384 @@
+/**
+ * Verifies one exhibit: side documents, every file that the inventory names, every pack byte by byte and
+ * record by record, every segment, and that every stored block is held by a record that was found good. The
+ * index is not asked: what the packs hold is learned anew. Findings name file, record, and the byte range of
+ * the volume. Memory is one pack, one segment, and two of SQLite's page caches.
+ *
+ * @see store-format.md, "Verification"
+ */
+import { messageOf, OperatorError } from "../errors.ts";
+import { checkDocument, MAX_DOCUMENT_BYTES } from "../format/documents.ts";
+import { sha256 } from "../format/digests.ts";
+import { type FooterEntry, MAX_PACK_BYTES, RECORD_HEADER_BYTES } from "../format/pack.ts";
+import { countStates, segmentCount, segmentLength, type StateCounts } from "../format/segment.ts";
+import {
+  type Clock,
+  type Digest,
+  type DiskFile,
+  type ObjectName,
+  SEGMENT_BLOCKS,
+  type StoredObject,
+} from "../model.ts";
+import { readChecked } from "./_checked.ts";
+import type { Exhibit } from "./_exhibit.ts";
+import { Index } from "./_index.ts";
+import { parseName } from "./_layout.ts";
+import type { LocalStorage } from "./_local_storage.ts";
+import { type OpenPack, openRecord, readFooter, walkRecords } from "./_pack_reader.ts";
+
+/** One thing that is wrong. Every finding of verify is an integrity failure. */
+export interface Finding {
+  readonly code:
+    | "file_missing"
+    | "file_size"
+    | "file_damaged"
+    | "record_damaged"
+    | "block_missing"
+    | "block_damaged"
+    | "segment_unusable"
+    | "counts_differ";
+  readonly message: string;
+  readonly file: ObjectName;
+  /** Position of the record in its pack. */
+  readonly record?: number;
+  /** Of the record's header in the file. */
+  readonly recordOffsetBytes?: number;
+  /** Which part of the volume cannot be trusted. */
+  readonly firstBlock?: number;
+  readonly blockCount?: number;
+  readonly volumeOffsetBytes?: number;
+  readonly volumeLengthBytes?: number;
+}
+
+export interface VerifyOptions {
+  /** `full` reads every byte, `quick` no block data; a sample reads the data of one share of the packs. */
+  readonly level: "full" | "quick" | { readonly part: number; readonly of: number };
+  readonly signal: AbortSignal;
+  onFinding(finding: Finding): void;
+  onProgress?(done: { readonly readBytes: number; readonly totalBytes: number }): void;
+}
+
+export interface VerifySummary {
+  readonly findings: number;
+  readonly files: number;
+  readonly packs: number;
+  /** Packs whose data was read. */
+  readonly packsRead: number;
+  readonly readBytes: number;
+  readonly storedBlocks: number;
+}
+
+interface Parts {
+  readonly storage: LocalStorage;
+  readonly world: { readonly clock: Clock };
+}
+
+export async function verifyExhibit(
+  parts: Parts,
+  exhibit: Exhibit,
+  options: VerifyOptions,
+): Promise<VerifySummary> {
+  const run = new Verification(parts, exhibit, options);
+  try {
+    return await run.all();
+  } finally {
+    run.close();
+  }
+}
+
+class Verification {
+  readonly #storage: LocalStorage;
+  readonly #clock: Clock;
+  readonly #exhibit: Exhibit;
+  readonly #options: VerifyOptions;
+  /** Digests whose record was found good (or, where data is not read, is listed by a good footer). */
+  readonly #good = new Index("");
+  readonly #bad = new Index("");
+  #findings = 0;
+  #packsRead = 0;
+  #readBytes = 0;
+  #buffer = new Uint8Array(0);
+
+  constructor(parts: Parts, exhibit: Exhibit, options: VerifyOptions) {
+    this.#storage = parts.storage;
+    this.#clock = parts.world.clock;
+    this.#exhibit = exhibit;
+    this.#options = options;
+  }
+
+  async all(): Promise<VerifySummary> {
+    const { files } = this.#exhibit.inventory;
+    const packs = files.filter((file) => parseName(file.name)?.kind === "pack");
+    const totalBytes = packs.reduce((sum, pack) => this.#readsData(pack) ? sum + pack.sizeBytes : sum, 0);
+    for (const file of files) await this.#checkFile(file);
+    for (const pack of packs) {
+      await this.#breathe();
+      await this.#checkPack(pack);
+      this.#options.onProgress?.({ readBytes: this.#readBytes, totalBytes });
+    }
+    await this.#checkSegments();
+    return {
+      findings: this.#findings,
+      files: files.length,
+      packs: packs.length,
+      packsRead: this.#packsRead,
+      readBytes: this.#readBytes,
+      storedBlocks: this.#exhibit.manifest.counts.storedBlocks,
+    };
+  }
+
+  close(): void {
+    this.#good.close();
+    this.#bad.close();
+  }
+
+  /** There, of the right size; and side documents, which nothing else reads, sound. */
+  async #checkFile(file: StoredObject): Promise<void> {
+    const named = parseName(file.name);
+    if (!named) {
+      return this.#report({
+        code: "file_damaged",
+        file: this.#exhibit.inventoryFile,
+        message: `Inventory names "${file.name}", which is no file of a store`,
+      });
+    }
+    await this.#tolerating("file_damaged", file.name, async () => {
+      const stat = await this.#storage.stat(file.name);
+      if (!stat) {
+        this.#report({ code: "file_missing", file: file.name, message: `"${file.name}" is missing` });
+      } else if (stat.sizeBytes !== file.sizeBytes) {
+        this.#report({
+          code: "file_size",
+          file: file.name,
+          message: `"${file.name}" has ${stat.sizeBytes} bytes, the inventory says ${file.sizeBytes}`,
+        });
+      } else if (named.kind === "document") {
+        checkDocument(await readChecked(this.#storage, file.name, MAX_DOCUMENT_BYTES), `"${file.name}"`);
+      }
+    });
+  }
+
+  #readsData(pack: StoredObject): boolean {
+    const { level } = this.#options;
+    if (typeof level === "string") return level === "full";
+    return parseInt(parseName(pack.name)!.digest.slice(0, 8), 16) % level.of === level.part - 1;
+  }
+
+  async #checkPack(pack: StoredObject): Promise<void> {
+    const stat = await this.#storage.stat(pack.name).catch(() => undefined); // reported by #checkFile
+    if (!stat) return;
+    await this.#tolerating("file_damaged", pack.name, () => {
+      if (stat.sizeBytes > MAX_PACK_BYTES) {
+        throw new OperatorError("format", `"${pack.name}" has ${stat.sizeBytes} bytes, which no pack has`);
+      }
+      const file = this.#storage.open(pack.name);
+      try {
+        if (this.#readsData(pack)) this.#checkPackData(file, stat);
+        else {this.#good.addPack({
+            ...pack,
+            entries: readFooter({ name: pack.name, file, sizeBytes: stat.sizeBytes }),
+          });}
+      } finally {
+        file.close();
+      }
+    });
+  }
+
+  #checkPackData(file: DiskFile, { name, sizeBytes }: StoredObject): void {
+    if (this.#buffer.length < sizeBytes) this.#buffer = new Uint8Array(sizeBytes);
+    const bytes = this.#buffer.subarray(0, file.read(this.#buffer.subarray(0, sizeBytes), 0));
+    this.#packsRead++;
+    this.#readBytes += bytes.length;
+    const computed = sha256(bytes);
+    const isWhole = computed === parseName(name)!.digest;
+    if (!isWhole) {
+      this.#report({
+        code: "file_damaged",
+        file: name,
+        message: `"${name}" has SHA-256 ${computed}, expected the one in its name`,
+      });
+    }
+    const entries = this.#entries({ name, sizeBytes: bytes.length, file: memoryFile(bytes) });
+    const good: FooterEntry[] = [];
+    const bad: FooterEntry[] = [];
+    for (const [record, entry] of entries.entries()) {
+      try {
+        const end = entry.offset + RECORD_HEADER_BYTES + entry.storedBytes;
+        openRecord(bytes.subarray(entry.offset, end), { ...entry, name });
+        good.push(entry);
+      } catch (error) {
+        if (!(error instanceof OperatorError)) throw error;
+        bad.push(entry);
+        this.#report({
+          code: "record_damaged",
+          file: name,
+          record,
+          recordOffsetBytes: entry.offset,
+          message: error.message,
+        });
+      }
+    }
+    this.#good.addPack({ name, sizeBytes, entries: good });
+    this.#bad.addPack({ name, sizeBytes, entries: bad });
+  }
+
+  /** By the footer, or by the headers where the footer is damaged (which is reported). */
+  #entries(pack: OpenPack): FooterEntry[] {
+    try {
+      return readFooter(pack);
+    } catch (error) {
+      if (!(error instanceof OperatorError)) throw error;
+      this.#report({ code: "file_damaged", file: pack.name, message: error.message });
+      return walkRecords(pack);
+    }
+  }
+
+  async #checkSegments(): Promise<void> {
+    const { shape, manifest, manifestFile } = this.#exhibit;
+    let counts: StateCounts = { absentBlocks: 0, storedBlocks: 0, unreadableBlocks: 0, zeroBlocks: 0 };
+    let isComplete = true;
+    for (let position = 0; position < segmentCount(shape); position++) {
+      if (position % 64 === 0) await this.#breathe();
+      const firstBlock = position * SEGMENT_BLOCKS;
+      const digest = manifest.segments[position]!;
+      try {
+        const segment = await this.#exhibit.segment(position);
+        const own = countStates(segment);
+        counts = {
+          absentBlocks: counts.absentBlocks + own.absentBlocks,
+          storedBlocks: counts.storedBlocks + own.storedBlocks,
+          unreadableBlocks: counts.unreadableBlocks + own.unreadableBlocks,
+          zeroBlocks: counts.zeroBlocks + own.zeroBlocks,
+        };
+        this.#checkBlocks(firstBlock, segment.map((block) => block.digest));
+      } catch (error) {
+        if (!(error instanceof OperatorError)) throw error;
+        isComplete = false;
+        const file = String(error.facts["file"] ?? `segment ${digest}`);
+        this.#reportBlocks(
+          { code: "segment_unusable", file, message: error.message },
+          firstBlock,
+          segmentLength(shape, position),
+        );
+      }
+    }
+    const differing = (Object.keys(counts) as (keyof StateCounts)[]).find((name) =>
+      counts[name] !== manifest.counts[name]
+    );
+    if (isComplete && differing) {
+      this.#report({
+        code: "counts_differ",
+        file: manifestFile,
+        message: `Manifest counts ${manifest.counts[differing]} as ${differing}, its segments have ${
+          counts[differing]
+        }`,
+      });
+    }
+  }
+
+  /** Every stored block must be held by a good record; neighbours with one fault are one finding. */
+  #checkBlocks(firstBlock: number, digests: readonly (Digest | undefined)[]): void {
+    let run: {
+      readonly finding: Pick<Finding, "code" | "file" | "message">;
+      readonly first: number;
+      count: number;
+    } | undefined;
+    const end = () => run && this.#reportBlocks(run.finding, run.first, run.count);
+    for (const [position, digest] of digests.entries()) {
+      const fault = digest && !this.#good.lookUp(digest) ? this.#faultOf(digest) : undefined;
+      if (
+        fault && run?.finding.file === fault.file && run.finding.code === fault.code &&
+        run.first + run.count === firstBlock + position
+      ) {
+        run.count++;
+        continue;
+      }
+      if (run || fault) end();
+      run = fault && { finding: fault, first: firstBlock + position, count: 1 };
+    }
+    end();
+  }
+
+  #faultOf(digest: Digest): Pick<Finding, "code" | "file" | "message"> {
+    const place = this.#bad.lookUp(digest);
+    if (place) {
+      return {
+        code: "block_damaged",
+        file: place.pack,
+        message: `held by damaged records of "${place.pack}"`,
+      };
+    }
+    return {
+      code: "block_missing",
+      file: this.#exhibit.inventoryFile,
+      message: "held by no good record of the exhibit's packs",
+    };
+  }
+
+  #reportBlocks(
+    finding: Pick<Finding, "code" | "file" | "message">,
+    firstBlock: number,
+    blockCount: number,
+  ): void {
+    const { blockSizeBytes } = this.#exhibit.shape;
+    const volumeOffsetBytes = firstBlock * blockSizeBytes;
+    const volumeLengthBytes = blockCount * blockSizeBytes;
+    const blocks = blockCount === 1
+      ? `Block ${firstBlock}`
+      : `Blocks ${firstBlock} to ${firstBlock + blockCount - 1}`;
+    this.#report({
+      ...finding,
+      firstBlock,
+      blockCount,
+      volumeOffsetBytes,
+      volumeLengthBytes,
+      message: `${blocks} (bytes ${volumeOffsetBytes} to ${
+        volumeOffsetBytes + volumeLengthBytes - 1
+      } of the volume): ${finding.message}`,
+    });
+  }
+
+  #report(finding: Finding): void {
+    this.#findings++;
+    this.#options.onFinding(finding);
+  }
+
+  /** What is wrong with one file is a finding, not the end. A disk that fails is the end. */
+  async #tolerating(
+    code: Finding["code"],
+    file: ObjectName,
+    check: () => void | Promise<void>,
+  ): Promise<void> {
+    try {
+      await check();
+    } catch (error) {
+      if (!(error instanceof OperatorError) || error.code === "storage") throw error;
+      this.#report({ code, file, message: messageOf(error) });
+    }
+  }
+
+  /** Lets signals and timers in between two packs. */
+  async #breathe(): Promise<void> {
+    this.#options.signal.throwIfAborted();
+    await this.#clock.sleep(0, this.#options.signal);
+  }
+}
+
+/** Bytes in memory as a file that can only be read. */
+function memoryFile(bytes: Uint8Array): DiskFile {
+  const refuse = () => {
+    throw new Error("this file is in memory and can only be read");
+  };
+  return {
+    read(into, offset) {
+      const piece = bytes.subarray(offset, offset + into.length);
+      into.set(piece);
+      return piece.length;
+    },
+    write: refuse,
+    sync: refuse,
+    truncate: refuse,
+    sizeBytes: () => bytes.length,
+    close: () => undefined,
+  };
+}
