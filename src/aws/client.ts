@@ -3,14 +3,13 @@
  * only when it is made. Each method is one request; what it throws is the SDK's or the handler's own
  * (errors.ts gives it a meaning). Also keeps the tally of requests and request ids.
  */
-import { OperatorError } from "../errors.ts";
 import type { SnapshotId, SourceEvent, VerifiedBlock } from "../model.ts";
 import { type DeclaredBlock, verifyBlock } from "./checksum.ts";
 import type { CredentialKeeper, Identity } from "./credentials.ts";
-import { namedRegion, noRegion } from "./endpoint.ts";
-import type { FetchHandler, SdkRequest } from "./handler.ts";
+import type { FetchHandler } from "./handler.ts";
 import type { RawPage } from "./listing.ts";
 import type { Environment } from "./proxy.ts";
+import { type Place, sdkSettings } from "./place.ts";
 import { Trouble } from "./trouble.ts";
 
 /** Requests so far, and AWS's ids for them. */
@@ -19,94 +18,6 @@ export interface Tally {
   getRequests: number;
   firstRequestId: string | undefined;
   lastRequestId: string | undefined;
-}
-
-export interface Place {
-  readonly region: string;
-  /** Scheme, host and port. */
-  readonly endpoint: string;
-}
-
-export interface PlaceOptions {
-  readonly environment: Environment;
-  readonly region?: string | undefined;
-  readonly profile?: string | undefined;
-  /** Custom endpoint of EBS, `undefined` for the SDK's default. */
-  readonly endpointUrl: string | undefined;
-}
-
-/** The settings that all our SDK clients share. */
-export function sdkSettings(options: {
-  readonly environment: Environment;
-  readonly region: string;
-  readonly endpointUrl: string | undefined;
-  readonly profile?: string | undefined;
-}) {
-  const { environment, endpointUrl, profile } = options;
-  const flag = (name: string) => environment(name)?.toLowerCase() === "true" ? true : undefined;
-  const fips = flag("AWS_USE_FIPS_ENDPOINT");
-  const dualStack = flag("AWS_USE_DUALSTACK_ENDPOINT");
-  return {
-    region: options.region,
-    maxAttempts: 1,
-    ...(profile === undefined ? {} : { profile }),
-    // The SDK refuses these beside a custom endpoint, which already says where to go.
-    ...(endpointUrl !== undefined
-      ? { endpoint: endpointUrl, useFipsEndpoint: false, useDualstackEndpoint: false }
-      : {
-        ...(fips === undefined ? {} : { useFipsEndpoint: fips }),
-        ...(dualStack === undefined ? {} : { useDualstackEndpoint: dualStack }),
-      }),
-  };
-}
-
-/**
- * The Region and the endpoint that the SDK would use, without sending anything: the profile's Region,
- * `endpoint_url`, FIPS and dual-stack settings are the SDK's to resolve. Throws `usage`.
- */
-export async function resolvePlace(options: PlaceOptions): Promise<Place> {
-  const { EBSClient, ListSnapshotBlocksCommand } = await import("@aws-sdk/client-ebs");
-  const { environment, endpointUrl, profile } = options;
-  const region = namedRegion(options) ?? await profileRegion(profile ?? environment("AWS_PROFILE"));
-  let endpoint: string | undefined;
-  const client = new EBSClient({
-    ...sdkSettings({ environment, region, endpointUrl, profile }),
-    credentials: { accessKeyId: "none", secretAccessKey: "none" },
-    requestHandler: {
-      handle(request: SdkRequest) {
-        const port = request.port === undefined ? "" : `:${request.port}`;
-        endpoint = new URL(`${request.protocol}//${request.hostname}${port}`).origin;
-        return Promise.reject(new Trouble("discarded", "the endpoint is known"));
-      },
-    },
-  });
-  try {
-    await client.send(new ListSnapshotBlocksCommand({ SnapshotId: "snap-00000000" }));
-  } catch (thrown) {
-    if (endpoint === undefined) {
-      const message = thrown instanceof Error ? thrown.message : String(thrown);
-      throw new OperatorError("usage", `Cannot choose an endpoint for Region "${region}": ${message}`, {
-        cause: thrown,
-      });
-    }
-  } finally {
-    client.destroy();
-  }
-  if (endpoint === undefined) throw new Error("the SDK sent nothing");
-  return { region, endpoint };
-}
-
-async function profileRegion(profile: string | undefined): Promise<string> {
-  const { EBSClient } = await import("@aws-sdk/client-ebs");
-  const client = new EBSClient(profile === undefined ? {} : { profile });
-  try {
-    return await client.config.region();
-  } catch (cause) {
-    if (cause instanceof Error && /region is missing/i.test(cause.message)) throw noRegion();
-    throw cause;
-  } finally {
-    client.destroy();
-  }
 }
 
 /** For the SDK: credentials that it must ask for each time, so that a renewal counts at once. */
@@ -130,118 +41,130 @@ export interface PageRequest {
   readonly maxResults: number;
 }
 
-/** The three calls of an acquisition. */
-export interface EbsClient {
-  readonly tally: Tally;
-  listBlocks(snapshot: SnapshotId, page: PageRequest, signal: AbortSignal): Promise<RawPage>;
-  listChangedBlocks(
-    pair: { readonly first: SnapshotId; readonly second: SnapshotId },
-    page: PageRequest,
-    signal: AbortSignal,
-  ): Promise<RawPage>;
-  getBlock(
-    request: {
-      readonly snapshot: SnapshotId;
-      readonly index: number;
-      readonly token: string;
-      readonly blockSizeBytes: number;
-    },
-    signal: AbortSignal,
-  ): Promise<VerifiedBlock>;
-  close(): void;
+/** One block of a listing, as it is asked for. */
+export interface BlockCall {
+  readonly snapshot: SnapshotId;
+  readonly index: number;
+  readonly token: string;
+  readonly blockSizeBytes: number;
 }
 
-/** Makes the client; loads the SDK. */
-export async function makeEbsClient(options: EbsOptions): Promise<EbsClient> {
-  const sdk = await import("@aws-sdk/client-ebs");
-  const { handler, keeper, onEvent } = options;
-  const client = new sdk.EBSClient({
-    ...sdkSettings({ ...options, endpointUrl: options.endpointUrl ?? options.endpoint }),
-    credentials: credentialsFor(keeper),
-    requestHandler: handler,
-  });
-  const tally: Tally = {
+type Sdk = typeof import("@aws-sdk/client-ebs");
+
+/** The three calls of an acquisition. */
+export class EbsClient {
+  readonly tally: Tally = {
     listRequests: 0,
     getRequests: 0,
     firstRequestId: undefined,
     lastRequestId: undefined,
   };
-  const noteId = (requestId: string | undefined) => {
-    if (requestId === undefined) return;
-    tally.lastRequestId = requestId;
-    if (tally.firstRequestId !== undefined) return;
-    tally.firstRequestId = requestId;
-    onEvent({ type: "first_request", requestId });
-  };
-  /** Sends, and notes the request id of whatever comes back. */
-  async function noted<T extends { $metadata: { requestId?: string | undefined } }>(
-    answer: Promise<T>,
-  ): Promise<T> {
+  readonly #sdk: Sdk;
+  readonly #client: InstanceType<Sdk["EBSClient"]>;
+  readonly #options: EbsOptions;
+
+  constructor(sdk: Sdk, options: EbsOptions) {
+    this.#sdk = sdk;
+    this.#options = options;
+    this.#client = new sdk.EBSClient({
+      ...sdkSettings({ ...options, endpointUrl: options.endpointUrl ?? options.endpoint }),
+      credentials: credentialsFor(options.keeper),
+      requestHandler: options.handler,
+    });
+  }
+
+  /** Loads the SDK. */
+  static async make(options: EbsOptions): Promise<EbsClient> {
+    return new EbsClient(await import("@aws-sdk/client-ebs"), options);
+  }
+
+  async listBlocks(snapshot: SnapshotId, page: PageRequest, signal: AbortSignal): Promise<RawPage> {
+    await this.#options.keeper.current();
+    this.tally.listRequests++;
+    const command = new this.#sdk.ListSnapshotBlocksCommand({ SnapshotId: snapshot, ...paging(page) });
+    const output = await this.#noted(this.#client.send(command, { abortSignal: signal }));
+    const blocks = output.Blocks?.map((block) => ({ index: block.BlockIndex, token: block.BlockToken }));
+    return rawPage(output, blocks);
+  }
+
+  async listChangedBlocks(
+    pair: { readonly first: SnapshotId; readonly second: SnapshotId },
+    page: PageRequest,
+    signal: AbortSignal,
+  ): Promise<RawPage> {
+    await this.#options.keeper.current();
+    this.tally.listRequests++;
+    const command = new this.#sdk.ListChangedBlocksCommand({
+      FirstSnapshotId: pair.first,
+      SecondSnapshotId: pair.second,
+      ...paging(page),
+    });
+    const output = await this.#noted(this.#client.send(command, { abortSignal: signal }));
+    const blocks = output.ChangedBlocks?.map((block) => ({
+      index: block.BlockIndex,
+      token: block.SecondBlockToken,
+    }));
+    return rawPage(output, blocks);
+  }
+
+  async getBlock(call: BlockCall, signal: AbortSignal): Promise<VerifiedBlock> {
+    const { blockSizeBytes } = call;
+    await this.#options.keeper.current();
+    this.tally.getRequests++;
+    const command = new this.#sdk.GetSnapshotBlockCommand({
+      SnapshotId: call.snapshot,
+      BlockIndex: call.index,
+      BlockToken: call.token,
+    });
+    const output = await this.#noted(this.#client.send(command, { abortSignal: signal }));
+    const { requestId } = output.$metadata;
+    const declared: DeclaredBlock = {
+      dataLength: output.DataLength,
+      checksum: output.Checksum,
+      checksumAlgorithm: output.ChecksumAlgorithm,
+      requestId,
+    };
+    const body: unknown = output.BlockData;
+    if (!(body instanceof ReadableStream)) {
+      throw new Trouble("checksum", "the answer declares no checksum", { requestId });
+    }
+    const bytes = await this.#options.handler.readBlock(body, blockSizeBytes, requestId);
+    return verifyBlock(bytes, { declared, blockSizeBytes });
+  }
+
+  close(): void {
+    this.#client.destroy();
+  }
+
+  /** Notes the request id of whatever comes back. */
+  async #noted<T extends { $metadata: { requestId?: string | undefined } }>(answer: Promise<T>): Promise<T> {
     try {
       const output = await answer;
-      noteId(output.$metadata.requestId);
+      this.#noteId(output.$metadata.requestId);
       return output;
     } catch (thrown) {
       const metadata = (thrown as { $metadata?: { requestId?: string } } | undefined)?.$metadata;
-      noteId(metadata?.requestId);
+      this.#noteId(metadata?.requestId);
       throw thrown;
     }
   }
-  const paging = (page: PageRequest) => ({
-    MaxResults: page.maxResults,
-    ...(page.pageToken === undefined ? {} : { NextToken: page.pageToken }),
-    // AWS ignores it beside a page token; not sending it is clearer.
-    ...(page.pageToken !== undefined || !page.startingBlock
-      ? {}
-      : { StartingBlockIndex: page.startingBlock }),
-  });
+
+  #noteId(requestId: string | undefined): void {
+    if (requestId === undefined) return;
+    this.tally.lastRequestId = requestId;
+    if (this.tally.firstRequestId !== undefined) return;
+    this.tally.firstRequestId = requestId;
+    this.#options.onEvent({ type: "first_request", requestId });
+  }
+}
+
+function paging(page: PageRequest) {
+  const { pageToken, startingBlock } = page;
   return {
-    tally,
-    async listBlocks(snapshot, page, signal) {
-      await keeper.current();
-      tally.listRequests++;
-      const command = new sdk.ListSnapshotBlocksCommand({ SnapshotId: snapshot, ...paging(page) });
-      const output = await noted(client.send(command, { abortSignal: signal }));
-      const blocks = output.Blocks?.map((b) => ({ index: b.BlockIndex, token: b.BlockToken }));
-      return rawPage(output, blocks);
-    },
-    async listChangedBlocks(pair, page, signal) {
-      await keeper.current();
-      tally.listRequests++;
-      const command = new sdk.ListChangedBlocksCommand({
-        FirstSnapshotId: pair.first,
-        SecondSnapshotId: pair.second,
-        ...paging(page),
-      });
-      const output = await noted(client.send(command, { abortSignal: signal }));
-      const blocks = output.ChangedBlocks?.map((b) => ({ index: b.BlockIndex, token: b.SecondBlockToken }));
-      return rawPage(output, blocks);
-    },
-    async getBlock({ snapshot, index, token, blockSizeBytes }, signal) {
-      await keeper.current();
-      tally.getRequests++;
-      const command = new sdk.GetSnapshotBlockCommand({
-        SnapshotId: snapshot,
-        BlockIndex: index,
-        BlockToken: token,
-      });
-      const output = await noted(client.send(command, { abortSignal: signal }));
-      const declared: DeclaredBlock = {
-        dataLength: output.DataLength,
-        checksum: output.Checksum,
-        checksumAlgorithm: output.ChecksumAlgorithm,
-        requestId: output.$metadata.requestId,
-      };
-      const body: unknown = output.BlockData;
-      if (!(body instanceof ReadableStream)) {
-        throw new Trouble("checksum", "the answer declares no checksum", {
-          requestId: output.$metadata.requestId,
-        });
-      }
-      const bytes = await handler.readBlock(body, blockSizeBytes, output.$metadata.requestId);
-      return verifyBlock(bytes, { declared, blockSizeBytes });
-    },
-    close: () => client.destroy(),
+    MaxResults: page.maxResults,
+    ...(pageToken === undefined ? {} : { NextToken: pageToken }),
+    // AWS ignores it beside a page token; not sending it is clearer.
+    ...(pageToken !== undefined || !startingBlock ? {} : { StartingBlockIndex: startingBlock }),
   };
 }
 

@@ -1,12 +1,10 @@
 /**
- * The credentials in use, and how to get newer ones: the SDK's ordinary chain, or a role assumed from it.
- * Whether they can renew themselves is known here; what to do when they cannot is retry.ts's business.
+ * The credentials in use: held, read again before they expire and when AWS refuses them, one reading at a
+ * time. Whether they can renew themselves is known here; what to do when they cannot is retry.ts's business.
  * Secrets stay inside the SDK's objects: no message, event or fact of this file holds one.
  */
 import { messageOf, OperatorError } from "../errors.ts";
 import type { Clock, SourceEvent } from "../model.ts";
-import type { FetchHandler } from "./handler.ts";
-import type { Environment } from "./proxy.ts";
 import { Trouble } from "./trouble.ts";
 
 /** What the SDK calls `AwsCredentialIdentity`, as far as it is used here. */
@@ -21,17 +19,6 @@ export interface Identity {
 
 /** Gets credentials afresh, past every cache. */
 export type Provider = () => Promise<Identity>;
-
-/** How credentials are chosen, as the command line says it. */
-export interface CredentialOptions {
-  readonly profile?: string;
-  readonly roleArn?: string;
-  readonly externalId?: string;
-  readonly sessionName?: string;
-  readonly mfaSerial?: string;
-  /** Asks for the code of an MFA device; without it a role that wants one is refused. */
-  readonly mfaCode?: (serial: string) => Promise<string>;
-}
 
 /** What may be said about the credentials in use. */
 export interface CredentialFacts {
@@ -67,6 +54,9 @@ export class CredentialsFailure extends Error {
 /** The SDK renews five minutes early, too: a request under way must not outlive its credentials. */
 const RENEW_BEFORE_MS = 5 * 60_000;
 
+/** How often refused credentials are looked for again. */
+const LOOK_EVERY_MS = 4_000;
+
 export interface KeeperOptions {
   readonly provider: Provider;
   readonly clock: Clock;
@@ -85,6 +75,7 @@ export class CredentialKeeper {
   readonly #options: KeeperOptions;
   #identity: Identity | undefined;
   #generation = 0;
+  #lookedMs = -Infinity;
   #reading: Promise<boolean> | undefined;
 
   constructor(options: KeeperOptions) {
@@ -128,6 +119,10 @@ export class CredentialKeeper {
    */
   async renew(generation: number): Promise<boolean> {
     if (generation !== this.#generation) return true;
+    // Dozens of blocks wait together: one look every few seconds is enough for all of them.
+    const nowMs = this.#options.clock.monotonicMs();
+    if (this.#reading === undefined && nowMs - this.#lookedMs < LOOK_EVERY_MS) return false;
+    this.#lookedMs = nowMs;
     return await this.#read();
   }
 
@@ -183,103 +178,6 @@ export class CredentialKeeper {
     });
     return true;
   }
-}
-
-/** What the chain needs besides the choice of credentials. */
-export interface ChainContext {
-  readonly environment: Environment;
-  readonly region: string;
-  readonly handler: FetchHandler;
-  /** Set where nothing may reach AWS itself: STS and SSO are then asked there. */
-  readonly endpointUrl: string | undefined;
-  /** AWS's clock minus ours, once measured. */
-  readonly skewMs: () => number | undefined;
-}
-
-/** The provider that the options and the environment choose, and what is known of it. */
-export async function chooseProvider(
-  options: CredentialOptions,
-  context: ChainContext,
-): Promise<Pick<KeeperOptions, "provider" | "source" | "canRenew" | "roleStatement">> {
-  const base = await chooseBase(options, context);
-  if (options.roleArn === undefined) return base;
-  const role = options.roleArn;
-  const { fromTemporaryCredentials } = await import("@aws-sdk/credential-providers");
-  const provider: Provider = async () => {
-    const masterCredentials = await base.provider();
-    return await fromTemporaryCredentials({
-      masterCredentials,
-      params: {
-        RoleArn: role,
-        RoleSessionName: options.sessionName ?? "coldcase",
-        ...(options.externalId === undefined ? {} : { ExternalId: options.externalId }),
-        ...(options.mfaSerial === undefined ? {} : { SerialNumber: options.mfaSerial }),
-      },
-      ...(options.mfaCode === undefined ? {} : { mfaCodeProvider: options.mfaCode }),
-      clientConfig: clientConfig(context),
-    })();
-  };
-  return {
-    provider,
-    source: `role ${role}, assumed with ${base.source}`,
-    // Long-term keys in the environment can assume the role again and again; a session there ends.
-    canRenew: base.canRenew || context.environment("AWS_SESSION_TOKEN") === undefined,
-    roleStatement: JSON.stringify({ Effect: "Allow", Action: "sts:AssumeRole", Resource: role }),
-  };
-}
-
-async function chooseBase(
-  options: CredentialOptions,
-  context: ChainContext,
-): Promise<Pick<KeeperOptions, "provider" | "source" | "canRenew">> {
-  const { environment } = context;
-  const accessKeyId = environment("AWS_ACCESS_KEY_ID");
-  const secretAccessKey = environment("AWS_SECRET_ACCESS_KEY");
-  // Keys in the environment win over AWS_PROFILE, but not over --profile, as in the AWS CLI.
-  if (accessKeyId !== undefined && secretAccessKey !== undefined && options.profile === undefined) {
-    const sessionToken = environment("AWS_SESSION_TOKEN");
-    const expiration = environment("AWS_CREDENTIAL_EXPIRATION");
-    const identity: Identity = {
-      accessKeyId,
-      secretAccessKey,
-      ...(sessionToken === undefined ? {} : { sessionToken }),
-      ...(expiration === undefined || Number.isNaN(Date.parse(expiration))
-        ? {}
-        : { expiration: new Date(expiration) }),
-    };
-    return { provider: () => Promise.resolve(identity), source: "the environment", canRenew: false };
-  }
-  const profile = options.profile ?? environment("AWS_PROFILE");
-  const { fromNodeProviderChain } = await import("@aws-sdk/credential-providers");
-  const credentialsFile = environment("AWS_SHARED_CREDENTIALS_FILE");
-  const configFile = environment("AWS_CONFIG_FILE");
-  // A chain of its own for each reading: the SDK's chains remember what they found, and its files.
-  const provider: Provider = () =>
-    fromNodeProviderChain({
-      ignoreCache: true,
-      ...(profile === undefined ? {} : { profile }),
-      ...(credentialsFile === undefined ? {} : { filepath: credentialsFile }),
-      ...(configFile === undefined ? {} : { configFilepath: configFile }),
-      ...(options.mfaCode === undefined ? {} : { mfaCodeProvider: options.mfaCode }),
-      clientConfig: clientConfig(context),
-    })();
-  return {
-    provider,
-    source: profile === undefined ? "the default credential chain" : `profile "${profile}"`,
-    canRenew: true,
-  };
-}
-
-/** For the STS and SSO clients inside the chain: our handler, so that proxies and CA bundles hold there too. */
-function clientConfig(context: ChainContext) {
-  return {
-    region: context.region,
-    requestHandler: context.handler,
-    maxAttempts: 1,
-    // These clients live for one request, too short to learn the skew themselves.
-    systemClockOffset: context.skewMs() ?? 0,
-    ...(context.endpointUrl === undefined ? {} : { endpoint: context.endpointUrl }),
-  };
 }
 
 /** The error for credentials that are refused and bring nothing newer. */

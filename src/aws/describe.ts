@@ -3,13 +3,14 @@
  * are asides: refused, unknown to the server or not answered in a few attempts, the answer is `undefined`
  * and the acquisition goes on. EC2 and STS clients are loaded when first asked for.
  */
-import { OperatorError } from "../errors.ts";
+import { messageOf, OperatorError } from "../errors.ts";
 import type { CallerIdentity, SnapshotDescription, SnapshotId, SourceEvent } from "../model.ts";
 import type { Action, Call } from "./calls.ts";
-import { credentialsFor, sdkSettings } from "./client.ts";
+import { credentialsFor } from "./client.ts";
 import type { CredentialFacts, CredentialKeeper } from "./credentials.ts";
 import { customEndpoint } from "./endpoint.ts";
 import type { FetchHandler } from "./handler.ts";
+import { sdkSettings } from "./place.ts";
 import type { Environment } from "./proxy.ts";
 import { type Retry, Unanswered } from "./retry.ts";
 
@@ -24,87 +25,100 @@ export interface DescriberOptions {
   readonly onEvent: (event: SourceEvent) => void;
 }
 
-export interface Describer {
-  describe(snapshot: SnapshotId, signal: AbortSignal): Promise<SnapshotDescription | undefined>;
-  callerIdentity(signal: AbortSignal): Promise<CallerIdentity | undefined>;
-  credentials(signal: AbortSignal): Promise<CredentialFacts>;
-  close(): void;
-}
-
 /** Attempts of an aside, back-off included about two seconds. */
 const ASIDE_LIMITS = { trouble: 4, damaged: 1 } as const;
 
-export function makeDescriber(options: DescriberOptions): Describer {
-  const { keeper, retry, handler } = options;
-  const closers: (() => void)[] = [];
-  const settings = (service: "EC2" | "STS") => {
-    const { environment, region } = options;
-    // The service's own variable, then the endpoint of EBS: never the real AWS behind a drill's back.
-    const named = customEndpoint(service, { environment });
-    return {
-      ...sdkSettings({ environment, region, endpointUrl: named ?? options.elsewhere }),
-      credentials: credentialsFor(keeper),
-      requestHandler: handler,
-    };
-  };
-  const loadEc2 = once(async () => {
-    const sdk = await import("@aws-sdk/client-ec2");
-    const client = new sdk.EC2Client(settings("EC2"));
-    closers.push(() => client.destroy());
-    return { sdk, client };
-  });
-  const loadSts = once(async () => {
-    const sdk = await import("@aws-sdk/client-sts");
-    const client = new sdk.STSClient(settings("STS"));
-    closers.push(() => client.destroy());
-    return { sdk, client };
-  });
+/** Asks EC2 and STS. */
+export class Describer {
+  readonly #options: DescriberOptions;
+  readonly #closers: (() => void)[] = [];
+  readonly #ec2 = once(() => this.#loadEc2());
+  readonly #sts = once(() => this.#loadSts());
+
+  constructor(options: DescriberOptions) {
+    this.#options = options;
+  }
+
+  async describe(snapshot: SnapshotId, signal: AbortSignal): Promise<SnapshotDescription | undefined> {
+    const call = asideCall("DescribeSnapshots", `describe "${snapshot}"`, [snapshot]);
+    const answer = await this.#aside(call, signal, async (signal) => {
+      const { sdk, client } = await this.#ec2();
+      const command = new sdk.DescribeSnapshotsCommand({ SnapshotIds: [snapshot] });
+      return await client.send(command, { abortSignal: signal });
+    });
+    const found = answer?.Snapshots?.find((one) => one.SnapshotId === snapshot);
+    return found === undefined ? undefined : description(found as Record<string, unknown>);
+  }
+
+  async callerIdentity(signal: AbortSignal): Promise<CallerIdentity | undefined> {
+    const call = asideCall("GetCallerIdentity", "ask who the caller is", []);
+    const answer = await this.#aside(call, signal, async (signal) => {
+      const { sdk, client } = await this.#sts();
+      return await client.send(new sdk.GetCallerIdentityCommand({}), { abortSignal: signal });
+    });
+    if (!answer?.Account || !answer.Arn || !answer.UserId) return undefined;
+    return { account: answer.Account, arn: answer.Arn, userId: answer.UserId };
+  }
+
+  /** What is known of the credentials; reads them where that has not happened. Throws `access`. */
+  async credentials(signal: AbortSignal): Promise<CredentialFacts> {
+    const { keeper, retry } = this.#options;
+    const call = asideCall("GetCallerIdentity", "get credentials", []);
+    await retry.run({ call, signal, isAside: true, limits: ASIDE_LIMITS, send: () => keeper.current() });
+    const facts = keeper.facts();
+    if (facts === undefined) throw new Error("credentials were read, but none are held");
+    return facts;
+  }
+
+  close(): void {
+    for (const close of this.#closers) close();
+  }
 
   /** The answer of an aside, `undefined` where there is none to be had. */
-  async function aside<T>(call: Call, signal: AbortSignal, send: (signal: AbortSignal) => Promise<T>) {
+  async #aside<T>(
+    call: Call,
+    signal: AbortSignal,
+    ask: (signal: AbortSignal) => Promise<T>,
+  ): Promise<T | undefined> {
+    const { keeper, retry, onEvent } = this.#options;
+    const send = async (signal: AbortSignal) => {
+      await keeper.current();
+      return await ask(signal);
+    };
     try {
       return (await retry.run({ call, signal, isAside: true, limits: ASIDE_LIMITS, send })).value;
     } catch (thrown) {
       if (!isToleratedForAside(thrown)) throw thrown;
-      const reason = thrown instanceof Error ? thrown.message : String(thrown);
-      options.onEvent({ type: "retry", call: call.action, reason, delayMs: 0, requestId: undefined });
+      const reason = messageOf(thrown);
+      onEvent({ type: "retry", call: call.action, reason, delayMs: 0, requestId: undefined });
       return undefined;
     }
   }
 
-  return {
-    async describe(snapshot, signal) {
-      const call = asideCall("DescribeSnapshots", `describe "${snapshot}"`, [snapshot]);
-      const answer = await aside(call, signal, async (signal) => {
-        await keeper.current();
-        const { sdk, client } = await loadEc2();
-        const command = new sdk.DescribeSnapshotsCommand({ SnapshotIds: [snapshot] });
-        return await client.send(command, { abortSignal: signal });
-      });
-      const found = answer?.Snapshots?.find((one) => one.SnapshotId === snapshot);
-      return found === undefined ? undefined : description(found as Record<string, unknown>);
-    },
-    async callerIdentity(signal) {
-      const call = asideCall("GetCallerIdentity", "ask who the caller is", []);
-      const answer = await aside(call, signal, async (signal) => {
-        await keeper.current();
-        const { sdk, client } = await loadSts();
-        return await client.send(new sdk.GetCallerIdentityCommand({}), { abortSignal: signal });
-      });
-      if (!answer?.Account || !answer.Arn || !answer.UserId) return undefined;
-      return { account: answer.Account, arn: answer.Arn, userId: answer.UserId };
-    },
-    async credentials(signal) {
-      const call = asideCall("GetCallerIdentity", "get credentials", []);
-      await retry.run({ call, signal, isAside: true, limits: ASIDE_LIMITS, send: () => keeper.current() });
-      const facts = keeper.facts();
-      if (facts === undefined) throw new Error("credentials were read, but none are held");
-      return facts;
-    },
-    close() {
-      for (const close of closers) close();
-    },
-  };
+  async #loadEc2() {
+    const sdk = await import("@aws-sdk/client-ec2");
+    const client = new sdk.EC2Client(this.#settings("EC2"));
+    this.#closers.push(() => client.destroy());
+    return { sdk, client };
+  }
+
+  async #loadSts() {
+    const sdk = await import("@aws-sdk/client-sts");
+    const client = new sdk.STSClient(this.#settings("STS"));
+    this.#closers.push(() => client.destroy());
+    return { sdk, client };
+  }
+
+  #settings(service: "EC2" | "STS") {
+    const { environment, region, elsewhere, keeper, handler } = this.#options;
+    // The service's own variable, then the endpoint of EBS: never the real AWS behind a drill's back.
+    const endpointUrl = customEndpoint(service, { environment }) ?? elsewhere;
+    return {
+      ...sdkSettings({ environment, region, endpointUrl }),
+      credentials: credentialsFor(keeper),
+      requestHandler: handler,
+    };
+  }
 }
 
 function asideCall(action: Action, what: string, snapshots: readonly SnapshotId[]): Call {

@@ -6,6 +6,7 @@
 import { OperatorError } from "../errors.ts";
 import type { Call } from "./calls.ts";
 import { CredentialsFailure } from "./credentials.ts";
+import { networkReason, shortened } from "./network.ts";
 import { accessDenied } from "./permissions.ts";
 import { Trouble } from "./trouble.ts";
 
@@ -247,42 +248,6 @@ function classifyNetworkOrTrouble(thrown: unknown): Verdict {
   return thrown instanceof Trouble ? classifyTrouble(thrown) : classifyNetwork(thrown);
 }
 
-/** What fetch's messages mean; the first that matches counts. Deno's are those of hyper and rustls. */
-const NETWORK_REASONS: readonly (readonly [RegExp, string])[] = [
-  [/certificate|UnknownIssuer|CertNot|tls|handshake/i, "the server's certificate is not trusted"],
-  [
-    /dns error|failed to lookup|name or service not known|ENOTFOUND|EAI_AGAIN/i,
-    "its name cannot be resolved",
-  ],
-  [/refused/i, "connection refused"],
-  [/reset by peer|ECONNRESET|connection reset/i, "connection reset"],
-  [/unreachable|no route/i, "network unreachable"],
-  [/407|proxy auth/i, "the proxy wants a user and a password"],
-  [/tunnel|proxy/i, "the proxy opened no connection"],
-  [/timed? ?out|ETIMEDOUT/i, "connection timed out"],
-  [/end of file|closed|incomplete|broken pipe|eof/i, "connection closed early"],
-];
-
-function classifyNetwork(thrown: unknown): Verdict {
-  const text = chainText(thrown);
-  const known = NETWORK_REASONS.find(([pattern]) => pattern.test(text));
-  const from = known === NETWORK_REASONS[0] && /certificate|UnknownIssuer|CertNot/i.test(text)
-    ? "certificate"
-    : "network";
-  const reason = known?.[1] ?? shortened(text);
-  return { kind: "retry", from, reason, requestId: undefined };
-}
-
-/** Messages of a thrown value and its causes, without the URLs in them: those hold tokens. */
-function chainText(thrown: unknown): string {
-  const texts: string[] = [];
-  for (let at = thrown, depth = 0; at instanceof Error && depth < 5; at = at.cause, depth++) {
-    texts.push(at.message);
-  }
-  if (texts.length === 0) texts.push(String(thrown));
-  return texts.join(": ").replace(/ ?(for url )?\(?\w+:\/\/[^\s)]*\)?/g, "");
-}
-
 /** What an SDK exception carries; `undefined` where no HTTP answer stands behind it. */
 export function serviceAnswer(thrown: unknown): ServiceAnswer | undefined {
   if (!(thrown instanceof Error)) return undefined;
@@ -312,7 +277,7 @@ function describe(answer: ServiceAnswer): string {
   return `HTTP ${answer.status} ${type}${reason}${words}`;
 }
 
-function shortened(text: string): string {
-  const line = text.replace(/\s+/g, " ").trim();
-  return line.length <= 300 ? line : `${line.slice(0, 300)}…`;
+function classifyNetwork(thrown: unknown): Verdict {
+  const { reason, isCertificate } = networkReason(thrown);
+  return { kind: "retry", from: isCertificate ? "certificate" : "network", reason, requestId: undefined };
 }

@@ -7,18 +7,7 @@
 import type { Clock } from "../model.ts";
 import { type Environment, extraAuthorities, type Proxy, proxyFor } from "./proxy.ts";
 import { Trouble } from "./trouble.ts";
-
-/** What the SDK hands over: `HttpRequest` of Smithy, as far as it is used here. */
-export interface SdkRequest {
-  readonly method: string;
-  readonly protocol: string;
-  readonly hostname: string;
-  readonly port?: number;
-  readonly path: string;
-  readonly query?: Readonly<Record<string, string | string[] | null>>;
-  readonly headers: Readonly<Record<string, string>>;
-  readonly body?: unknown;
-}
+import { headersOf, hostOf, isHtml, type SdkRequest, urlOf } from "./wire.ts";
 
 /** What the SDK gets back. A block's body is a stream for `readBlock`; any other is complete. */
 export interface SdkResponse {
@@ -276,44 +265,9 @@ function clientOptions(proxy: Proxy | undefined, caCerts: string[]): Deno.Create
   };
 }
 
-/** As the SDK signed it: RFC 3986's unreserved characters stay, everything else is percent-encoded. */
-function urlOf(request: SdkRequest): URL {
-  const encode = (text: string) =>
-    encodeURIComponent(text).replace(/[!'()*]/g, (c) => `%${c.charCodeAt(0).toString(16).toUpperCase()}`);
-  const pairs: string[] = [];
-  for (const [name, value] of Object.entries(request.query ?? {})) {
-    if (value === null) pairs.push(encode(name));
-    else for (const one of [value].flat()) pairs.push(`${encode(name)}=${encode(one)}`);
-  }
-  const port = request.port === undefined ? "" : `:${request.port}`;
-  const query = pairs.length === 0 ? "" : `?${pairs.join("&")}`;
-  return new URL(`${request.protocol}//${request.hostname}${port}${request.path}${query}`);
-}
-
-function headersOf(request: SdkRequest): Headers {
-  const headers = new Headers(request.headers);
-  // fetch makes both from the URL and the body, equal to what was signed.
-  headers.delete("host");
-  headers.delete("content-length");
-  // A block must arrive as it is: what a proxy compresses would be a different length than declared.
-  headers.set("accept-encoding", "identity");
-  return headers;
-}
-
 function troubleOf(cause: unknown, signal: AbortSignal | undefined, flight: Flight | undefined): unknown {
   if (signal?.aborted) return signal.reason;
   const reason = flight?.controller.signal.aborted ? flight.controller.signal.reason : undefined;
   if (reason instanceof Trouble) return reason;
   return cause;
-}
-
-function isHtml(body: Uint8Array): boolean {
-  const start = new TextDecoder().decode(body.subarray(0, 256)).trimStart().toLowerCase();
-  return start.startsWith("<!doctype html") || start.startsWith("<html");
-}
-
-/** Host of a Location header, so that no query of it (which may hold a token) is shown. */
-function hostOf(location: string | undefined): string {
-  if (location === undefined) return "nowhere";
-  return URL.canParse(location) ? new URL(location).host : "another path";
 }

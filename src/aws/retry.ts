@@ -5,39 +5,30 @@
  * What one block or one page then needs (a new token, a probe) is its callers' business.
  */
 import { OperatorError } from "../errors.ts";
-import type { Clock, Randomness, SnapshotId, SourceEvent } from "../model.ts";
+import type { Randomness } from "../model.ts";
 import { formatDuration } from "../units.ts";
 import type { Call } from "./calls.ts";
 import { type CredentialKeeper, credentialsRefused } from "./credentials.ts";
 import { classify, type Verdict } from "./errors.ts";
-import type { Outcome, Pacer, Slot } from "./pacing.ts";
+import type { Pacer, Slot } from "./pacing.ts";
+import { Patience, type PatienceOptions, type Struggle } from "./patience.ts";
+import type { Outcome } from "./window.ts";
 
 /** Back-off: a random time up to base × 2^failures, never more than the cap. */
 const BACKOFF = { baseMs: 100, capMs: 10_000 } as const;
 /** The pacer slows down by itself, so a throttled request need not stay away for long. */
 const THROTTLE_BACKOFF = { baseMs: 100, capMs: 5_000 } as const;
-/** How often people are told that we still wait, and how long before the first time. */
-const WAITING_EVERY_MS = 10_000;
 /** Answers that are not of the API's form, before they are believed. */
 const MAX_MALFORMED = 5;
 const MAX_SKEW_CORRECTIONS = 2;
 const MAX_RENEWALS = 3;
 
-export interface RetryOptions {
-  readonly clock: Clock;
+export interface RetryOptions extends PatienceOptions {
   readonly randomness: Randomness;
   readonly pacer: Pacer;
   readonly keeper: CredentialKeeper;
-  readonly region: string;
-  /** Shown where it does not answer. */
-  readonly endpoint: string;
   readonly profile: string | undefined;
-  /** Without any answer for so long, a source that has answered before is given up. */
-  readonly giveUpAfterMs: number;
-  /** The same for a source that has never answered: likely a wrong Region, endpoint or proxy. */
-  readonly firstAnswerWithinMs: number;
   readonly skewMs: () => number | undefined;
-  readonly onEvent: (event: SourceEvent) => void;
 }
 
 export interface Request<T> {
@@ -72,7 +63,7 @@ export class Unanswered extends Error {
 }
 
 /** What became of one request so far. */
-interface Progress {
+interface Progress extends Struggle {
   attempts: number;
   failures: number;
   damaged: number;
@@ -81,7 +72,6 @@ interface Progress {
   skews: number;
   renewals: number;
   generation: number;
-  /** Start of an unbroken run of HTTP 5xx from the service itself. */
   serviceSinceMs: number | undefined;
   readonly requestIds: string[];
 }
@@ -89,15 +79,13 @@ interface Progress {
 /** Runs the requests of one source. */
 export class Retry {
   readonly #options: RetryOptions;
-  readonly #answered = new Set<SnapshotId>();
-  #hasAnswered = false;
-  #troubleSinceMs: number | undefined;
-  #toldWaitingMs: number | undefined;
+  readonly #patience: Patience;
   #retries = 0;
   #throttles = 0;
 
   constructor(options: RetryOptions) {
     this.#options = options;
+    this.#patience = new Patience(options);
   }
 
   get counts(): { readonly retries: number; readonly throttles: number } {
@@ -124,7 +112,7 @@ export class Retry {
     for (;;) {
       try {
         const value = await this.#attempt(request, progress);
-        if (!request.isAside) this.#answer(request.call);
+        if (!request.isAside) this.#patience.answered(request.call);
         return { value, failures: progress.failures };
       } catch (thrown) {
         if (request.signal.aborted) throw interrupted(request.call);
@@ -154,7 +142,7 @@ export class Retry {
   }
 
   #classify(thrown: unknown, call: Call): Verdict {
-    const answeredBefore = call.snapshots.every((id) => this.#answered.has(id));
+    const answeredBefore = this.#patience.hasRead(call);
     return classify(thrown, { call, region: this.#options.region, answeredBefore });
   }
 
@@ -168,7 +156,7 @@ export class Retry {
         throw verdict.error;
       case "stale_page":
       case "stale_block":
-        if (!request.isAside) this.#answer(request.call);
+        if (!request.isAside) this.#patience.answered(request.call);
         throw new Unanswered(verdict, progress);
       case "throttle":
         return await this.#throttled(verdict, request, progress);
@@ -201,19 +189,19 @@ export class Retry {
     if (progress.failures >= (request.limits?.trouble ?? Infinity)) throw new Unanswered(verdict, progress);
     const nowMs = this.#options.clock.monotonicMs();
     progress.serviceSinceMs = verdict.from === "service" ? progress.serviceSinceMs ?? nowMs : undefined;
-    if (!request.isAside) this.#giveUpIfTooLong(verdict, request.call, progress);
+    if (!request.isAside) this.#patience.check(verdict, request.call, progress);
     await this.#backOff(verdict, request, { failures: progress.failures, ...BACKOFF });
   }
 
   async #throttled(verdict: Verdict, request: Request<unknown>, progress: Progress): Promise<void> {
     this.#throttles++;
     // A service that throttles is there: it is only progress that is missing.
-    if (!request.isAside) this.#hasAnswered = true;
+    if (!request.isAside) this.#patience.heard();
     progress.throttles++;
     const { action } = request.call;
     this.#options.onEvent({ type: "throttle", call: action, requestId: verdict.requestId });
     if (request.isAside && progress.throttles >= 5) throw new Unanswered(verdict, progress);
-    if (!request.isAside) this.#giveUpIfTooLong(verdict, request.call, progress);
+    if (!request.isAside) this.#patience.check(verdict, request.call, progress);
     const failures = Math.min(progress.throttles, 10);
     await this.#pause(jittered({ failures, ...THROTTLE_BACKOFF }, this.#options.randomness), request);
   }
@@ -259,69 +247,11 @@ export class Retry {
 
   /** Credentials that renew themselves, but have not yet: a login that ran out, a file not yet rewritten. */
   async #awaitCredentials(reason: string, request: Request<unknown>): Promise<void> {
-    const { clock, keeper, profile, randomness } = this.#options;
-    this.#troubleSinceMs ??= clock.monotonicMs();
-    if (clock.monotonicMs() - this.#troubleSinceMs >= this.#patienceMs) {
+    const { keeper, profile, randomness } = this.#options;
+    if (!this.#patience.mayWaitFor(`fresh credentials from ${keeper.source} (${reason})`)) {
       throw credentialsRefused({ what: request.call.what, reason, keeper, profile });
     }
-    this.#tellWaiting(`fresh credentials from ${keeper.source} (${reason})`, 0);
     await this.#pause(5_000 + 5_000 * randomness.fraction(), request);
-  }
-
-  get #patienceMs(): number {
-    const { giveUpAfterMs, firstAnswerWithinMs } = this.#options;
-    return this.#hasAnswered ? giveUpAfterMs : Math.min(giveUpAfterMs, firstAnswerWithinMs);
-  }
-
-  #giveUpIfTooLong(verdict: Verdict, call: Call, progress: Progress): void {
-    const { clock, firstAnswerWithinMs, endpoint } = this.#options;
-    const nowMs = clock.monotonicMs();
-    this.#troubleSinceMs ??= nowMs;
-    const forMs = nowMs - this.#troubleSinceMs;
-    const isUntrusted = verdict.kind === "retry" && verdict.from === "certificate" && !this.#hasAnswered &&
-      progress.failures >= 2;
-    // Some servers answer 500 for a snapshot that they do not know: it must not be asked for a day.
-    const serviceForMs = progress.serviceSinceMs === undefined ? 0 : nowMs - progress.serviceSinceMs;
-    const isUnknown = serviceForMs >= 10 * firstAnswerWithinMs &&
-      !call.snapshots.every((id) => this.#answered.has(id));
-    if (forMs >= this.#patienceMs || isUntrusted || isUnknown) {
-      throw new OperatorError(
-        "source",
-        `Cannot ${call.what}: ${verdict.reason}, after ${progress.attempts} attempts ` +
-          `and ${formatDuration(Math.max(forMs, serviceForMs))} without an answer of ${endpoint}`,
-        {
-          hints: this.#hasAnswered ? [] : firstAnswerHints(verdict, this.#options.region),
-          facts: {
-            reason: this.#hasAnswered ? "GAVE_UP" : "NO_ANSWER",
-            attempts: progress.attempts,
-            waitedMs: Math.round(forMs),
-            requestId: progress.requestIds[0] ?? null,
-          },
-        },
-      );
-    }
-    this.#tellWaiting(`${endpoint} to answer (${verdict.reason})`, WAITING_EVERY_MS);
-  }
-
-  #tellWaiting(waitingFor: string, afterMs: number): void {
-    const { clock, onEvent } = this.#options;
-    const nowMs = clock.monotonicMs();
-    const forMs = nowMs - (this.#troubleSinceMs ?? nowMs);
-    const sinceToldMs = nowMs - (this.#toldWaitingMs ?? -Infinity);
-    if (forMs < afterMs || sinceToldMs < WAITING_EVERY_MS) return;
-    this.#toldWaitingMs = nowMs;
-    onEvent({ type: "waiting", waitingFor, sinceMs: Math.round(clock.nowMs() - forMs) });
-  }
-
-  #answer(call: Call): void {
-    this.#hasAnswered = true;
-    for (const snapshot of call.snapshots) this.#answered.add(snapshot);
-    if (this.#troubleSinceMs === undefined) return;
-    const waitedMs = Math.round(this.#options.clock.monotonicMs() - this.#troubleSinceMs);
-    this.#troubleSinceMs = undefined;
-    if (this.#toldWaitingMs === undefined) return;
-    this.#toldWaitingMs = undefined;
-    this.#options.onEvent({ type: "recovered", waitedMs });
   }
 
   async #backOff(verdict: Verdict, request: Request<unknown>, backoff: Backoff): Promise<void> {
@@ -384,17 +314,4 @@ function noListing(verdict: Verdict, call: Call): OperatorError {
     hints: ["Check that the endpoint speaks the EBS direct APIs."],
     facts: { reason: "MALFORMED_ANSWER", requestId: verdict.requestId ?? null },
   });
-}
-
-function firstAnswerHints(verdict: Verdict, region: string): string[] {
-  if (verdict.kind === "retry" && verdict.from === "certificate") {
-    return ["Where a proxy inspects TLS, name its certificate authority in AWS_CA_BUNDLE."];
-  }
-  const unknown = verdict.kind === "retry" && verdict.from === "service"
-    ? ["Check the snapshot's id: some servers answer so for one that they do not know."]
-    : [];
-  return [
-    ...unknown,
-    `Check the Region (${region}), the endpoint URL and the way out: HTTPS_PROXY, HTTP_PROXY, NO_PROXY.`,
-  ];
 }

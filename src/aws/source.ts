@@ -3,22 +3,33 @@
  * It puts client, credentials, pacing and retries together; each of them is a chapter beside this one.
  * Opening loads the SDK and asks nobody anything.
  */
-import type { BlockSource, Clock, Randomness, SourceEvent } from "../model.ts";
+import type {
+  BlockPage,
+  BlockSource,
+  CallerIdentity,
+  CallOptions,
+  ChangedPage,
+  Clock,
+  Randomness,
+  SnapshotDescription,
+  SnapshotId,
+  SourceCounts,
+  SourceEvent,
+  UnreadableBlock,
+  VerifiedBlock,
+} from "../model.ts";
 import type { Rate } from "../units.ts";
-import { BlockFetcher } from "./block.ts";
-import { changedCall, listCall } from "./calls.ts";
-import { makeEbsClient, resolvePlace } from "./client.ts";
-import {
-  chooseProvider,
-  type CredentialFacts,
-  CredentialKeeper,
-  type CredentialOptions,
-} from "./credentials.ts";
-import { makeDescriber } from "./describe.ts";
+import { BlockFetcher, type BlockRequest } from "./block.ts";
+import { chooseProvider, type CredentialOptions } from "./chain.ts";
+import { type Call, changedCall, listCall } from "./calls.ts";
+import { EbsClient, type PageRequest } from "./client.ts";
+import { type CredentialFacts, CredentialKeeper } from "./credentials.ts";
+import { Describer } from "./describe.ts";
 import { customEndpoint, isAwsEndpoint } from "./endpoint.ts";
 import { FetchHandler } from "./handler.ts";
-import { followPages } from "./listing.ts";
+import { type CheckedPage, followPages, type RawPage } from "./listing.ts";
 import { Pacer } from "./pacing.ts";
+import { type Place, resolvePlace } from "./place.ts";
 import { type Environment, proxyFor } from "./proxy.ts";
 import { Retry } from "./retry.ts";
 
@@ -40,6 +51,8 @@ export interface SourceOptions extends CredentialOptions {
   readonly onEvent?: (event: SourceEvent) => void;
 }
 
+type ListOptions = CallOptions & { readonly startingBlock?: number };
+
 /** A `BlockSource`, and what the record and `whoami` want to know of it. */
 export interface AwsSource extends BlockSource {
   /** URL of the proxy in use, without user and password; `undefined` for a direct connection. */
@@ -56,105 +69,148 @@ export async function openSource(options: SourceOptions): Promise<AwsSource> {
   const onEvent = options.onEvent ?? (() => {});
   const endpointUrl = customEndpoint("EBS", options);
   const place = await resolvePlace({ environment, region: options.region, profile, endpointUrl });
-  const isAws = isAwsEndpoint(place.endpoint);
+  const { region } = place;
   // An endpoint that is not AWS's is asked for everything; a private one of AWS serves EBS only.
-  const elsewhere = isAws ? undefined : endpointUrl ?? place.endpoint;
-  const stallMs = options.stallMs;
-  const handler = new FetchHandler({ environment, clock, ...(stallMs === undefined ? {} : { stallMs }) });
+  const elsewhere = isAwsEndpoint(place.endpoint) ? undefined : endpointUrl ?? place.endpoint;
+  const stall = options.stallMs === undefined ? {} : { stallMs: options.stallMs };
+  const handler = new FetchHandler({ environment, clock, ...stall });
   const skewMs = () => handler.facts.clockSkewMs;
   const chosen = await chooseProvider(options, {
     environment,
-    region: place.region,
+    region,
     handler,
     endpointUrl: elsewhere,
     skewMs,
   });
   const keeper = new CredentialKeeper({ ...chosen, clock, onEvent, skewMs: () => skewMs() ?? 0 });
-  const client = await makeEbsClient({ ...place, environment, endpointUrl, handler, keeper, onEvent });
+  const client = await EbsClient.make({ ...place, environment, endpointUrl, handler, keeper, onEvent });
   const maxConcurrency = Math.max(1, Math.min(128, options.maxConcurrency ?? 64));
-  const pacer = new Pacer({ clock, maxConcurrency, rate: options.rate });
   const retry = new Retry({
     clock,
     randomness: options.randomness,
-    pacer,
+    pacer: new Pacer({ clock, maxConcurrency, rate: options.rate }),
     keeper,
-    region: place.region,
-    endpoint: place.endpoint,
+    ...place,
     profile,
     giveUpAfterMs: options.giveUpAfterMs ?? DAY_MS,
     firstAnswerWithinMs: options.firstAnswerWithinMs ?? 30_000,
     skewMs,
     onEvent,
   });
-  const fetcher = new BlockFetcher({ client, retry, onEvent });
-  const describer = makeDescriber({
-    ...options,
-    region: place.region,
-    elsewhere,
-    handler,
-    keeper,
-    retry,
-    onEvent,
-  });
-  const closing = new AbortController();
-  const stop = (signal: AbortSignal | undefined) =>
-    signal === undefined ? closing.signal : AbortSignal.any([signal, closing.signal]);
+  const describer = new Describer({ environment, region, elsewhere, handler, keeper, retry, onEvent });
+  const proxy = proxyFor(new URL(place.endpoint), environment)?.url;
+  return new EbsSource({ place, proxy, maxConcurrency, handler, client, retry, describer, onEvent });
+}
 
-  return {
-    ...place,
-    isAws,
-    maxConcurrency,
-    proxy: proxyFor(new URL(place.endpoint), environment)?.url,
-    counts() {
-      const { receivedBytes, clockSkewMs } = handler.facts;
-      return { ...client.tally, ...retry.counts, receivedBytes, clockSkewMs };
-    },
-    async credentials() {
-      return await describer.credentials(stop(undefined));
-    },
-    describe: (snapshot, call) => describer.describe(snapshot, stop(call?.signal)),
-    callerIdentity: (call) => describer.callerIdentity(stop(call?.signal)),
-    async *listBlocks(snapshot, list) {
-      const call = listCall(snapshot);
-      const signal = stop(list?.signal);
-      const pages = followPages({
-        call,
-        isComparison: false,
-        startingBlock: list?.startingBlock ?? 0,
-        onEvent,
-        fetchPage: async (page) => {
-          const send = (signal: AbortSignal) =>
-            client.listBlocks(snapshot, { ...page, maxResults: 10_000 }, signal);
-          return (await retry.run({ call, signal, send })).value;
-        },
-      });
-      for await (const { shape, blocks } of pages) {
-        // `checkPage` refused blocks without a token.
-        yield { shape, blocks: blocks.map(({ index, token }) => ({ index, token: token! })) };
-      }
-    },
-    async *listChangedBlocks(pair, list) {
-      const call = changedCall(pair);
-      const signal = stop(list?.signal);
-      const pages = followPages({
-        call,
-        isComparison: true,
-        startingBlock: list?.startingBlock ?? 0,
-        onEvent,
-        fetchPage: async (page) => {
-          const send = (signal: AbortSignal) =>
-            client.listChangedBlocks(pair, { ...page, maxResults: 10_000 }, signal);
-          return (await retry.run({ call, signal, send })).value;
-        },
-      });
-      for await (const { shape, blocks } of pages) yield { shape, blocks };
-    },
-    getBlock: (request, call) => fetcher.get(request, stop(call?.signal)),
-    close() {
-      closing.abort(new Error("the source was closed"));
-      client.close();
-      describer.close();
-      handler.close();
-    },
-  };
+/** The parts that `openSource` put together. */
+interface Parts {
+  readonly place: Place;
+  readonly proxy: string | undefined;
+  readonly maxConcurrency: number;
+  readonly handler: FetchHandler;
+  readonly client: EbsClient;
+  readonly retry: Retry;
+  readonly describer: Describer;
+  readonly onEvent: (event: SourceEvent) => void;
+}
+
+class EbsSource implements AwsSource {
+  readonly region: string;
+  readonly endpoint: string;
+  readonly isAws: boolean;
+  readonly proxy: string | undefined;
+  readonly maxConcurrency: number;
+  readonly #parts: Parts;
+  readonly #fetcher: BlockFetcher;
+  readonly #closing = new AbortController();
+
+  constructor(parts: Parts) {
+    this.#parts = parts;
+    this.region = parts.place.region;
+    this.endpoint = parts.place.endpoint;
+    this.isAws = isAwsEndpoint(this.endpoint);
+    this.proxy = parts.proxy;
+    this.maxConcurrency = parts.maxConcurrency;
+    this.#fetcher = new BlockFetcher(parts);
+  }
+
+  counts(): SourceCounts {
+    const { client, retry, handler } = this.#parts;
+    const { receivedBytes, clockSkewMs } = handler.facts;
+    return { ...client.tally, ...retry.counts, receivedBytes, clockSkewMs };
+  }
+
+  async credentials(): Promise<CredentialFacts> {
+    return await this.#parts.describer.credentials(this.#stop(undefined));
+  }
+
+  async describe(snapshot: SnapshotId, options?: CallOptions): Promise<SnapshotDescription | undefined> {
+    return await this.#parts.describer.describe(snapshot, this.#stop(options));
+  }
+
+  async callerIdentity(options?: CallOptions): Promise<CallerIdentity | undefined> {
+    return await this.#parts.describer.callerIdentity(this.#stop(options));
+  }
+
+  async *listBlocks(snapshot: SnapshotId, options?: ListOptions): AsyncGenerator<BlockPage> {
+    const { client } = this.#parts;
+    const pages = this.#pages(
+      listCall(snapshot),
+      options,
+      (page, signal) => client.listBlocks(snapshot, page, signal),
+    );
+    for await (const { shape, blocks } of pages) {
+      // `checkPage` refused blocks without a token.
+      yield { shape, blocks: blocks.map(({ index, token }) => ({ index, token: token! })) };
+    }
+  }
+
+  async *listChangedBlocks(
+    pair: { readonly first: SnapshotId; readonly second: SnapshotId },
+    options?: ListOptions,
+  ): AsyncGenerator<ChangedPage> {
+    const { client } = this.#parts;
+    const pages = this.#pages(
+      changedCall(pair),
+      options,
+      (page, signal) => client.listChangedBlocks(pair, page, signal),
+    );
+    for await (const { shape, blocks } of pages) yield { shape, blocks };
+  }
+
+  async getBlock(request: BlockRequest, options?: CallOptions): Promise<VerifiedBlock | UnreadableBlock> {
+    return await this.#fetcher.get(request, this.#stop(options));
+  }
+
+  close(): void {
+    this.#closing.abort(new Error("the source was closed"));
+    this.#parts.client.close();
+    this.#parts.describer.close();
+    this.#parts.handler.close();
+  }
+
+  #pages(
+    call: Call,
+    options: ListOptions | undefined,
+    fetchOne: (page: PageRequest, signal: AbortSignal) => Promise<RawPage>,
+  ): AsyncGenerator<CheckedPage> {
+    const { retry, onEvent } = this.#parts;
+    const signal = this.#stop(options);
+    return followPages({
+      call,
+      isComparison: call.action === "ListChangedBlocks",
+      startingBlock: options?.startingBlock ?? 0,
+      onEvent,
+      fetchPage: async (page) => {
+        const send = (signal: AbortSignal) => fetchOne({ ...page, maxResults: 10_000 }, signal);
+        return (await retry.run({ call, signal, send })).value;
+      },
+    });
+  }
+
+  /** Aborts with the caller's signal, and when the source is closed. */
+  #stop(options: CallOptions | undefined): AbortSignal {
+    const own = this.#closing.signal;
+    return options?.signal === undefined ? own : AbortSignal.any([options.signal, own]);
+  }
 }
