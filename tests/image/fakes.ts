@@ -2,6 +2,7 @@
  * What the image tests share: a volume in memory as a `BlockReader`, disks that fail where they are told to,
  * and small seeded contents. No assertions.
  */
+import { Buffer } from "node:buffer";
 import { setImmediate } from "node:timers/promises";
 import type { BlockReader, BlockRun, BlockState, Disk, DiskFile, VolumeShape } from "../../src/model.ts";
 import { OperatorError } from "../../src/errors.ts";
@@ -53,7 +54,8 @@ export class MemoryReader implements BlockReader {
   static fromImage(image: Uint8Array, blockSizeBytes = 524_288): MemoryReader {
     const states: BlockState[] = [];
     for (let at = 0; at < image.length; at += blockSizeBytes) {
-      states.push(image.subarray(at, at + blockSizeBytes).some((byte) => byte !== 0) ? "stored" : "absent");
+      const block = image.subarray(at, at + blockSizeBytes);
+      states.push(Buffer.compare(block, new Uint8Array(block.length)) === 0 ? "absent" : "stored");
     }
     const reader = new MemoryReader(states.map(() => "absent"), { blockSizeBytes });
     reader.bytes.set(image);
@@ -82,6 +84,28 @@ export class MemoryReader implements BlockReader {
     const size = this.shape.blockSizeBytes;
     return this.bytes.slice(index * size, (index + 1) * size);
   }
+}
+
+/** A raw image file as a volume: all-zero blocks are absent, the others are read when asked for. */
+export function imageReader(path: string, blockSizeBytes = 524_288): BlockReader {
+  const file = realDisk.open(path, "read");
+  const block = (index: number): Uint8Array => {
+    const bytes = new Uint8Array(blockSizeBytes);
+    file.read(bytes, index * blockSizeBytes);
+    return bytes;
+  };
+  const shape = shapeOf(Math.ceil(file.sizeBytes() / blockSizeBytes), blockSizeBytes);
+  const zeros = new Uint8Array(blockSizeBytes);
+  return {
+    shape,
+    async *runs(fromBlock = 0) {
+      for (let index = fromBlock; index < shape.blockCount; index++) {
+        const state: BlockState = Buffer.compare(block(index), zeros) === 0 ? "absent" : "stored";
+        yield await Promise.resolve({ state, firstBlock: index, blockCount: 1 });
+      }
+    },
+    readBlock: (index) => Promise.resolve(block(index)),
+  };
 }
 
 const STATES: readonly BlockState[] = ["stored", "stored", "absent", "zero", "unreadable"];

@@ -1,4 +1,7 @@
-/** Raw export to a file and to a stream: bytes, digests, the files beside the image, refusals. */
+/**
+ * Raw export to a file and to a stream: bytes, digests, the files beside the image, refusals. Interruptions and
+ * failing disks are in resume_test.ts, devices in device_test.ts.
+ */
 import { createHash } from "node:crypto";
 import { assert, assertEquals, assertLessOrEqual, assertMatch, assertRejects } from "@std/assert";
 import { OperatorError } from "../../src/errors.ts";
