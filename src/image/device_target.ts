@@ -5,20 +5,18 @@
  */
 import { OperatorError } from "../errors.ts";
 import type { Disk, DiskFile } from "../model.ts";
-import { formatSize, MIB } from "../units.ts";
+import { formatSize } from "../units.ts";
 import type { DeviceHost } from "./devices.ts";
 import { ZERO_BYTES } from "./digests.ts";
 import { diskFailure } from "./failures.ts";
 import type { ImageTarget } from "./target.ts";
-
-/** Written bytes between two syncs: an error shows soon, and the last sync is short. */
-const SYNC_EVERY_BYTES = 256 * MIB;
 
 export interface DeviceTargetOptions {
   readonly disk: Disk;
   readonly devices: DeviceHost;
   readonly volumeSizeBytes: number;
   readonly overwrite: boolean;
+  readonly syncEveryBytes: number;
 }
 
 /**
@@ -59,7 +57,7 @@ export function openDeviceTarget(path: string, options: DeviceTargetOptions): De
   }
   try {
     const file = disk.open(path, "update");
-    return new DeviceTarget(path, { file, excessBytes: sizeBytes - volumeSizeBytes });
+    return new DeviceTarget(path, { ...options, file, excessBytes: sizeBytes - volumeSizeBytes });
   } catch (error) {
     throw diskFailure("open device", path, error);
   }
@@ -71,12 +69,17 @@ export class DeviceTarget implements ImageTarget {
   readonly notes: readonly string[];
   readonly excessBytes: number;
   readonly #file: DiskFile;
+  readonly #syncEveryBytes: number;
   #unsyncedBytes = 0;
   #syncing: Promise<unknown> = Promise.resolve();
 
-  constructor(path: string, parts: { readonly file: DiskFile; readonly excessBytes: number }) {
+  constructor(
+    path: string,
+    parts: { readonly file: DiskFile; readonly excessBytes: number; readonly syncEveryBytes: number },
+  ) {
     this.path = path;
     this.#file = parts.file;
+    this.#syncEveryBytes = parts.syncEveryBytes;
     this.excessBytes = parts.excessBytes;
     this.notes = parts.excessBytes === 0 ? [] : [
       `The device is ${parts.excessBytes} bytes longer than the volume; these were left as they were.`,
@@ -96,7 +99,7 @@ export class DeviceTarget implements ImageTarget {
       throw diskFailure("write device", this.path, error);
     }
     this.#unsyncedBytes += bytes.length;
-    if (this.#unsyncedBytes >= SYNC_EVERY_BYTES) await this.#syncBeside();
+    if (this.#unsyncedBytes >= this.#syncEveryBytes) await this.#syncBeside();
   }
 
   async writeHole(lengthBytes: number, offset: number): Promise<void> {

@@ -49,11 +49,11 @@ function inspectDevice(path: string): DeviceFacts {
       hints: ["Name a file or a block device, or - for standard output."],
     });
   }
-  const folder = `/sys/dev/block/${deviceNumber(stat.rdev)}`;
+  const folder = `${LINUX.sys}/dev/block/${deviceNumber(stat.rdev)}`;
   return {
     sizeBytes: Number(readLine(`${folder}/size`)) * SYS_SECTOR_BYTES,
     isReadOnly: readLine(`${folder}/ro`) !== "0",
-    uses: usesOf(path, folder),
+    uses: deviceUses(path, folder),
   };
 }
 
@@ -66,7 +66,16 @@ export function deviceNumber(packed: number | null): string {
   return `${major}:${minor}`;
 }
 
-function usesOf(path: string, folder: string): string[] {
+/** Where the kernel shows itself. Tests show it a tree of their own. */
+export interface KernelRoots {
+  readonly sys: string;
+  readonly proc: string;
+}
+
+const LINUX: KernelRoots = { sys: "/sys", proc: "/proc" };
+
+/** Who uses the device `path`, whose folder in sysfs is `folder`, or a partition of it. */
+export function deviceUses(path: string, folder: string, roots: KernelRoots = LINUX): string[] {
   // A disk is in use where one of its partitions is.
   const parts = new Map([[readLine(`${folder}/dev`), path]]);
   for (const entry of Deno.readDirSync(folder)) {
@@ -74,18 +83,18 @@ function usesOf(path: string, folder: string): string[] {
     parts.set(readLine(`${folder}/${entry.name}/dev`), `/dev/${entry.name}`);
   }
   const uses: string[] = [];
-  for (const mount of parseMounts(Deno.readTextFileSync("/proc/self/mountinfo"))) {
+  for (const mount of parseMounts(Deno.readTextFileSync(`${roots.proc}/self/mountinfo`))) {
     // Btrfs and others mount under a number of their own: there the source's path tells.
     const part = parts.get(mount.device) ?? parts.get(numberOf(mount.source) ?? "");
     if (part !== undefined) uses.push(`${part} is mounted on ${mount.mountPoint}`);
   }
-  for (const line of Deno.readTextFileSync("/proc/swaps").split("\n").slice(1)) {
+  for (const line of Deno.readTextFileSync(`${roots.proc}/swaps`).split("\n").slice(1)) {
     const source = unescapeOctal(line.split(/\s/)[0]!);
     const part = parts.get(numberOf(source) ?? "");
     if (part !== undefined) uses.push(`${part} is swap space`);
   }
   for (const [number, part] of parts) {
-    const holders = `/sys/dev/block/${number}/holders`;
+    const holders = `${roots.sys}/dev/block/${number}/holders`;
     if (!exists(holders)) continue;
     for (const holder of Deno.readDirSync(holders)) uses.push(`${part} is held by ${holder.name}`);
   }

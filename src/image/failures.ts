@@ -4,8 +4,15 @@
  */
 import { type ErrorDetails, messageOf, OperatorError } from "../errors.ts";
 
-/** Error codes that mean: no room (disk, quota, or the file system's limit of a file's size). */
-const NO_ROOM = ["ENOSPC", "EDQUOT", "EFBIG"];
+/** Error codes that mean: no room, on the disk or in the user's quota. */
+const NO_ROOM = ["ENOSPC", "EDQUOT"];
+/** Deno's own errors carry Linux's number in their text only. */
+const CODE_OF_NUMBER: Readonly<Record<string, string>> = {
+  "5": "EIO",
+  "27": "EFBIG",
+  "28": "ENOSPC",
+  "122": "EDQUOT",
+};
 const NOT_ALLOWED = ["EACCES", "EPERM", "EROFS"];
 
 /** The platform's code ("ENOSPC"), or the error's name where it carries none. */
@@ -15,7 +22,8 @@ export function platformCode(error: unknown): string | undefined {
   if (error instanceof Deno.errors.PermissionDenied) return "EACCES";
   if (error instanceof Deno.errors.BrokenPipe) return "EPIPE";
   if (error instanceof Deno.errors.NotFound) return "ENOENT";
-  return /os error 28\b/.test(error.message) ? "ENOSPC" : undefined;
+  const number = /os error (\d+)/.exec(error.message)?.[1];
+  return number === undefined ? undefined : CODE_OF_NUMBER[number];
 }
 
 /** The reader of what we write went away: `head`, a pager, a tool that has seen enough. */
@@ -49,6 +57,11 @@ export function diskFailure(action: string, path: string, error: unknown): Opera
   }
   if (code !== undefined && NO_ROOM.includes(code)) {
     return make("storage", ["Make room there, or name a target with more, and run the same command again."]);
+  }
+  if (code === "EFBIG") {
+    return make("storage", [
+      "The file system there holds no file of this size (ext4 holds 16 TiB): name a target on another, such as XFS.",
+    ]);
   }
   if (code !== undefined && NOT_ALLOWED.includes(code)) {
     return make("storage", ["Name a target that this user may write to."]);

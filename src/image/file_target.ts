@@ -7,19 +7,12 @@
 import { Buffer } from "node:buffer";
 import { dirname } from "@std/path";
 import type { Disk, DiskFile } from "../model.ts";
-import { MIB } from "../units.ts";
 import type { VolumePiece } from "./blocks.ts";
 import { type Checkpoint, writeCheckpoint } from "./checkpoint.ts";
 import { ZERO_BYTES } from "./digests.ts";
 import { diskFailure } from "./failures.ts";
 import type { MapWriter } from "./map.ts";
 import type { ImageTarget } from "./target.ts";
-
-/**
- * Written bytes between two syncs, which run beside the writing: what an interruption loses at most, and
- * small enough that the last sync is short.
- */
-const SYNC_EVERY_BYTES = 256 * MIB;
 
 /** The files of one export. */
 export interface ImageNames {
@@ -57,6 +50,7 @@ export interface FileTargetParts {
   readonly lock: ImageLock | undefined;
   readonly notes: string[];
   readonly checkpoint: Checkpoint;
+  readonly syncEveryBytes: number;
 }
 
 export class FileTarget implements ImageTarget {
@@ -69,6 +63,7 @@ export class FileTarget implements ImageTarget {
   readonly #file: DiskFile;
   readonly #map: MapWriter;
   readonly #lock: ImageLock | undefined;
+  readonly #syncEveryBytes: number;
   #checkpoint: Checkpoint;
   /** Below it, what is there is compared; from it on, written. */
   #compareUntil: number;
@@ -88,6 +83,7 @@ export class FileTarget implements ImageTarget {
     this.#file = parts.file;
     this.#map = parts.map;
     this.#lock = parts.lock;
+    this.#syncEveryBytes = parts.syncEveryBytes;
     this.#checkpoint = parts.checkpoint;
     this.#compareUntil = parts.checkpoint.durableBytes;
   }
@@ -123,7 +119,7 @@ export class FileTarget implements ImageTarget {
       this.#unsyncedBytes += bytes.length;
     }
     this.#position = offset + bytes.length;
-    if (this.#unsyncedBytes >= SYNC_EVERY_BYTES) await this.#syncBeside();
+    if (this.#unsyncedBytes >= this.#syncEveryBytes) await this.#syncBeside();
   }
 
   async writeHole(lengthBytes: number, offset: number): Promise<void> {

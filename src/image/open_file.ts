@@ -27,6 +27,7 @@ export interface FileTargetOptions {
   readonly overwrite: boolean;
   /** When this run began, RFC 3339 UTC. */
   readonly startedAt: string;
+  readonly syncEveryBytes: number;
 }
 
 /**

@@ -5,7 +5,7 @@
  */
 import { OperatorError } from "../errors.ts";
 import type { BlockReader, BlockState, Clock, Disk } from "../model.ts";
-import { formatTime } from "../units.ts";
+import { formatTime, MIB } from "../units.ts";
 import { blocksInOrder, volumeSizeBytes } from "./blocks.ts";
 import { type DeviceHost, realDeviceHost } from "./devices.ts";
 import { openDeviceTarget } from "./device_target.ts";
@@ -18,6 +18,9 @@ import { type ByteRange, RangeList } from "./ranges.ts";
 import { type ImageProgress, Steps } from "./steps.ts";
 import { type ByteSink, ClosedStream, StreamTarget } from "./stream_target.ts";
 import { HOLE_PIECE_BYTES, type ImageTarget } from "./target.ts";
+
+/** Rare enough to cost little, and small enough that the last sync is short. */
+const SYNC_EVERY_BYTES = 256 * MIB;
 
 /** Where a raw image goes. A path is a file or a block device: what is there decides. */
 export type RawTarget =
@@ -42,6 +45,11 @@ export interface ExportOptions {
   readonly onProgress?: (progress: ImageProgress) => void;
   /** The host's devices where not given. */
   readonly devices?: DeviceHost;
+  /**
+   * Written bytes between two syncs, 256 MiB where not given: what an interruption loses at most. Syncs run
+   * beside the writing.
+   */
+  readonly syncEveryBytes?: number;
 }
 
 /** What was exported. All blocks are of the whole volume, also where an earlier session wrote some. */
@@ -127,7 +135,7 @@ async function openTarget(
   options: ExportOptions & { readonly startedAt: string },
 ): Promise<ImageTarget> {
   if (target.kind === "stream") return new StreamTarget(target.stream);
-  const { disk, devices = realDeviceHost, overwrite = false } = options;
+  const { disk, devices = realDeviceHost, overwrite = false, syncEveryBytes = SYNC_EVERY_BYTES } = options;
   const kindOf = (path: string) => {
     try {
       return disk.stat(path)?.kind;
@@ -143,10 +151,11 @@ async function openTarget(
       disk,
       devices,
       overwrite,
+      syncEveryBytes,
       volumeSizeBytes: volumeSizeBytes(reader.shape),
     });
   }
-  return await openFileTarget(target.path, { ...options, reader, overwrite });
+  return await openFileTarget(target.path, { ...options, reader, overwrite, syncEveryBytes });
 }
 
 type Written = Pick<
@@ -234,7 +243,7 @@ async function saved(target: ImageTarget, error: unknown): Promise<unknown> {
   } catch (failure) {
     const known = diskFailure("save image", target.path ?? "", failure);
     // The disk itself failed, and said so already.
-    if (known === error) return error;
+    if (error instanceof OperatorError && known.cause === error.cause) return error;
     hint = `The last part could not be saved (${known.message}): run the same command again to carry on.`;
   }
   if (!(error instanceof OperatorError)) return error;

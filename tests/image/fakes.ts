@@ -131,7 +131,8 @@ export interface FailingDisk extends Disk {
 
 /**
  * The real disk, which counts changing operations and throws `fail(n, operation)` where that gives an error
- * (n counts from 0). With `failAtRead`, reads are counted too.
+ * (n counts from 0). As on a real one, a failed sync loses what was written since the last: those bytes
+ * are overwritten with noise, though a read may show anything.
  */
 export function failingDisk(
   fail: (n: number, operation: DiskOperation) => Error | undefined,
@@ -142,24 +143,35 @@ export function failingDisk(
     operations.push(operation);
     if (error) throw error;
   };
-  const wrap = (file: DiskFile): DiskFile => ({
-    read: (into, offset) => file.read(into, offset),
-    write(bytes, offset) {
-      step("write");
-      file.write(bytes, offset);
-    },
-    async sync() {
-      await Promise.resolve();
-      step("sync");
-      await file.sync();
-    },
-    truncate(sizeBytes) {
-      step("truncate");
-      file.truncate(sizeBytes);
-    },
-    sizeBytes: () => file.sizeBytes(),
-    close: () => file.close(),
-  });
+  const wrap = (file: DiskFile): DiskFile => {
+    let unsynced: { offset: number; length: number }[] = [];
+    return {
+      read: (into, offset) => file.read(into, offset),
+      write(bytes, offset) {
+        step("write");
+        unsynced.push({ offset, length: bytes.length });
+        file.write(bytes, offset);
+      },
+      async sync() {
+        const covered = unsynced;
+        unsynced = [];
+        await Promise.resolve();
+        try {
+          step("sync");
+        } catch (error) {
+          for (const { offset, length } of covered) file.write(new Uint8Array(length).fill(0x99), offset);
+          throw error;
+        }
+        await file.sync();
+      },
+      truncate(sizeBytes) {
+        step("truncate");
+        file.truncate(sizeBytes);
+      },
+      sizeBytes: () => file.sizeBytes(),
+      close: () => file.close(),
+    };
+  };
   return {
     ...realDisk,
     operations,
