@@ -126,7 +126,7 @@ export class EbsClient {
     };
     const body: unknown = output.BlockData;
     if (!(body instanceof ReadableStream)) {
-      throw new Trouble("checksum", "the answer declares no checksum", { requestId });
+      throw new Trouble("malformed", "the answer declares no checksum", { requestId });
     }
     const bytes = await this.#options.handler.readBlock(body, blockSizeBytes, requestId);
     return verifyBlock(bytes, { declared, blockSizeBytes });

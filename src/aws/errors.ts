@@ -93,12 +93,11 @@ interface ServiceAnswer {
 export function classify(thrown: unknown, place: Place): Verdict {
   if (thrown instanceof OperatorError) return fatal(thrown, undefined);
   if (thrown instanceof CredentialsFailure) return classifyCredentials(thrown, place);
-  if (thrown instanceof Trouble) return classifyTrouble(thrown);
+  if (thrown instanceof Trouble) return classifyTrouble(thrown, place.call);
   const answer = serviceAnswer(thrown);
   if (answer !== undefined && answer.status >= 300) return classifyAnswer(answer, place);
   if (answer !== undefined || thrown instanceof SyntaxError) {
-    const reason = `an answer that is not of the API's form`;
-    return { kind: "malformed", reason, requestId: answer?.requestId };
+    return malformed("an answer that is not of the API's form", answer?.requestId, place.call);
   }
   return classifyNetwork(thrown);
 }
@@ -107,14 +106,18 @@ function fatal(error: OperatorError, requestId: string | undefined): Verdict {
   return { kind: "fatal", error, reason: error.message, requestId };
 }
 
-function classifyTrouble(trouble: Trouble): Verdict {
+function malformed(reason: string, requestId: string | undefined, call: Call): Verdict {
+  // No checksum, no block: it is not the service that speaks, so it says nothing about the block.
+  if (call.action === "GetSnapshotBlock") return { kind: "retry", from: "stranger", reason, requestId };
+  return { kind: "malformed", reason, requestId };
+}
+
+function classifyTrouble(trouble: Trouble, call: Call): Verdict {
   const { message: reason, requestId } = trouble;
   if (trouble.kind === "checksum" || trouble.kind === "length") {
     return { kind: "damaged", what: trouble.kind, reason, requestId };
   }
-  if (trouble.kind === "malformed" || trouble.kind === "endless") {
-    return { kind: "malformed", reason, requestId };
-  }
+  if (trouble.kind === "malformed" || trouble.kind === "endless") return malformed(reason, requestId, call);
   if (trouble.kind === "html" && (trouble.status ?? 0) >= 500) {
     return { kind: "retry", from: "service", reason, requestId };
   }
@@ -225,7 +228,7 @@ function classifyCredentials(failure: CredentialsFailure, place: Place): Verdict
   const reason = failure.message;
   const requestId = answer?.requestId;
   if (answer === undefined || answer.status < 300) {
-    if (failure.isConnectionTrouble) return { ...classifyNetworkOrTrouble(failure.cause), reason };
+    if (failure.isConnectionTrouble) return { ...connectionVerdict(failure.cause, place.call), reason };
     return { kind: "expired", reason, requestId };
   }
   if (THROTTLED.has(answer.type)) return { kind: "throttle", reason, requestId };
@@ -244,8 +247,8 @@ function classifyCredentials(failure: CredentialsFailure, place: Place): Verdict
   return { kind: "expired", reason, requestId };
 }
 
-function classifyNetworkOrTrouble(thrown: unknown): Verdict {
-  return thrown instanceof Trouble ? classifyTrouble(thrown) : classifyNetwork(thrown);
+function connectionVerdict(thrown: unknown, call: Call): Verdict {
+  return thrown instanceof Trouble ? classifyTrouble(thrown, call) : classifyNetwork(thrown);
 }
 
 /** What an SDK exception carries; `undefined` where no HTTP answer stands behind it. */

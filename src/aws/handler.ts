@@ -182,7 +182,7 @@ export class FetchHandler {
     const now = performance.now();
     for (const flight of this.#flights) {
       if (now - flight.lastActivityMs < this.#stallMs) continue;
-      flight.controller.abort(new Trouble("stalled", `no byte for ${Math.round(this.#stallMs / 1000)} s`));
+      flight.controller.abort(new Trouble("stalled", `no byte for ${this.#stallMs / 1000} s`));
     }
   }
 

@@ -114,7 +114,6 @@ export async function* followPages(options: FollowOptions): AsyncGenerator<Check
         call,
         isComparison,
       });
-      staleInARow = 0;
     } catch (thrown) {
       if (!isStalePage(thrown) || pageToken === undefined || ++staleInARow > MAX_STALE_IN_A_ROW) {
         throw operatorErrorOf(thrown, call);
@@ -130,6 +129,7 @@ export async function* followPages(options: FollowOptions): AsyncGenerator<Check
     }
     const blocks = newBlocks(page, { fromBlock, isContinued: pageToken !== undefined, call });
     fromBlock = (blocks.at(-1)?.index ?? fromBlock - 1) + 1;
+    if (blocks.length > 0) staleInARow = 0;
     if (blocks.length === 0 && ++emptyPages > 1000 + shape.blockCount / 1000) {
       throw refused(call, `${emptyPages} pages were empty, the listing does not end`);
     }
