@@ -1,0 +1,251 @@
+/**
+ * An EBS direct-APIs endpoint over real HTTP, for drills, demos and tests: raw images or formulas served as
+ * snapshots, requests checked as AWS checks them, faults on request and by seed. EC2's DescribeSnapshots and STS's
+ * GetCallerIdentity answer at the same address.
+ *
+ * This is the room's door. It shares no code with the client, so that each can find the other's mistakes; it
+ * prints nothing, and tells what it sees through `requests` and callbacks.
+ */
+import * as fs from "node:fs";
+import { randomBytes } from "node:crypto";
+import { SimulatorClock } from "./clock.ts";
+import { type CredentialSet, KeyRing } from "./credentials.ts";
+import type { Endpoint } from "./endpoint.ts";
+import { type FaultPlan, NO_FAULTS, parseFaults } from "./faults.ts";
+import { Link } from "./link.ts";
+import { type RequestEntry, RequestLog } from "./log.ts";
+import { listen } from "./server.ts";
+import { type SnapshotFacts, SnapshotShelf, type SnapshotSpec } from "./snapshots.ts";
+import { AWS_QUOTAS, type Quotas, Throttle } from "./throttle.ts";
+import { TokenMint } from "./tokens.ts";
+import { type FaultHook, Troubles } from "./troubles.ts";
+import { Uploads } from "./uploads.ts";
+
+export { SimulatorClock } from "./clock.ts";
+export type { CredentialSet } from "./credentials.ts";
+export {
+  FAULT_KINDS,
+  type FaultKind,
+  type FaultPlan,
+  type FaultTarget,
+  NO_FAULTS,
+  parseFaults,
+} from "./faults.ts";
+export type { ImagePresence } from "./image.ts";
+export type { CallCount, RequestEntry, RequestLog } from "./log.ts";
+export type { CallName } from "./routing.ts";
+export type { SnapshotFacts, SnapshotSpec } from "./snapshots.ts";
+export type { SyntheticFormula } from "./synthetic.ts";
+export { AWS_QUOTAS, type Quotas } from "./throttle.ts";
+export type { FaultHook } from "./troubles.ts";
+
+/** How an endpoint starts. */
+export interface SimulatorOptions {
+  /** Default 127.0.0.1. */
+  readonly host?: string | undefined;
+  /** Default 0: a free one. */
+  readonly port?: number | undefined;
+  /** Default us-east-1. */
+  readonly region?: string | undefined;
+  /** 12 digits: owner of the snapshots and of the credentials that name no other. Default 123456789012. */
+  readonly account?: string | undefined;
+  readonly snapshots?: readonly SnapshotSpec[] | undefined;
+  /** Default: one fresh pair, to be found in `credentials`. */
+  readonly credentials?: readonly CredentialSet[] | undefined;
+  /** Default 524288. */
+  readonly blockSizeBytes?: number | undefined;
+  /** A page never has more blocks, whatever MaxResults says. Default 10,000. */
+  readonly pageLimit?: number | undefined;
+  /** Faults as text or as a plan. Default none. */
+  readonly faults?: string | FaultPlan | undefined;
+  /** Decides faults by hand, before the plan. */
+  readonly faultHook?: FaultHook | undefined;
+  /** Seed of the faults. Default 0. */
+  readonly seed?: number | undefined;
+  /** Default: AWS's rates. `none`: no limits. */
+  readonly quotas?: Quotas | "none" | undefined;
+  /** IAM actions that everybody is denied, such as `ebs:GetSnapshotBlock`. */
+  readonly deny?: readonly string[] | undefined;
+  /** Default: one that runs with the host's. */
+  readonly clock?: SimulatorClock | undefined;
+  /** Where snapshots made through StartSnapshot lie while the endpoint runs. Default: they are refused. */
+  readonly uploadDirectory?: string | undefined;
+  /** How long such a snapshot stays pending after CompleteSnapshot. Default 0. */
+  readonly completionDelayMs?: number | undefined;
+  /** Endpoints with one secret honour each other's tokens. Default random. */
+  readonly tokenSecret?: Uint8Array | undefined;
+  /** Counts GetSnapshotBlock requests per block. Default off. */
+  readonly countBlocks?: boolean | undefined;
+  /** A file to which each request is appended as one line of JSON. */
+  readonly logFile?: string | undefined;
+  readonly onRequest?: ((entry: RequestEntry) => void) | undefined;
+  /** Told of a bug inside the simulator; the client gets an InternalServerException. Default: `close` throws it. */
+  readonly onBug?: ((error: unknown) => void) | undefined;
+}
+
+/** A running endpoint. */
+export interface Simulator {
+  /** `http://HOST:PORT`. */
+  readonly url: string;
+  readonly port: number;
+  readonly region: string;
+  readonly account: string;
+  readonly clock: SimulatorClock;
+  readonly requests: RequestLog;
+  /** The sets that are accepted now. */
+  readonly credentials: readonly CredentialSet[];
+  /** Environment variables with which an AWS client finds this endpoint and signs properly (first credentials). */
+  environment(): Record<string, string>;
+  /** Replaces a snapshot of the same id. An image is read once to find its present blocks. */
+  addSnapshot(spec: SnapshotSpec): Promise<void>;
+  /** Changes what is known of a snapshot; its blocks stay. */
+  updateSnapshot(id: string, changes: SnapshotFacts): void;
+  removeSnapshot(id: string): void;
+  snapshotIds(): string[];
+  setFaults(faults: string | FaultPlan): void;
+  setQuotas(quotas: Quotas | "none"): void;
+  setCredentials(sets: readonly CredentialSet[]): void;
+  addCredentials(set: CredentialSet): void;
+  /** Expires an access key now; all, where none is named. */
+  expireCredentials(accessKeyId?: string): void;
+  /** Denies IAM actions (`ebs:…`, `ec2:…`, `sts:…`, `kms:Decrypt`) to everybody. */
+  deny(...actions: string[]): void;
+  allow(...actions: string[]): void;
+  /** Cuts the link (connections are reset, new requests too) or restores it. */
+  setLinkDown(isDown: boolean): void;
+  /** Stops. Files of uploaded snapshots are removed. Throws a bug that nobody was told of. */
+  close(): Promise<void>;
+}
+
+/** Starts an endpoint. Throws `usage` for a wrong option or an address that cannot be had. */
+export async function startSimulator(options: SimulatorOptions = {}): Promise<Simulator> {
+  const region = options.region ?? "us-east-1";
+  const account = options.account ?? "123456789012";
+  const blockSizeBytes = options.blockSizeBytes ?? 524_288;
+  const clock = options.clock ?? new SimulatorClock();
+  const denied = new Set(options.deny);
+  const keys = new KeyRing(options.credentials ?? [freshPair()], account);
+  const shelf = new SnapshotShelf({ account, blockSizeBytes, nowMs: () => clock.nowMs() });
+  const faults = planOf(options.faults ?? NO_FAULTS);
+  const link = new Link(clock, faults);
+  const troubles = new Troubles(faults, {
+    seed: options.seed ?? 0,
+    hook: options.faultHook,
+    victims: {
+      expireCredentials: (accessKeyId) => keys.expire(clock.nowMs(), accessKeyId),
+      removeSnapshot: (id) => shelf.remove(id),
+    },
+  });
+  const throttle = new Throttle(quotasOf(options.quotas));
+  const endpoint: Endpoint = {
+    region,
+    account,
+    blockSizeBytes,
+    pageLimit: options.pageLimit ?? 10_000,
+    clock,
+    mint: new TokenMint(options.tokenSecret),
+    shelf,
+    uploads: new Uploads({
+      directory: options.uploadDirectory,
+      completionDelayMs: options.completionDelayMs ?? 0,
+    }),
+    denied,
+  };
+  const logDescriptor = options.logFile === undefined ? undefined : fs.openSync(options.logFile, "a");
+  const requests = new RequestLog({
+    countBlocks: options.countBlocks ?? false,
+    onEntry(entry) {
+      if (logDescriptor !== undefined) fs.writeSync(logDescriptor, `${JSON.stringify(entry)}\n`);
+      options.onRequest?.(entry);
+    },
+  });
+  const bugs: unknown[] = [];
+  const onBug = options.onBug ?? ((error: unknown) => void (bugs.length < 10 && bugs.push(error)));
+  const release = () => {
+    shelf.close();
+    if (logDescriptor !== undefined) fs.closeSync(logDescriptor);
+  };
+  try {
+    for (const spec of options.snapshots ?? []) await shelf.add(spec);
+    const desk = { endpoint, keys, throttle, troubles, onBug };
+    const address = { host: options.host ?? "127.0.0.1", port: options.port ?? 0 };
+    const server = await listen({ desk, link, log: requests }, address);
+    const url = `http://${server.host.includes(":") ? `[${server.host}]` : server.host}:${server.port}`;
+    return {
+      url,
+      port: server.port,
+      region,
+      account,
+      clock,
+      requests,
+      get credentials() {
+        return keys.sets;
+      },
+      environment: () => environmentOf({ url, region, set: keys.sets[0] }),
+      addSnapshot: async (spec) => void await shelf.add(spec),
+      updateSnapshot: (id, changes) => shelf.update(id, changes),
+      removeSnapshot: (id) => shelf.remove(id),
+      snapshotIds: () => shelf.all().map(({ id }) => id),
+      setFaults(wanted) {
+        const plan = planOf(wanted);
+        link.setPlan(plan);
+        troubles.setPlan(plan);
+      },
+      setQuotas: (quotas) => throttle.setQuotas(quotasOf(quotas)),
+      setCredentials: (sets) => keys.replace(sets),
+      addCredentials: (set) => keys.add(set),
+      expireCredentials: (accessKeyId) => keys.expire(clock.nowMs(), accessKeyId),
+      deny: (...actions) => actions.forEach((action) => denied.add(action)),
+      allow: (...actions) => actions.forEach((action) => denied.delete(action)),
+      setLinkDown(isDown) {
+        link.setCut(isDown);
+        if (isDown) server.dropConnections();
+      },
+      async close() {
+        await server.close();
+        release();
+        if (bugs.length > 0) throw bugs[0];
+      },
+    };
+  } catch (error) {
+    release();
+    throw error;
+  }
+}
+
+function planOf(faults: string | FaultPlan): FaultPlan {
+  return typeof faults === "string" ? parseFaults(faults) : faults;
+}
+
+function quotasOf(quotas: Quotas | "none" | undefined): Quotas {
+  return quotas === "none" ? {} : quotas ?? AWS_QUOTAS;
+}
+
+/** A pair that looks like AWS's: 20 characters and 40. */
+function freshPair(): CredentialSet {
+  const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+  const name = [...randomBytes(16)].map((byte) => letters[byte % letters.length]).join("");
+  return { accessKeyId: `AKIA${name}`, secretAccessKey: randomBytes(30).toString("base64") };
+}
+
+function environmentOf(
+  facts: { readonly url: string; readonly region: string; readonly set: CredentialSet | undefined },
+): Record<string, string> {
+  const { url, region, set } = facts;
+  return {
+    AWS_ENDPOINT_URL: url,
+    AWS_ENDPOINT_URL_EBS: url,
+    AWS_ENDPOINT_URL_EC2: url,
+    AWS_ENDPOINT_URL_STS: url,
+    AWS_REGION: region,
+    AWS_DEFAULT_REGION: region,
+    AWS_EC2_METADATA_DISABLED: "true",
+    ...(set
+      ? {
+        AWS_ACCESS_KEY_ID: set.accessKeyId,
+        AWS_SECRET_ACCESS_KEY: set.secretAccessKey,
+        ...(set.sessionToken === undefined ? {} : { AWS_SESSION_TOKEN: set.sessionToken }),
+      }
+      : {}),
+  };
+}
