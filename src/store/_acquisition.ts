@@ -114,6 +114,11 @@ export class Acquisition {
     return this.#progress.parentDropped === undefined ? this.#parts.parent : undefined;
   }
 
+  /** Why nothing is built on a parent that was found; `undefined` where there is no such reason. */
+  get parentDropped(): string | undefined {
+    return this.#progress.parentDropped;
+  }
+
   /** What the sessions before this one did and received: what they have cost. */
   get before(): SessionTotals {
     return this.#before;
@@ -135,13 +140,17 @@ export class Acquisition {
    * of the parent that the snapshot no longer has. Asking in ascending order costs one read a segment.
    */
   recorded(index: number): SegmentBlock | undefined {
-    return this.#pending.get(index) ?? this.#journal.recorded(index);
+    const block = this.#pending.get(index) ?? this.#journal.recorded(index);
+    // A partial commit that was cut short leaves blocks marked that were never tried.
+    if (block?.state === "unreadable" && !this.#isKnownUnreadable(index)) return undefined;
+    return block;
   }
 
   /** Takes a block; returns when the next may come. Its bytes are not kept. */
   put(index: number, block: VerifiedBlock): Promise<void> {
     return this.#enqueue(async () => {
       this.#fetchedBlocks++;
+      this.#progress.unreadable.delete(index);
       if (block.digest === this.#zeroDigest) this.#note(index, plainBlock("zero"));
       else {
         this.#store(index, block);
@@ -265,6 +274,11 @@ export class Acquisition {
       });
       this.#journal.close();
     });
+  }
+
+  #isKnownUnreadable(index: number): boolean {
+    return this.#progress.unreadable.has(index) ||
+      this.#pendingUnreadable.some((entry) => entry.block === index);
   }
 
   #allCounts(): SessionCounts {

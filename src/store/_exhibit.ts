@@ -11,6 +11,7 @@ import {
   type Session,
   type UnreadableDocument,
 } from "../format/documents.ts";
+import { zeroDigest } from "../format/digests.ts";
 import { decodeInventory, type Inventory, MAX_INVENTORY_BYTES } from "../format/inventory.ts";
 import { checkVolume, decodeManifest, type Manifest, MAX_MANIFEST_BYTES } from "../format/manifest.ts";
 import {
@@ -24,6 +25,7 @@ import {
 import {
   type BlockReader,
   type BlockRun,
+  type Digest,
   type ExhibitId,
   type ObjectName,
   type ObjectStorage,
@@ -109,6 +111,13 @@ export class Exhibit implements BlockReader {
   async block(index: number): Promise<SegmentBlock | undefined> {
     if (index >= this.shape.blockCount) return undefined;
     return (await this.segment(Math.floor(index / SEGMENT_BLOCKS)))[index % SEGMENT_BLOCKS];
+  }
+
+  /** Whether a block of this exhibit is the one with this digest. */
+  holds(block: SegmentBlock, digest: Digest): boolean {
+    return block.state === "zero"
+      ? digest === zeroDigest(this.shape.blockSizeBytes)
+      : block.digest === digest;
   }
 
   async *runs(fromBlock = 0): AsyncIterable<BlockRun> {

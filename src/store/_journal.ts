@@ -106,6 +106,17 @@ export class Journal {
     return new Journal({ head, map, log, logBytes });
   }
 
+  /** What a journal has recorded, for looking only: the store need not be open for writing. */
+  static view(
+    storage: LocalStorage,
+    disk: Disk,
+    head: JournalHead,
+  ): { recorded(index: number): SegmentBlock | undefined; close(): void } {
+    const map = disk.open(storage.pathOf(`${journalFolder(head.exhibit)}/blocks`), "read");
+    const log = disk.open(storage.pathOf(`${journalFolder(head.exhibit)}/log`), "read");
+    return new Journal({ head, map, log, logBytes: 0 });
+  }
+
   /** Durable when it returns. */
   async append(entry: JournalEntry): Promise<void> {
     const line = encodeLogLine(entry);

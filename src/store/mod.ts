@@ -9,6 +9,7 @@ import { OperatorError } from "../errors.ts";
 import { sha256 } from "../format/digests.ts";
 import type { JournalHead } from "../format/journal.ts";
 import type { ParentFacts, SourceFacts } from "../format/manifest.ts";
+import type { SegmentBlock } from "../format/segment.ts";
 import { decodeStoreFile, encodeStoreFile, STORE_VERSION, type StoreFile } from "../format/store_file.ts";
 import type { Disk, ExhibitId, SnapshotId, VolumeShape, World } from "../model.ts";
 import { formatTime, isExhibitId, isSnapshotId } from "../units.ts";
@@ -17,7 +18,7 @@ import { copyExhibit, type CopyOptions, type CopySummary } from "./_copy.ts";
 import { Exhibit, inventoryNames } from "./_exhibit.ts";
 import { guardedDisk } from "./_guard.ts";
 import { indexAt } from "./_index.ts";
-import { journalFolder, journalHeads, removeJournal } from "./_journal.ts";
+import { Journal, journalFolder, journalHeads, removeJournal } from "./_journal.ts";
 import {
   CACHE_FOLDER,
   EXHIBITS_FOLDER,
@@ -309,6 +310,11 @@ export class Store {
       );
     }
     return await Acquisition.resume(this.#acquisitionParts(head, parent));
+  }
+
+  /** What an acquisition under way has recorded, for a plan: nothing is written. */
+  view(head: JournalHead): { recorded(index: number): SegmentBlock | undefined; close(): void } {
+    return Journal.view(this.#parts.storage, this.#parts.disk, head);
   }
 
   /** Moves the journal of an acquisition that is not to be taken up to quarantine. */
