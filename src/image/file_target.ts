@@ -144,7 +144,10 @@ export class FileTarget implements ImageTarget {
       await this.#map.finish();
       await this.#writeLog(logText);
       // Replaced, not merely overtaken: an image never has another one's log beside it.
-      if (this.#disk.stat(names.image)) this.#disk.remove(names.image);
+      if (this.#disk.stat(names.image)) {
+        this.#disk.remove(names.image);
+        await this.#disk.syncDirectory(dirname(names.image));
+      }
       this.#disk.rename(names.partialMap, names.map);
       this.#disk.rename(names.partialLog, names.log);
       await this.#disk.syncDirectory(dirname(names.image));

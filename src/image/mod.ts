@@ -4,7 +4,13 @@
  */
 export { type DeviceFacts, type DeviceHost, realDeviceHost } from "./devices.ts";
 export { DIGEST_TITLES, type DigestName, type LinearDigestValues, parseDigestNames } from "./digests.ts";
-export { formatExportLog, type LabelledFacts, type LoggedExport, readExportLog } from "./log.ts";
+export {
+  formatExportLog,
+  type LabelledFacts,
+  type LogFacts,
+  type LoggedExport,
+  readExportLog,
+} from "./log.ts";
 export { type ByteRange } from "./ranges.ts";
 export { type ExportOptions, exportRaw, type ExportResult, type RawTarget } from "./raw.ts";
 export { type ByteSink } from "./stream_target.ts";

@@ -179,6 +179,10 @@ export function failingDisk(
       if (mode === "create") step("create");
       return wrap(realDisk.open(path, mode));
     },
+    tryLock(path) {
+      step("create");
+      return realDisk.tryLock(path);
+    },
     rename(from, to) {
       step("rename");
       realDisk.rename(from, to);

@@ -2,6 +2,7 @@
  * Partition tables and signatures as no tool makes them: looping, overlapping, absurd, random. inspectVolume()
  * ends, stays within what it may read, and never throws.
  */
+import { crc32 } from "node:zlib";
 import { assert, assertEquals, assertLessOrEqual } from "@std/assert";
 import { inspectVolume } from "../../src/image/mod.ts";
 import { MemoryReader, seeded } from "./fakes.ts";
@@ -101,6 +102,89 @@ for (const blocks of [1, 2, 3, 136, 137]) {
     }
   });
 }
+
+/** A disk with a primary GPT whose CRCs are right, whatever it says. */
+function gptDisk(
+  sectors: number,
+  gpt: { count: number; entryBytes?: number; tableSector?: number; table: Uint8Array },
+): Uint8Array {
+  const { count, entryBytes = 128, tableSector = 2, table } = gpt;
+  const bytes = disk(sectors, { 0: [[0xee, 1, sectors - 1]] });
+  const header = new DataView(bytes.buffer, SECTOR, SECTOR);
+  bytes.set(new TextEncoder().encode("EFI PART"), SECTOR);
+  header.setUint32(8, 0x10000, true);
+  header.setUint32(12, 92, true);
+  header.setBigUint64(24, 1n, true);
+  header.setBigUint64(32, BigInt(sectors - 1), true);
+  header.setBigUint64(72, BigInt(tableSector), true);
+  header.setUint32(80, count, true);
+  header.setUint32(84, entryBytes, true);
+  bytes.set(table, tableSector * SECTOR);
+  header.setUint32(88, crc32(table), true);
+  header.setUint32(16, crc32(bytes.subarray(SECTOR, SECTOR + 92)), true);
+  return bytes;
+}
+
+/** One GPT entry of `type` (a byte repeated) from `first` to `last`. */
+function gptEntry(type: number, first: bigint, last: bigint): Uint8Array {
+  const bytes = new Uint8Array(128).fill(type, 0, 16);
+  const view = new DataView(bytes.buffer);
+  view.setBigUint64(32, first, true);
+  view.setBigUint64(40, last, true);
+  // A name of 36 units without an end, the first of them an escape.
+  bytes.fill(0x41, 56, 128);
+  view.setUint16(56, 0x1b, true);
+  return bytes;
+}
+
+Deno.test("inspectVolume() lists GPT entries with absurd places as far as they have one", async () => {
+  const most = 2n ** 64n - 1n;
+  const entries = [
+    gptEntry(1, 40n, 49n),
+    gptEntry(2, 50n, 49n),
+    gptEntry(3, most, most),
+    gptEntry(4, 60n, 2n ** 40n),
+    gptEntry(5, 0n, most),
+  ];
+  const table = new Uint8Array(128 * 128);
+  entries.forEach((entry, i) => table.set(entry, i * 128));
+  const { table: found, partitions, notes } = await inspect(gptDisk(100, { count: 128, table }));
+  assertEquals(found?.kind, "gpt");
+  assertEquals(partitions.map(({ number, offsetBytes }) => [number, offsetBytes]), [[1, 40 * 512], [
+    4,
+    60 * 512,
+  ]]);
+  assertEquals(partitions[0]?.name, "\u001b" + "\u4141".repeat(35));
+  assertEquals(notes.filter((note) => note.includes("has no place")).length, 3);
+  assert(notes.some((note) => note.startsWith("Partition 4 ends at byte")));
+});
+
+Deno.test("inspectVolume() believes no GPT that claims an absurd table", async () => {
+  const table = new Uint8Array(128);
+  for (
+    const claim of [
+      { count: 2 ** 32 - 1 },
+      { count: 8193 },
+      { count: 1, entryBytes: 127 },
+      { count: 1, entryBytes: 0 },
+      { count: 1, entryBytes: 2 ** 31 },
+      { count: 1, entryBytes: 132 },
+    ]
+  ) {
+    const { table: found, notes } = await inspect(gptDisk(100, { ...claim, table }));
+    assertEquals([found?.kind, notes.length], ["mbr", 1], JSON.stringify(claim));
+  }
+  const empty = await inspect(gptDisk(100, { count: 0, table: new Uint8Array() }));
+  assertEquals([empty.table?.kind, empty.partitions], ["gpt", []]);
+});
+
+Deno.test("inspectVolume() bounds what a table of 8,192 partitions costs", async () => {
+  const table = new Uint8Array(8192 * 128);
+  for (let i = 0; i < 8192; i++) table.set(gptEntry(1 + i % 200, 2100n, 2200n), i * 128);
+  const { partitions, notes } = await inspect(gptDisk(3000, { count: 8192, table }));
+  assertEquals([partitions.length, notes.length], [8192, 100]);
+  assertEquals(notes.at(-1)?.startsWith("And "), true);
+});
 
 /** Puts magics where the probes look, so that noise gets past the first test of each. */
 const MAGICS: readonly (readonly [at: number, text: string])[] = [

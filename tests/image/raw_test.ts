@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto";
 import { assert, assertEquals, assertLessOrEqual, assertMatch, assertRejects } from "@std/assert";
 import { OperatorError } from "../../src/errors.ts";
-import type { BlockState } from "../../src/model.ts";
+import type { BlockState, Disk } from "../../src/model.ts";
 import { realDisk } from "../../src/world.ts";
 import {
   type ByteSink,
@@ -14,7 +14,7 @@ import {
   parseDigestNames,
   readExportLog,
 } from "../../src/image/mod.ts";
-import { exportOptions, MemoryReader, randomReader, withFolder } from "./fakes.ts";
+import { exportOptions, MemoryReader, platformError, randomReader, withFolder } from "./fakes.ts";
 
 const digestOf = (name: string, bytes: Uint8Array) => createHash(name).update(bytes).digest("hex");
 
@@ -277,9 +277,51 @@ Deno.test("exportRaw() counts holes too where the file system has none", async (
   });
 });
 
-Deno.test("exportRaw() refuses a file that another process writes", async () => {
+Deno.test("exportRaw() refuses a file that another export is writing, and leaves that alone", async () => {
   await withFolder(async (folder) => {
-    const disk = { ...realDisk, tryLock: () => undefined };
+    const path = `${folder}/disk.raw`;
+    const reader = new MemoryReader(Array.from({ length: 20 }, () => "stored"));
+    const codes: unknown[] = [];
+    const second = () => exportRaw(reader, { kind: "path", path }, exportOptions({ overwrite: true }));
+    let running: Promise<unknown> | undefined;
+    const onProgress = () => {
+      running ??= second().catch((error: unknown) =>
+        codes.push(error instanceof OperatorError && error.code)
+      );
+    };
+    await exportRaw(reader, { kind: "path", path }, exportOptions({ onProgress }));
+    await running;
+    assertEquals(codes, ["locked"]);
+    assertEquals(Deno.readFileSync(path), reader.bytes);
+  });
+});
+
+Deno.test("exportRaw() goes on without a lock where the file system has none, and says so", async () => {
+  await withFolder(async (folder) => {
+    const path = `${folder}/disk.raw`;
+    const disk: Disk = {
+      ...realDisk,
+      tryLock() {
+        throw platformError("ENOTSUP");
+      },
+    };
+    const result = await exportRaw(
+      new MemoryReader(["stored"]),
+      { kind: "path", path },
+      exportOptions({ disk }),
+    );
+    assertMatch(result.notes.join(), /has no locks/);
+  });
+});
+
+Deno.test("exportRaw() tells a target that may not be written to", async () => {
+  await withFolder(async (folder) => {
+    const disk: Disk = {
+      ...realDisk,
+      tryLock() {
+        throw new Deno.errors.PermissionDenied("Permission denied (os error 13)");
+      },
+    };
     const error = await assertRejects(
       () =>
         exportRaw(
@@ -289,7 +331,7 @@ Deno.test("exportRaw() refuses a file that another process writes", async () => 
         ),
       OperatorError,
     );
-    assertEquals(error.code, "locked");
+    assertEquals([error.code, error.hints], ["storage", ["Name a target that this user may write to."]]);
   });
 });
 

@@ -246,6 +246,27 @@ Deno.test("exportRaw() with overwrite leaves the old image until the new one is 
   });
 });
 
+Deno.test("exportRaw() with overwrite, cut off at any operation, leaves no image with another one's log", async () => {
+  const old = randomReader(21, 30);
+  for (let at = 0, isReached = true; isReached; at++) {
+    await withFolder(async (folder) => {
+      const path = `${folder}/disk.raw`;
+      await exported(old, path, { imageDigest: "0d" });
+      const disk = failingDisk((n) => n >= at ? platformError("EDEAD") : undefined);
+      await exported(plain, path, { disk, overwrite: true, imageDigest: "1e" })
+        .catch((error: unknown) => assert(error instanceof OperatorError));
+      isReached = disk.operations.length > at;
+      if (realDisk.stat(path)) {
+        const digest = readExportLog(realDisk, `${path}.log`)?.imageDigest;
+        assertEquals(JSON.parse(Deno.readTextFileSync(`${path}.map.json`)).imageDigest, digest);
+        assertEquals(Deno.readFileSync(path), digest === "0d" ? old.bytes : plain.bytes);
+      }
+      await exported(plain, path, { overwrite: true, imageDigest: "1e" });
+      assertEquals(Deno.readFileSync(path), plain.bytes);
+    });
+  }
+});
+
 Deno.test("exportRaw() never asks a second time after a failed sync", async () => {
   await withFolder(async (folder) => {
     const path = `${folder}/disk.raw`;
