@@ -45,6 +45,9 @@ export class Bucket {
   }
 }
 
+/** How soon after one lowering the next may follow: the last second must have time to show it. */
+const MIN_EPOCH_MS = 250;
+
 /**
  * The rate that the service grants, known only after a throttle: just below what it let through in the last
  * second, then slowly up, until the quota's own bucket is the limit again.
@@ -66,8 +69,11 @@ export class GrantedRate {
   async take(signal?: AbortSignal): Promise<void> {
     if (this.#bucket === undefined) return;
     const nowMs = this.#clock.monotonicMs();
-    // 2 % a second: from 5 % below the limit it is found again in some three seconds.
-    this.#perSecond += Math.max(0.2, this.#perSecond * 0.02) * (nowMs - this.#changedMs) / 1000;
+    // 2 % a second: from 5 % below the limit it is found again in some three seconds. Where it is not
+    // found there, it has moved: then faster and faster, up to 20 % a second.
+    const sinceDownMs = nowMs - this.#lastDownMs;
+    const growth = Math.min(0.2, 0.02 * Math.max(1, sinceDownMs / 5000));
+    this.#perSecond += Math.max(0.2, this.#perSecond * growth) * (nowMs - this.#changedMs) / 1000;
     this.#changedMs = nowMs;
     if (this.#perSecond >= QUOTAS.getPerSecond) {
       this.#bucket = undefined;
@@ -80,16 +86,28 @@ export class GrantedRate {
 
   learn(outcome: Outcome, { startedMs, nowMs }: Span): void {
     if (outcome === "success") this.#endedMs[this.#ended++ % this.#endedMs.length] = nowMs;
-    if (outcome !== "throttle" || startedMs <= this.#lastDownMs) return;
-    this.#lastDownMs = Math.max(nowMs, startedMs + 100);
-    this.#perSecond = Math.max(1, Math.min(this.#successesPerSecond(nowMs), this.#perSecond) * 0.95);
+    // Requests that were under way together are throttled together: that is one piece of news.
+    if (outcome !== "throttle" || startedMs < this.#lastDownMs + MIN_EPOCH_MS) return;
+    this.#lastDownMs = nowMs;
+    const granted = this.#successesPerSecond(nowMs);
+    const supposed = Math.min(this.#perSecond, QUOTAS.getPerSecond);
+    this.#perSecond = Math.max(1, granted === undefined ? supposed / 2 : granted * 0.95);
     this.#changedMs = nowMs;
-    this.#bucket = new Bucket(this.#clock, { perSecond: this.#perSecond, burst: 0 });
+    // The same bucket goes on where there is one: callers hold places in it.
+    this.#bucket ??= new Bucket(this.#clock, { perSecond: this.#perSecond, burst: 0 });
+    this.#bucket.perSecond = this.#perSecond;
   }
 
-  #successesPerSecond(nowMs: number): number {
+  /** Over the last second; `undefined` where too little was seen to tell. */
+  #successesPerSecond(nowMs: number): number | undefined {
     let count = 0;
-    for (const endedMs of this.#endedMs) if (endedMs > nowMs - 1000) count++;
-    return count;
+    let oldestMs = nowMs;
+    for (const endedMs of this.#endedMs) {
+      if (endedMs <= nowMs - 1000) continue;
+      count++;
+      oldestMs = Math.min(oldestMs, endedMs);
+    }
+    if (count < this.#ended) return count;
+    return nowMs - oldestMs < 500 ? undefined : count * 1000 / (nowMs - oldestMs);
   }
 }

@@ -1,6 +1,6 @@
 /**
- * How many blocks under way are worth having: a window that grows while growing brings more, and shrinks on
- * throttles and lost connections. It counts outcomes and measures time from its caller; it waits for nothing.
+ * How many blocks under way are worth having: a window that grows while growing brings more, and shrinks
+ * when connections are lost. It counts outcomes and measures time from its caller; it waits for nothing.
  */
 
 /** How a request ended, for pacing. `other`: it says nothing about capacity. */
@@ -19,7 +19,7 @@ const TRY_LARGER_AFTER_MS = 5_000;
 
 /**
  * How many blocks under way are worth having. Doubles while that brings more blocks a second, then tries a
- * larger size now and then; down on a throttle and, faster, on network trouble. A link that is full gains
+ * larger size now and then; halves on network trouble. A link that is full gains
  * nothing from more under way, and each one under way is lost when it drops: so the window stops where the
  * gain stops.
  */
@@ -46,16 +46,17 @@ export class Window {
 
   learn(outcome: Outcome, span: Span): void {
     if (outcome === "success") this.#count(span.nowMs);
-    // A throttle is answered by the rate first (GrantedRate); a drop says that all under way was lost.
-    else if (outcome === "throttle") this.#down(0.9, span);
-    else if (outcome === "trouble") this.#down(0.5, span);
+    // A throttle is about the rate, which goes down by itself (GrantedRate) and takes along how many are
+    // under way; what was measured meanwhile says nothing of the window.
+    else if (outcome === "throttle") this.#stage = undefined;
+    else if (outcome === "trouble") this.#halve(span);
   }
 
-  /** Once for all requests that were under way together: they tell the same thing. */
-  #down(factor: number, { startedMs, nowMs }: Span): void {
+  /** Once for all requests that were under way together: a connection that drops takes all of them. */
+  #halve({ startedMs, nowMs }: Span): void {
     if (startedMs <= this.#lastDownMs) return;
     this.#lastDownMs = nowMs;
-    this.#size = this.#provenSize = Math.max(1, Math.floor(this.#size * factor));
+    this.#size = this.#provenSize = Math.max(1, Math.floor(this.#size / 2));
     this.#provenPerMs = 0;
     this.#phase = "growing";
     this.#stage = undefined;
