@@ -95,7 +95,9 @@ export function classify(thrown: unknown, place: Place): Verdict {
   if (thrown instanceof CredentialsFailure) return classifyCredentials(thrown, place);
   if (thrown instanceof Trouble) return classifyTrouble(thrown, place.call);
   const answer = serviceAnswer(thrown);
-  if (answer !== undefined && answer.status >= 300) return classifyAnswer(answer, place);
+  if (answer !== undefined && answer.status >= 300) {
+    return isForeign(thrown) ? foreignAnswer(answer) : classifyAnswer(answer, place);
+  }
   if (answer !== undefined || thrown instanceof SyntaxError) {
     return malformed("an answer that is not of the API's form", answer?.requestId, place.call);
   }
@@ -104,6 +106,17 @@ export function classify(thrown: unknown, place: Place): Verdict {
 
 function fatal(error: OperatorError, requestId: string | undefined): Verdict {
   return { kind: "fatal", error, reason: error.message, requestId };
+}
+
+/** Whether the SDK could not read the error's body: then it is not the service that speaks. */
+function isForeign(thrown: unknown): boolean {
+  return thrown instanceof SyntaxError ||
+    (thrown instanceof Error && thrown.message.includes("Deserialization error"));
+}
+
+function foreignAnswer({ status, requestId }: ServiceAnswer): Verdict {
+  const reason = `HTTP ${status} with a body that is not the service's`;
+  return { kind: "retry", from: status >= 500 ? "service" : "stranger", reason, requestId };
 }
 
 function malformed(reason: string, requestId: string | undefined, call: Call): Verdict {

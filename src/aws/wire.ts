@@ -42,8 +42,9 @@ export function headersOf(request: SdkRequest): Headers {
 
 /** Whether somebody else answered: no call of ours is ever answered with HTML. */
 export function isHtml(body: Uint8Array): boolean {
-  const start = new TextDecoder().decode(body.subarray(0, 256)).trimStart().toLowerCase();
-  return start.startsWith("<!doctype html") || start.startsWith("<html");
+  const start = new TextDecoder().decode(body.subarray(0, 1024)).trimStart().toLowerCase();
+  // XHTML begins as EC2's and STS's XML does.
+  return start.startsWith("<") && (start.startsWith("<!doctype html") || start.includes("<html"));
 }
 
 /** Host of a Location header, so that no query of it (which may hold a token) is shown. */

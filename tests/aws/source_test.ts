@@ -70,6 +70,16 @@ Deno.test("listBlocks() retries a proxy's HTML page and names it", async () => {
   });
 });
 
+Deno.test("listBlocks() retries a refusal that is not the service's", async () => {
+  const script: Script = ({ number }) =>
+    number < 2 ? new Response("Forbidden by policy 7", { status: 403 }) : undefined;
+  await withSource(script, async ({ source, events }) => {
+    await all(source.listBlocks(SNAPSHOT));
+    const reasons = events.flatMap((event) => event.type === "retry" ? [event.reason] : []);
+    assertEquals(reasons[0], "HTTP 403 with a body that is not the service's");
+  });
+});
+
 Deno.test("listBlocks() follows no redirect", async () => {
   let elsewhere = 0;
   const other = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, () => {
