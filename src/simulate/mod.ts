@@ -8,13 +8,14 @@
  */
 import * as fs from "node:fs";
 import { randomBytes } from "node:crypto";
+import type { Desk } from "./answering.ts";
 import { SimulatorClock } from "./clock.ts";
 import { type CredentialSet, KeyRing } from "./credentials.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { type FaultPlan, NO_FAULTS, parseFaults } from "./faults.ts";
 import { Link } from "./link.ts";
 import { type RequestEntry, RequestLog } from "./log.ts";
-import { listen } from "./server.ts";
+import { type HttpServer, listen } from "./server.ts";
 import { type SnapshotFacts, SnapshotShelf, type SnapshotSpec } from "./snapshots.ts";
 import { AWS_QUOTAS, type Quotas, Throttle } from "./throttle.ts";
 import { TokenMint } from "./tokens.ts";
@@ -119,38 +120,44 @@ export interface Simulator {
 
 /** Starts an endpoint. Throws `usage` for a wrong option or an address that cannot be had. */
 export async function startSimulator(options: SimulatorOptions = {}): Promise<Simulator> {
-  const region = options.region ?? "us-east-1";
-  const account = options.account ?? "123456789012";
-  const blockSizeBytes = options.blockSizeBytes ?? 524_288;
-  const clock = options.clock ?? new SimulatorClock();
-  const denied = new Set(options.deny);
-  const keys = new KeyRing(options.credentials ?? [freshPair()], account);
-  const shelf = new SnapshotShelf({ account, blockSizeBytes, nowMs: () => clock.nowMs() });
+  const parts = assemble(options);
+  try {
+    for (const spec of options.snapshots ?? []) await parts.endpoint.shelf.add(spec);
+    const server = await listen(
+      { desk: parts, link: parts.link, log: parts.requests },
+      { host: options.host ?? "127.0.0.1", port: options.port ?? 0 },
+    );
+    return running(parts, server);
+  } catch (error) {
+    parts.release();
+    throw error;
+  }
+}
+
+/** An endpoint that does not listen yet. */
+interface Parts extends Desk {
+  readonly endpoint: Endpoint & { readonly denied: Set<string> };
+  readonly link: Link;
+  readonly requests: RequestLog;
+  /** Bugs that nobody was told of. */
+  readonly bugs: readonly unknown[];
+  /** Closes all files. */
+  release(): void;
+}
+
+function assemble(options: SimulatorOptions): Parts {
   const faults = planOf(options.faults ?? NO_FAULTS);
-  const link = new Link(clock, faults);
+  const clock = options.clock ?? new SimulatorClock();
+  const endpoint = endpointOf(options, clock);
+  const keys = new KeyRing(options.credentials ?? [freshPair()], endpoint.account);
   const troubles = new Troubles(faults, {
     seed: options.seed ?? 0,
     hook: options.faultHook,
     victims: {
       expireCredentials: (accessKeyId) => keys.expire(clock.nowMs(), accessKeyId),
-      removeSnapshot: (id) => shelf.remove(id),
+      removeSnapshot: (id) => endpoint.shelf.remove(id),
     },
   });
-  const throttle = new Throttle(quotasOf(options.quotas));
-  const endpoint: Endpoint = {
-    region,
-    account,
-    blockSizeBytes,
-    pageLimit: options.pageLimit ?? 10_000,
-    clock,
-    mint: new TokenMint(options.tokenSecret),
-    shelf,
-    uploads: new Uploads({
-      directory: options.uploadDirectory,
-      completionDelayMs: options.completionDelayMs ?? 0,
-    }),
-    denied,
-  };
   const logDescriptor = options.logFile === undefined ? undefined : fs.openSync(options.logFile, "a");
   const requests = new RequestLog({
     countBlocks: options.countBlocks ?? false,
@@ -160,57 +167,81 @@ export async function startSimulator(options: SimulatorOptions = {}): Promise<Si
     },
   });
   const bugs: unknown[] = [];
-  const onBug = options.onBug ?? ((error: unknown) => void (bugs.length < 10 && bugs.push(error)));
-  const release = () => {
-    shelf.close();
-    if (logDescriptor !== undefined) fs.closeSync(logDescriptor);
+  return {
+    endpoint,
+    keys,
+    troubles,
+    requests,
+    bugs,
+    throttle: new Throttle(quotasOf(options.quotas)),
+    link: new Link(clock, faults),
+    onBug: options.onBug ?? ((error) => void (bugs.length < 10 && bugs.push(error))),
+    release() {
+      endpoint.shelf.close();
+      if (logDescriptor !== undefined) fs.closeSync(logDescriptor);
+    },
   };
-  try {
-    for (const spec of options.snapshots ?? []) await shelf.add(spec);
-    const desk = { endpoint, keys, throttle, troubles, onBug };
-    const address = { host: options.host ?? "127.0.0.1", port: options.port ?? 0 };
-    const server = await listen({ desk, link, log: requests }, address);
-    const url = `http://${server.host.includes(":") ? `[${server.host}]` : server.host}:${server.port}`;
-    return {
-      url,
-      port: server.port,
-      region,
-      account,
-      clock,
-      requests,
-      get credentials() {
-        return keys.sets;
-      },
-      environment: () => environmentOf({ url, region, set: keys.sets[0] }),
-      addSnapshot: async (spec) => void await shelf.add(spec),
-      updateSnapshot: (id, changes) => shelf.update(id, changes),
-      removeSnapshot: (id) => shelf.remove(id),
-      snapshotIds: () => shelf.all().map(({ id }) => id),
-      setFaults(wanted) {
-        const plan = planOf(wanted);
-        link.setPlan(plan);
-        troubles.setPlan(plan);
-      },
-      setQuotas: (quotas) => throttle.setQuotas(quotasOf(quotas)),
-      setCredentials: (sets) => keys.replace(sets),
-      addCredentials: (set) => keys.add(set),
-      expireCredentials: (accessKeyId) => keys.expire(clock.nowMs(), accessKeyId),
-      deny: (...actions) => actions.forEach((action) => denied.add(action)),
-      allow: (...actions) => actions.forEach((action) => denied.delete(action)),
-      setLinkDown(isDown) {
-        link.setCut(isDown);
-        if (isDown) server.dropConnections();
-      },
-      async close() {
-        await server.close();
-        release();
-        if (bugs.length > 0) throw bugs[0];
-      },
-    };
-  } catch (error) {
-    release();
-    throw error;
-  }
+}
+
+function endpointOf(options: SimulatorOptions, clock: SimulatorClock): Parts["endpoint"] {
+  const account = options.account ?? "123456789012";
+  const blockSizeBytes = options.blockSizeBytes ?? 524_288;
+  return {
+    region: options.region ?? "us-east-1",
+    account,
+    blockSizeBytes,
+    pageLimit: options.pageLimit ?? 10_000,
+    clock,
+    mint: new TokenMint(options.tokenSecret),
+    shelf: new SnapshotShelf({ account, blockSizeBytes, nowMs: () => clock.nowMs() }),
+    uploads: new Uploads({
+      directory: options.uploadDirectory,
+      completionDelayMs: options.completionDelayMs ?? 0,
+    }),
+    denied: new Set(options.deny),
+  };
+}
+
+function running(parts: Parts, server: HttpServer): Simulator {
+  const { endpoint, keys, link, troubles, throttle, requests } = parts;
+  const { region, account, clock, shelf, denied } = endpoint;
+  const url = `http://${server.host.includes(":") ? `[${server.host}]` : server.host}:${server.port}`;
+  return {
+    url,
+    port: server.port,
+    region,
+    account,
+    clock,
+    requests,
+    get credentials() {
+      return keys.sets;
+    },
+    environment: () => environmentOf({ url, region, set: keys.sets[0] }),
+    addSnapshot: async (spec) => void await shelf.add(spec),
+    updateSnapshot: (id, changes) => shelf.update(id, changes),
+    removeSnapshot: (id) => shelf.remove(id),
+    snapshotIds: () => shelf.all().map(({ id }) => id),
+    setFaults(wanted) {
+      const plan = planOf(wanted);
+      link.setPlan(plan);
+      troubles.setPlan(plan);
+    },
+    setQuotas: (quotas) => throttle.setQuotas(quotasOf(quotas)),
+    setCredentials: (sets) => keys.replace(sets),
+    addCredentials: (set) => keys.add(set),
+    expireCredentials: (accessKeyId) => keys.expire(clock.nowMs(), accessKeyId),
+    deny: (...actions) => actions.forEach((action) => denied.add(action)),
+    allow: (...actions) => actions.forEach((action) => denied.delete(action)),
+    setLinkDown(isDown) {
+      link.setCut(isDown);
+      if (isDown) server.dropConnections();
+    },
+    async close() {
+      await server.close();
+      parts.release();
+      if (parts.bugs.length > 0) throw parts.bugs[0];
+    },
+  };
 }
 
 function planOf(faults: string | FaultPlan): FaultPlan {

@@ -1,5 +1,8 @@
 /**
- * The body of StartSnapshot, as the service model constrains it. Unknown members are ignored, as rest-json asks.
+ * The body of StartSnapshot: JSON members as the service model of `ebs/2019-11-02` constrains them, each refused
+ * with the `Reason` that belongs to it. Unknown members are ignored, as rest-json asks.
+ *
+ * Whether the parent exists and is large enough is for the call to find out (writes.ts).
  */
 import { validationError, type ValidationReason } from "./errors.ts";
 
