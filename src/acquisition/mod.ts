@@ -14,7 +14,7 @@ import {
   type SnapshotId,
   type VolumeShape,
 } from "../model.ts";
-import { remainingRequests, type Tally } from "../plan.ts";
+import { type Cost, remainingRequests, type Tally } from "../plan.ts";
 import type {
   Acquisition,
   CommitFacts,
@@ -71,8 +71,8 @@ export interface PreparedFacts {
   readonly parent: Exhibit | undefined;
   /** Why a parent that was found is not built on. */
   readonly parentDropped: string | undefined;
-  /** Dollars of what remains. */
-  readonly remainingUsd: number;
+  /** What the rest costs. */
+  readonly remaining: Cost;
 }
 
 export interface AcquireProgress {
@@ -325,7 +325,7 @@ function announce(input: AcquireInput, { acquisition, tally }: Prepared): void {
     tally,
     parent: acquisition.parent,
     parentDropped: acquisition.parentDropped,
-    remainingUsd: input.spending.costOf(remaining).totalUsd,
+    remaining: input.spending.costOf(remaining),
   });
   input.spending.refuseBeyondBudget(remaining);
 }

@@ -4,4 +4,61 @@
  */
 import type { CommandEntry } from "../cli/mod.ts";
 
-export const COMMANDS: readonly CommandEntry[] = [];
+export const COMMANDS: readonly CommandEntry[] = [
+  {
+    name: "plan",
+    summary: "what acquire would fetch and cost",
+    group: "Acquire",
+    synonyms: ["estimate", "dry-run"],
+    load: async () => (await import("./plan.ts")).plan,
+  },
+  {
+    name: "acquire",
+    summary: "snapshots into the store; run again, it goes on",
+    group: "Acquire",
+    synonyms: ["download", "backup", "resume", "image"],
+    load: async () => (await import("./acquire.ts")).acquire,
+  },
+  {
+    name: "ls",
+    summary: "what the store holds",
+    group: "Evidence",
+    synonyms: ["list", "exhibits"],
+    load: async () => (await import("./ls.ts")).ls,
+  },
+  {
+    name: "info",
+    summary: "one exhibit: source, counts, digests, partitions",
+    group: "Evidence",
+    synonyms: ["show", "describe"],
+    load: async () => (await import("./info.ts")).info,
+  },
+  {
+    name: "verify",
+    summary: "structure and every byte of exhibits",
+    group: "Evidence",
+    synonyms: ["check", "fsck", "scrub"],
+    load: async () => (await import("./verify.ts")).verify,
+  },
+  {
+    name: "export",
+    summary: "a raw image to a file, a device or stdout",
+    group: "Hand over",
+    synonyms: ["dd", "restore", "write"],
+    load: async () => (await import("./export.ts")).exportCommand,
+  },
+  {
+    name: "copy",
+    summary: "exhibits into another store",
+    group: "Hand over",
+    synonyms: ["cp", "clone"],
+    load: async () => (await import("./copy.ts")).copy,
+  },
+  {
+    name: "simulate",
+    summary: "an EBS endpoint on this machine, for drills",
+    group: "Learn",
+    synonyms: ["mock", "serve"],
+    load: async () => (await import("./simulate.ts")).simulate,
+  },
+];

@@ -1,0 +1,114 @@
+/**
+ * What the commands that speak to AWS share: opening the source as the options say, and watching what it
+ * tells on the way. The SDK is loaded here and nowhere earlier.
+ */
+import type { AwsSource, SourceOptions } from "../aws/source.ts";
+import type { CommandContext, Progress } from "../cli/mod.ts";
+import type { SourceEvent } from "../model.ts";
+import { formatDuration } from "../units.ts";
+
+/** Values of `AWS_OPTIONS`. */
+export interface AwsOptionValues {
+  readonly region: string | undefined;
+  readonly profile: string | undefined;
+  readonly "role-arn": string | undefined;
+  readonly "external-id": string | undefined;
+  readonly "session-name": string | undefined;
+  readonly "endpoint-url": string | undefined;
+}
+
+/** Follows a source's events: shows them, and keeps what the record needs. */
+export class SourceWatch {
+  readonly #out: CommandContext["out"];
+  #progress: Progress | undefined;
+  #credentials = 0;
+  #waitingFor: string | undefined;
+
+  constructor(out: CommandContext["out"]) {
+    this.#out = out;
+  }
+
+  /** Times that the credentials changed after they were first read. */
+  get credentialChanges(): number {
+    return Math.max(0, this.#credentials - 1);
+  }
+
+  /** Shows waits in this progress from now on. */
+  showIn(progress: Progress): void {
+    this.#progress = progress;
+  }
+
+  onEvent(event: SourceEvent): void {
+    switch (event.type) {
+      case "waiting":
+        if (this.#waitingFor !== event.waitingFor) this.#out.note(`waiting for ${event.waitingFor}`);
+        this.#waitingFor = event.waitingFor;
+        this.#progress?.update({ waitingFor: event.waitingFor });
+        break;
+      case "recovered":
+        this.#out.note(`going on after ${formatDuration(event.waitedMs)}`);
+        this.#waitingFor = undefined;
+        this.#progress?.update({ waitingFor: undefined });
+        break;
+      case "credentials":
+        this.#credentials++;
+        this.#out.detail(
+          `credentials ${event.accessKeyId}${event.expiresAt ? `, until ${event.expiresAt}` : ""}`,
+        );
+        break;
+      case "retry":
+        this.#out.detail(`${event.call}: ${event.reason}; again in ${formatDuration(event.delayMs)}`);
+        break;
+      case "throttle":
+        this.#out.detail(`${event.call}: throttled, slowing down`);
+        break;
+      case "relisted":
+        this.#out.detail(`listing again from block ${event.fromBlock}: ${event.reason}`);
+        break;
+      case "clock_skew":
+        this.#out.warn(
+          `this host's clock differs from AWS's by ${
+            formatDuration(Math.abs(event.skewMs))
+          }: corrected for requests, noted in the record`,
+        );
+        break;
+      case "first_request":
+        this.#out.detail(`first request ${event.requestId}`);
+        break;
+    }
+  }
+}
+
+type SourceTuning = Pick<SourceOptions, "firstAnswerWithinMs" | "giveUpAfterMs" | "maxConcurrency" | "rate">;
+
+/** Opens the source. Throws `usage` for options that cannot be used. */
+export async function openAws(
+  { world }: CommandContext,
+  options: AwsOptionValues,
+  watch: SourceWatch,
+  tuning: { readonly [K in keyof SourceTuning]: SourceTuning[K] | undefined } = {},
+): Promise<AwsSource> {
+  const { openSource } = await import("../aws/source.ts");
+  return await openSource({
+    ...withoutUndefined({
+      region: options.region,
+      profile: options.profile,
+      roleArn: options["role-arn"],
+      externalId: options["external-id"],
+      sessionName: options["session-name"],
+      endpointUrl: options["endpoint-url"],
+      ...tuning,
+    }),
+    clock: world.clock,
+    randomness: world.randomness,
+    environment: (name) => world.environment(name),
+    onEvent: (event) => watch.onEvent(event),
+  });
+}
+
+/** The members that have a value: an option that was not given is not there at all. */
+function withoutUndefined<T extends object>(values: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as {
+    [K in keyof T]?: Exclude<T[K], undefined>;
+  };
+}

@@ -1,0 +1,105 @@
+/**
+ * How commands show an exhibit: the same words and numbers in `acquire`, `ls`, `info` and the log of an
+ * export.
+ */
+import type { Manifest } from "../format/manifest.ts";
+import type { Exhibit } from "../store/mod.ts";
+import { formatCount, formatSize } from "../units.ts";
+
+/** Nobody shall take it for the digest of a file (design: image digest). */
+export const IMAGE_DIGEST_LABEL = "image root (Merkle, not a file's SHA-256)";
+
+/** Shown wherever such an exhibit is. */
+export const NOT_FROM_AWS = "NOT ACQUIRED FROM AWS";
+
+/** 3 where some of the volume is not known, else 0. */
+export function exitCodeOf({ counts, isPartial }: Manifest): 0 | 3 {
+  return counts.unreadableBlocks > 0 || isPartial ? 3 : 0;
+}
+
+/** `complete`, or what it lacks. */
+export function statusOf({ counts, isPartial }: Manifest): string {
+  const unreadable = `${formatCount(counts.unreadableBlocks)} unreadable`;
+  return isPartial
+    ? `PARTIAL, ${unreadable}`
+    : counts.unreadableBlocks > 0
+    ? `INCOMPLETE, ${unreadable}`
+    : "complete";
+}
+
+/** `1,204 blocks (602 MiB)`. */
+export function blocksText(blocks: number, blockSizeBytes: number): string {
+  return `${formatCount(blocks)} ${blocks === 1 ? "block" : "blocks"} (${
+    formatSize(blocks * blockSizeBytes)
+  })`;
+}
+
+/** The members that every JSON object about an exhibit has. */
+export function exhibitEvent(exhibit: Exhibit) {
+  const { manifest } = exhibit;
+  const { case: facts } = manifest.acquisition;
+  return {
+    exhibit: exhibit.id,
+    snapshot: manifest.source.snapshot,
+    region: manifest.source.region,
+    endpoint: manifest.source.endpoint,
+    isAws: manifest.source.isAws,
+    imageDigest: manifest.imageDigest,
+    volumeSizeGib: manifest.volume.volumeSizeGib,
+    blockSizeBytes: manifest.volume.blockSizeBytes,
+    blockCount: manifest.volume.blockCount,
+    ...manifest.counts,
+    isPartial: manifest.isPartial,
+    parent: manifest.parent?.exhibit ?? null,
+    supersedes: manifest.supersedes,
+    case: facts.case,
+    evidence: facts.evidence,
+    startedAt: manifest.acquisition.startedAt,
+    endedAt: manifest.acquisition.endedAt,
+  };
+}
+
+/** Labels and values for people, in reading order. */
+export function exhibitFacts(exhibit: Exhibit): [string, string][] {
+  const { manifest } = exhibit;
+  const { source, volume, counts, acquisition, parent } = manifest;
+  const { blockSizeBytes } = volume;
+  const facts: [string, string | null][] = [
+    ["source", source.isAws ? null : `${NOT_FROM_AWS} but from ${source.endpoint}`],
+    ["exhibit", exhibit.id],
+    ["status", statusOf(manifest)],
+    ["snapshot", `${source.snapshot} in ${source.region}`],
+    ["volume", `${acquisition.snapshot.volumeId ?? "id not known"}, ${volume.volumeSizeGib} GiB`],
+    ["snapshot started", acquisition.snapshot.startedAt],
+    ["owner account", acquisition.snapshot.ownerAccount],
+    ["KMS key", acquisition.snapshot.kmsKeyId],
+    ["case", acquisition.case.case],
+    ["evidence number", acquisition.case.evidence],
+    ["examiner", acquisition.case.examiner],
+    ["organization", acquisition.case.organization],
+    ["authority", acquisition.case.authority],
+    ["notes", acquisition.case.notes],
+    ["blocks stored", blocksText(counts.storedBlocks, blockSizeBytes)],
+    ["blocks zero", blocksText(counts.zeroBlocks, blockSizeBytes)],
+    ["blocks absent", blocksText(counts.absentBlocks, blockSizeBytes)],
+    ["blocks unreadable", blocksText(counts.unreadableBlocks, blockSizeBytes)],
+    [IMAGE_DIGEST_LABEL, manifest.imageDigest],
+    ["acquired", `${acquisition.startedAt} to ${acquisition.endedAt}, ${sessionsText(acquisition.sessions)}`],
+    ["fetched", blocksText(acquisition.fetchedBlocks, blockSizeBytes)],
+    ["taken over", parent ? takenOverText(manifest) : null],
+    ["built on nothing", acquisition.parentDropped],
+    ["supersedes", manifest.supersedes],
+  ];
+  return facts.filter((fact): fact is [string, string] => fact[1] !== null);
+}
+
+function sessionsText(count: number): string {
+  return count === 1 ? "one session" : `${count} sessions`;
+}
+
+function takenOverText({ acquisition, volume, parent }: Manifest): string {
+  return `${blocksText(acquisition.takenOverBlocks, volume.blockSizeBytes)} from ${parent?.exhibit}, ` +
+    `unchanged by AWS's statement, read at the earliest ${
+      acquisition.takenOverReadSince ?? "at an unknown time"
+    }`;
+}

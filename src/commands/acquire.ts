@@ -1,0 +1,342 @@
+/**
+ * `acquire`: snapshots into a store. New, resumed and incremental read the same here; the loop itself is in
+ * acquisition/, the store in store/, the service in aws/.
+ */
+import { resolve } from "@std/path";
+import {
+  type AcquireInput,
+  acquireSnapshot,
+  commitPartial,
+  heldExhibit,
+  type ParentWish,
+  type PreparedFacts,
+  Spending,
+} from "../acquisition/mod.ts";
+import { AWS_OPTIONS, type CommandContext, defineCommand, STORE_OPTIONS, wholeNumber } from "../cli/mod.ts";
+import { gravestExitCode, OperatorError } from "../errors.ts";
+import type { CaseFacts } from "../format/manifest.ts";
+import { type ExhibitId, MAX_BLOCKS, type SnapshotId } from "../model.ts";
+import { type Exhibit, openStoreForWriting, type Store } from "../store/mod.ts";
+import { formatSize, parseDuration, parseRate, parseSnapshotId, parseUsd } from "../units.ts";
+import { openAws, SourceWatch } from "./_aws.ts";
+import {
+  blocksText,
+  exhibitEvent,
+  exitCodeOf,
+  IMAGE_DIGEST_LABEL,
+  NOT_FROM_AWS,
+  statusOf,
+} from "./_exhibits.ts";
+import { costText, PRICE_OPTIONS, pricesFrom, pricesText } from "./_prices.ts";
+
+/** Before a partial commit says that the snapshot cannot be listed any more. */
+const PARTIAL_GIVE_UP_MS = 30_000;
+
+const CASE_OPTIONS = {
+  case: { value: "CASE", environment: "COLDCASE_CASE", summary: "case that the evidence belongs to" },
+  evidence: {
+    value: "NUMBER",
+    repeatable: true,
+    summary: "evidence number; several snapshots: SNAP=NUMBER",
+  },
+  examiner: { value: "NAME", environment: "COLDCASE_EXAMINER", summary: "who acquires" },
+  organization: { value: "NAME", summary: "for whom" },
+  authority: { value: "TEXT", summary: "on what authority: a warrant, an order, consent" },
+  notes: { value: "TEXT", summary: "anything else for the record" },
+} as const;
+
+export const acquire = defineCommand({
+  usage: "SNAPSHOT…",
+  description:
+    `Acquires snapshots into the store. Every block is checked against the SHA-256 that AWS declares before it counts.
+
+Run the same command again after any interruption: it goes on where it stopped and fetches nothing twice that was recorded. Run on a complete exhibit, it does nothing.
+
+Where the store holds an exhibit of the same volume, only what differs is fetched (--parent).`,
+  options: {
+    parent: {
+      value: "WHICH",
+      summary: "build on: auto, none, or an EXHIBIT",
+      details: "Default: auto. A resumed acquisition keeps its own.",
+    },
+    ...CASE_OPTIONS,
+    budget: { value: "USD", parse: parseUsd, summary: "stop before it costs more, all sessions counted" },
+    rate: { value: "RATE", parse: parseRate, summary: "at most 20MiB/s or 300req/s" },
+    concurrency: {
+      value: "N",
+      parse: wholeNumber({ min: 1, max: 128 }),
+      summary: "blocks under way at once, at most",
+    },
+    "give-up-after": {
+      value: "TIME",
+      parse: parseDuration,
+      default: "24h",
+      summary: "end after so long without an answer",
+    },
+    "max-unreadable": {
+      value: "N",
+      parse: wholeNumber({ min: 0, max: MAX_BLOCKS }),
+      default: "64",
+      summary: "commit with at most so many unreadable blocks",
+    },
+    "retry-unreadable": { summary: "try unreadable blocks again" },
+    "commit-partial": { summary: "commit what is held, plainly marked" },
+    fresh: { summary: "start anew; what was begun is set aside" },
+    "mixed-cases": { summary: "allow several cases in this store" },
+    "unsafe-filesystem": { summary: "accept a file system that keeps no promises" },
+    ...PRICE_OPTIONS,
+    ...STORE_OPTIONS,
+    ...AWS_OPTIONS,
+  },
+  exitCodes: {
+    incomplete: true,
+    budget: true,
+    not_found: true,
+    locked: true,
+    access: true,
+    source: true,
+    storage: true,
+    integrity: true,
+    format: true,
+  },
+  examples: [
+    {
+      command: "coldcase acquire snap-0123456789abcdef0 --case 2026-114",
+      says: "acquire one snapshot, or go on with it",
+    },
+    {
+      command: "coldcase acquire snap-0123456789abcdef0 --budget 25 --rate 20MiB/s",
+      says: "within a budget, and gently on the link",
+    },
+  ],
+  async run(context, input) {
+    const { out, world } = context;
+    const { options } = input;
+    const snapshots = [...new Set(input.args.map(parseSnapshotId))];
+    const evidence = evidenceNumbers(options.evidence, snapshots);
+    const prices = pricesFrom(world.disk, options["price-table"]);
+    const path = resolve(options.store);
+    if (options.case === undefined) out.warn("no --case: the record will not say which case this belongs to");
+    const watch = new SourceWatch(out);
+    const source = await openAws(context, options, watch, {
+      rate: options.rate,
+      giveUpAfterMs: options["commit-partial"] ? PARTIAL_GIVE_UP_MS : options["give-up-after"],
+      maxConcurrency: options.concurrency,
+    });
+    let store: Store | undefined;
+    try {
+      store = await openStoreForWriting(world, path, {
+        case: options.case,
+        mixedCases: options["mixed-cases"],
+        unsafeFileSystem: options["unsafe-filesystem"],
+      });
+      out.note(`store ${path} (${store.fileSystem}, ${formatSize(store.freeBytes)} free)`);
+      if (!source.isAws) out.warn(`${NOT_FROM_AWS}: the endpoint is ${source.endpoint}`);
+      const spending = new Spending({
+        source,
+        prices,
+        isInRegion: options["in-region"],
+        budgetUsd: options.budget,
+      });
+      const { case: caseName = null, examiner = null, organization = null, authority = null, notes = null } =
+        options;
+      const { hostname, operatingSystem, user } = world.host;
+      const host = { hostname, operatingSystem, user };
+      const base = {
+        store,
+        source,
+        clock: world.clock,
+        signal: context.signal,
+        parent: await parentWish(store, options.parent),
+        fresh: options.fresh,
+        retryUnreadable: options["retry-unreadable"],
+        maxUnreadable: options["max-unreadable"],
+        concurrency: options.concurrency,
+        spending,
+        session: { commandLine: context.commandLine, examiner, host, toolVersion: context.version },
+        credentialChanges: () => watch.credentialChanges,
+      };
+      const commitFacts = {
+        destination: { fileSystem: store.fileSystem, path },
+        unsafeFileSystem: store.isUnsafe,
+        host,
+        toolVersion: context.version,
+      };
+      const codes: number[] = [];
+      for (const [position, snapshot] of snapshots.entries()) {
+        const facts: CaseFacts = {
+          authority,
+          case: caseName,
+          evidence: evidence.get(snapshot) ?? null,
+          examiner,
+          notes,
+          organization,
+        };
+        const one = { ...base, snapshot, commitFacts: { ...commitFacts, case: facts } };
+        const number = { number: position + 1, count: snapshots.length };
+        codes.push(await acquireOne(one, { context, watch, number, isPartial: options["commit-partial"] }));
+      }
+      for (const text of store.tolerated) out.note(text);
+      return gravestExitCode(codes);
+    } finally {
+      source.close();
+      store?.close();
+    }
+  },
+});
+
+interface Surroundings {
+  readonly context: CommandContext;
+  readonly watch: SourceWatch;
+  readonly number: { readonly number: number; readonly count: number };
+  /** Commit what is held. */
+  readonly isPartial: boolean;
+}
+
+/** Acquires one of the snapshots. What ends only this one is told and its exit code given. */
+async function acquireOne(input: AcquireInput, surroundings: Surroundings): Promise<number> {
+  const { out } = surroundings.context;
+  try {
+    const held = await finishedExhibit(input);
+    if (held && !surroundings.isPartial) {
+      out.note(`${input.snapshot}: held already as ${held.id}, ${statusOf(held.manifest)}; nothing to do`);
+      if (exitCodeOf(held.manifest) !== 0) out.note("--retry-unreadable tries the unreadable blocks again");
+      showExhibit(out, held);
+      return exitCodeOf(held.manifest);
+    }
+    const id = await acquireShown(input, surroundings);
+    const exhibit = await input.store.exhibit(id);
+    showExhibit(out, exhibit);
+    return exitCodeOf(exhibit.manifest);
+  } catch (error) {
+    if (!(error instanceof OperatorError)) throw error;
+    const told = withResumeHint(error);
+    if (ENDS_ALL.has(error.code)) throw told;
+    out.error(told);
+    return told.exitCode;
+  }
+}
+
+/** Errors after which the other snapshots of the command are not tried. */
+const ENDS_ALL: ReadonlySet<string> = new Set(["interrupted", "budget", "usage", "storage", "internal"]);
+
+/** The exhibit that leaves nothing to do: complete, or incomplete and not to be retried. */
+async function finishedExhibit(input: AcquireInput): Promise<Exhibit | undefined> {
+  if (input.fresh) return undefined;
+  const isBegun = (await input.store.journals()).some((head) => head.source.snapshot === input.snapshot);
+  if (isBegun) return undefined;
+  const held = await heldExhibit(input.store, input.snapshot);
+  return held && input.retryUnreadable && exitCodeOf(held.manifest) !== 0 ? undefined : held;
+}
+
+/** Acquires with progress on stderr. */
+async function acquireShown(
+  input: AcquireInput,
+  { context, watch, number, isPartial }: Surroundings,
+): Promise<ExhibitId> {
+  const { out } = context;
+  const { snapshot, source, spending } = input;
+  const start = source.counts();
+  let blockSizeBytes = 0;
+  let progress = out.progress({ label: `count ${snapshot}`, unit: "blocks", done: 0, ...number });
+  watch.showIn(progress);
+  try {
+    return await (isPartial ? commitPartial : acquireSnapshot)({
+      ...input,
+      onCounting: ({ throughBlock, blockCount }) => {
+        if (blockSizeBytes === 0) progress.update({ done: throughBlock, total: blockCount });
+      },
+      onPrepared(facts) {
+        progress.end();
+        blockSizeBytes = facts.shape.blockSizeBytes;
+        announce(context, input, facts);
+        const total = facts.tally.fetchBlocks * blockSizeBytes;
+        progress = out.progress({ label: `acquire ${snapshot}`, unit: "bytes", done: 0, total, ...number });
+        watch.showIn(progress);
+      },
+      onProgress({ fetchedBlocks }) {
+        const { retries, throttles } = source.counts();
+        progress.update({
+          done: fetchedBlocks * blockSizeBytes,
+          costUsd: spending.spent().totalUsd,
+          retries: retries - start.retries,
+          throttles: throttles - start.throttles,
+        });
+      },
+    });
+  } finally {
+    progress.end();
+  }
+}
+
+/** What is about to happen, before the first block. */
+function announce({ out }: CommandContext, input: AcquireInput, facts: PreparedFacts): void {
+  const { tally, shape, parent, parentDropped } = facts;
+  const size = (blocks: number) => blocksText(blocks, shape.blockSizeBytes);
+  const held = [
+    ...(facts.isResumed ? [`${size(tally.heldBlocks)} held`] : []),
+    ...(parent ? [`${size(tally.takenOverBlocks)} taken over from ${parent.id}`] : []),
+    `${size(tally.absentBlocks)} absent`,
+  ];
+  out.note(
+    `${input.snapshot}: ${
+      facts.isResumed ? "RESUMING" : "NEW"
+    } as ${facts.exhibit}, volume of ${shape.volumeSizeGib} GiB; ` +
+      `${size(tally.fetchBlocks)} to fetch, ${held.join(", ")}`,
+  );
+  if (parentDropped) out.note(`full listing, building on nothing: ${parentDropped}`);
+  const { prices } = input.spending;
+  out.note(`to come: about ${costText(facts.remaining)}; ${pricesText(prices)}`);
+}
+
+function showExhibit(out: CommandContext["out"], exhibit: Exhibit): void {
+  const { manifest } = exhibit;
+  const { counts, volume, source } = manifest;
+  const size = (blocks: number) => blocksText(blocks, volume.blockSizeBytes);
+  out.result(
+    `${exhibit.id}  ${source.snapshot}  ${statusOf(manifest)}${source.isAws ? "" : `  ${NOT_FROM_AWS}`}\n` +
+      `  stored ${size(counts.storedBlocks)}, zero ${size(counts.zeroBlocks)}, absent ${
+        size(counts.absentBlocks)
+      }, ` +
+      `unreadable ${size(counts.unreadableBlocks)}\n` +
+      `  ${IMAGE_DIGEST_LABEL}: ${manifest.imageDigest}\n`,
+  );
+  out.event({ type: "summary", ...exhibitEvent(exhibit) });
+}
+
+/** `--evidence NUMBER` for one snapshot, `SNAP=NUMBER` for several. Throws `usage`. */
+function evidenceNumbers(
+  values: readonly string[],
+  snapshots: readonly SnapshotId[],
+): Map<SnapshotId, string> {
+  const numbers = new Map<SnapshotId, string>();
+  for (const value of values) {
+    const match = /^(snap-[0-9a-f]+)=(.+)$/.exec(value);
+    const [snapshot, number] = match
+      ? [match[1]!, match[2]!]
+      : [snapshots.length === 1 ? snapshots[0]! : "", value];
+    const known = snapshots.find((candidate) => candidate === snapshot);
+    if (!known || numbers.has(known)) {
+      throw new OperatorError(
+        "usage",
+        `Cannot use evidence number "${value}": which snapshot it is for is not clear`,
+        {
+          hints: ["With several snapshots give --evidence SNAP=NUMBER once for each."],
+        },
+      );
+    }
+    numbers.set(known, number);
+  }
+  return numbers;
+}
+
+async function parentWish(store: Store, text: string | undefined): Promise<ParentWish | undefined> {
+  return text === undefined || text === "auto" || text === "none" ? text : await store.find(text);
+}
+
+/** Errors that the same command gets over when it is run again. */
+function withResumeHint(error: OperatorError): OperatorError {
+  if (!["access", "source", "storage", "interrupted"].includes(error.code)) return error;
+  const hints = [...error.hints, "What was recorded is saved: run the same command again to go on."];
+  return new OperatorError(error.code, error.message, { hints, facts: error.facts, cause: error.cause });
+}

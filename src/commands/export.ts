@@ -1,0 +1,160 @@
+/**
+ * `export`: a working copy of an exhibit: a raw image in a file, on a block device or on stdout, with its
+ * digests, its log and its map of states beside it.
+ */
+import { resolve } from "@std/path";
+import { ClosedOutput, type CommandContext, defineCommand, STORE_OPTIONS } from "../cli/mod.ts";
+import { OperatorError } from "../errors.ts";
+import {
+  DIGEST_TITLES,
+  type DigestName,
+  exportRaw,
+  type ExportResult,
+  parseDigestNames,
+  type RawTarget,
+} from "../image/mod.ts";
+import { type Exhibit, openStore } from "../store/mod.ts";
+import { formatCount, formatDuration, formatSize } from "../units.ts";
+import { exhibitFacts, IMAGE_DIGEST_LABEL, NOT_FROM_AWS } from "./_exhibits.ts";
+
+export const exportCommand = defineCommand({
+  usage: "EXHIBIT",
+  description:
+    `Writes a raw image of an exhibit, exactly as large as the volume. Every block is checked on the way out.
+
+To a file it is sparse; IMAGE.log and IMAGE.map.json lie beside it. An interrupted export is taken up by running the same command again: what is there is compared first.
+
+To a block device (always with --overwrite) holes are written as zeros, so that old bytes never survive.
+
+Blocks that could not be read are filled with zeros and listed; the exit code is 3 then.`,
+  options: {
+    output: { short: "o", value: "FILE", summary: "file or block device; - is stdout" },
+    format: { value: "FORMAT", choices: ["raw"], default: "raw", summary: "image format" },
+    digests: {
+      value: "LIST",
+      parse: parseDigestNames,
+      default: "sha256",
+      summary: "md5, sha1, sha256, or none",
+    },
+    overwrite: { summary: "replace a file, or write to a device" },
+    ...STORE_OPTIONS,
+  },
+  exitCodes: {
+    incomplete: true,
+    not_found: true,
+    locked: true,
+    storage: true,
+    integrity: true,
+    format: true,
+  },
+  examples: [
+    { command: "coldcase export snap-0123456789abcdef0 -o disk.img", says: "a raw image" },
+    { command: "coldcase export snap-0123456789abcdef0 -o - | zstd > disk.img.zst", says: "through a pipe" },
+  ],
+  async run(context, { args, options }) {
+    const { out, world } = context;
+    if (options.output === undefined) {
+      throw new OperatorError("usage", "Cannot export: no target was named", {
+        hints: ["Give -o FILE, or -o - for stdout."],
+      });
+    }
+    const store = await openStore(world, resolve(options.store));
+    try {
+      const exhibit = await store.find(args[0]);
+      if (!exhibit.manifest.source.isAws) out.warn(NOT_FROM_AWS);
+      const target = targetOf(context, options.output);
+      const result = await exportShown(context, exhibit, {
+        target,
+        digests: options.digests,
+        overwrite: options.overwrite,
+      });
+      for (const text of [...result.notes, ...store.tolerated]) out.note(text);
+      show(context, exhibit, result);
+      return result.unreadableBlocks > 0 ? 3 : 0;
+    } finally {
+      store.close();
+    }
+  },
+});
+
+function targetOf({ out }: CommandContext, output: string): RawTarget {
+  if (output !== "-") return { kind: "path", path: resolve(output) };
+  const write = out.openBinary();
+  return {
+    kind: "stream",
+    stream: {
+      async write(bytes) {
+        try {
+          await write(bytes);
+          return bytes.length;
+        } catch (error) {
+          // Nobody reads on (`| head`): the export ends quietly (a broken pipe is success).
+          if (error instanceof ClosedOutput) throw new Deno.errors.BrokenPipe(error.message);
+          throw error;
+        }
+      },
+    },
+  };
+}
+
+async function exportShown(
+  { out, world, signal, version }: CommandContext,
+  exhibit: Exhibit,
+  how: { readonly target: RawTarget; readonly digests: DigestName[]; readonly overwrite: boolean },
+): Promise<ExportResult> {
+  const progress = out.progress({
+    label: `export ${exhibit.manifest.source.snapshot}`,
+    unit: "bytes",
+    done: 0,
+  });
+  try {
+    return await exportRaw(exhibit, how.target, {
+      disk: world.disk,
+      clock: world.clock,
+      imageDigest: exhibit.manifest.imageDigest,
+      exhibitFacts: exhibitFacts(exhibit).filter(([label]) => label !== IMAGE_DIGEST_LABEL),
+      tool: `coldcase ${version}`,
+      digests: how.digests,
+      overwrite: how.overwrite,
+      signal,
+      onProgress: ({ doneBytes, totalBytes }) => progress.update({ done: doneBytes, total: totalBytes }),
+    });
+  } finally {
+    progress.end();
+  }
+}
+
+/** On stderr: stdout may be the image itself. */
+function show({ out }: CommandContext, exhibit: Exhibit, result: ExportResult): void {
+  const { target, path, digests } = result;
+  const isStream = target === "stream";
+  const say = (text: string) => isStream ? out.note(text) : out.result(`${text}\n`);
+  if (result.isClosedEarly) return out.note("the reader of the pipe had enough; no digest was computed");
+  say(
+    `${path ?? "stdout"}: ${
+      formatSize(result.volumeSizeBytes)
+    } of ${exhibit.id} (${exhibit.manifest.source.snapshot}) in ${formatDuration(result.durationMs)}`,
+  );
+  for (const [name, value] of Object.entries(digests)) say(`  ${DIGEST_TITLES[name as DigestName]} ${value}`);
+  if (result.excessBytes > 0) {
+    say(`  ${formatSize(result.excessBytes)} of the device beyond the volume were left as they are`);
+  }
+  if (result.unreadableBlocks > 0) {
+    out.warn(
+      `${formatCount(result.unreadableBlocks)} unreadable blocks were filled with zeros: ${
+        result.unreadableRanges.slice(0, 5).map((range) =>
+          `bytes ${range.offsetBytes} to ${range.offsetBytes + range.lengthBytes - 1}`
+        ).join(", ")
+      }${result.unreadableRangeCount > 5 ? ", …" : ""}`,
+    );
+  }
+  // With `-o -` stdout carries the image, also with --json.
+  if (!isStream) {
+    out.event({
+      ...result,
+      type: "summary",
+      exhibit: exhibit.id,
+      snapshot: exhibit.manifest.source.snapshot,
+    });
+  }
+}

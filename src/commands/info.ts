@@ -1,0 +1,148 @@
+/**
+ * `info`: one exhibit: source, counts, digests, lineage, files, and what the volume looks like (partitions
+ * and file systems). Reads a few dozen blocks for the latter; judges nothing.
+ */
+import { resolve } from "@std/path";
+import {
+  type CommandContext,
+  defineCommand,
+  formatFacts,
+  formatTable,
+  sanitize,
+  STORE_OPTIONS,
+} from "../cli/mod.ts";
+import { FILE_SYSTEM_TITLES, type FileSystem, inspectVolume, type VolumeContents } from "../image/mod.ts";
+import { type Exhibit, openStore } from "../store/mod.ts";
+import { formatSize } from "../units.ts";
+import { exhibitEvent, exhibitFacts } from "./_exhibits.ts";
+
+/** Unreadable ranges shown to people; `--json` and the exhibit's document have all. */
+const SHOWN_RANGES = 20;
+
+export const info = defineCommand({
+  usage: "EXHIBIT",
+  description:
+    `Shows one exhibit: its source, counts, digests and lineage, the files that hold it, and the partition table and file systems found in the image.
+
+EXHIBIT is an exhibit id, an evidence number, the start of an image digest, or a snapshot id (its newest exhibit).`,
+  options: {
+    blocks: { summary: "list the runs of blocks by state" },
+    ...STORE_OPTIONS,
+  },
+  exitCodes: { not_found: true, integrity: true, format: true },
+  examples: [{ command: "coldcase info snap-0123456789abcdef0", says: "the newest exhibit of a snapshot" }],
+  async run(context, { args, options }) {
+    const { out, world } = context;
+    const path = resolve(options.store);
+    const store = await openStore(world, path);
+    try {
+      const exhibit = await store.find(args[0]);
+      if (options.blocks) await showRuns(context, exhibit);
+      else await showAll(context, exhibit, path);
+      for (const text of store.tolerated) out.note(text);
+      return 0;
+    } finally {
+      store.close();
+    }
+  },
+});
+
+async function showRuns({ out, signal }: CommandContext, exhibit: Exhibit): Promise<void> {
+  const { blockSizeBytes } = exhibit.shape;
+  for await (const run of exhibit.runs()) {
+    signal.throwIfAborted();
+    const offsetBytes = run.firstBlock * blockSizeBytes;
+    const lengthBytes = run.blockCount * blockSizeBytes;
+    out.result(
+      `${run.state.padEnd(10)}  blocks ${run.firstBlock} to ${
+        run.firstBlock + run.blockCount - 1
+      }  bytes ${offsetBytes} to ${offsetBytes + lengthBytes - 1}\n`,
+    );
+    out.event({ type: "run", ...run, offsetBytes, lengthBytes });
+  }
+}
+
+async function showAll({ out }: CommandContext, exhibit: Exhibit, storePath: string): Promise<void> {
+  const contents = await inspectVolume(exhibit);
+  const unreadable = await exhibit.unreadable() ?? [];
+  const { manifestFile, inventoryFile, inventory } = exhibit;
+  const files: [string, string][] = [
+    ["manifest file", `${storePath}/${manifestFile}`],
+    ["inventory file", `${storePath}/${inventoryFile}`],
+    [
+      "files",
+      `${inventory.files.length}, ${
+        formatSize(inventory.files.reduce((sum, file) => sum + file.sizeBytes, 0))
+      }`,
+    ],
+  ];
+  out.result(formatFacts([...exhibitFacts(exhibit), ...files]));
+  const { blockSizeBytes } = exhibit.shape;
+  for (const { first, blocks } of unreadable.slice(0, SHOWN_RANGES)) {
+    const start = first.block * blockSizeBytes;
+    out.result(
+      `unreadable  bytes ${start} to ${start + blocks * blockSizeBytes - 1}: ${first.reason}, ${
+        sanitize(first.detail)
+      }\n`,
+    );
+  }
+  if (unreadable.length > SHOWN_RANGES) {
+    out.result(`unreadable  and ${unreadable.length - SHOWN_RANGES} more\n`);
+  }
+  out.result(contentsText(contents));
+  out.event({
+    type: "summary",
+    ...exhibitEvent(exhibit),
+    store: storePath,
+    manifestFile: `${storePath}/${manifestFile}`,
+    inventoryFile: `${storePath}/${inventoryFile}`,
+    acquisition: exhibit.manifest.acquisition,
+    unreadable: unreadable.map(({ first, blocks }) => ({
+      offsetBytes: first.block * blockSizeBytes,
+      lengthBytes: blocks * blockSizeBytes,
+      ...first,
+      blocks,
+    })),
+    contents,
+  });
+}
+
+function contentsText({ table, partitions, bare, notes }: VolumeContents): string {
+  const heading = table
+    ? `\n${table.kind.toUpperCase()} partition table, sectors of ${table.sectorSizeBytes} bytes${
+      table.id ? `, ${sanitize(table.id)}` : ""
+    }\n`
+    : bare
+    ? `\nno partition table; the volume holds ${fileSystemText(bare)}\n`
+    : "\nno partition table and no file system recognized\n";
+  const rows = partitions.map((partition) => [
+    String(partition.number),
+    String(partition.offsetBytes),
+    formatSize(partition.lengthBytes),
+    partition.typeName ?? partition.typeCode,
+    partition.isUnreadable
+      ? "unreadable"
+      : partition.contents
+      ? fileSystemText(partition.contents)
+      : "not recognized",
+  ]);
+  const listing = rows.length === 0 ? "" : formatTable(
+    [
+      { title: "NO", align: "right" },
+      { title: "OFFSET", align: "right" },
+      { title: "SIZE", align: "right" },
+      { title: "TYPE" },
+      {
+        title: "HOLDS",
+      },
+    ],
+    rows,
+  );
+  return heading + listing + notes.map((note) => `note: ${sanitize(note)}\n`).join("");
+}
+
+function fileSystemText({ kind, label, uuid }: FileSystem): string {
+  return sanitize(
+    [FILE_SYSTEM_TITLES[kind], label ? `"${label}"` : "", uuid ?? ""].filter((text) => text !== "").join(" "),
+  );
+}

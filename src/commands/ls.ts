@@ -1,0 +1,85 @@
+/**
+ * `ls`: what the store holds, and what is under way. A damaged exhibit is named, and the rest still listed.
+ */
+import { resolve } from "@std/path";
+import { defineCommand, formatTable, STORE_OPTIONS } from "../cli/mod.ts";
+import { gravestExitCode, OperatorError } from "../errors.ts";
+import { type Exhibit, openStore } from "../store/mod.ts";
+import { formatSize } from "../units.ts";
+import { exhibitEvent, NOT_FROM_AWS, statusOf } from "./_exhibits.ts";
+
+export const ls = defineCommand({
+  usage: "",
+  description:
+    "Lists the exhibits of the store, the oldest acquisition first, and the acquisitions that are not finished.",
+  options: { ...STORE_OPTIONS },
+  exitCodes: { not_found: true, integrity: true, format: true },
+  examples: [{ command: "coldcase ls --store ./evidence", says: "what is in there" }],
+  async run({ out, world }, { options }) {
+    const store = await openStore(world, resolve(options.store));
+    try {
+      const exhibits: Exhibit[] = [];
+      const codes: number[] = [];
+      for (const id of await store.exhibitIds()) {
+        try {
+          exhibits.push(await store.exhibit(id));
+        } catch (error) {
+          if (!(error instanceof OperatorError)) throw error;
+          out.error(error);
+          codes.push(error.exitCode);
+        }
+      }
+      exhibits.sort((a, b) => a.manifest.acquisition.startedAt < b.manifest.acquisition.startedAt ? -1 : 1);
+      const journals = await store.journals();
+      for (const exhibit of exhibits) out.event({ type: "exhibit", ...exhibitEvent(exhibit) });
+      for (const head of journals) {
+        out.event({
+          type: "journal",
+          exhibit: head.exhibit,
+          snapshot: head.source.snapshot,
+          createdAt: head.createdAt,
+        });
+      }
+      if (exhibits.length + journals.length > 0) {
+        out.result(formatTable(
+          [
+            { title: "EXHIBIT" },
+            { title: "SNAPSHOT" },
+            { title: "STARTED" },
+            { title: "VOLUME", align: "right" },
+            {
+              title: "STORED",
+              align: "right",
+            },
+            { title: "EVIDENCE" },
+            { title: "STATUS" },
+          ],
+          [
+            ...exhibits.map(({ id, manifest }) => [
+              id,
+              manifest.source.snapshot,
+              manifest.acquisition.startedAt.slice(0, 16).replace("T", " "),
+              `${manifest.volume.volumeSizeGib} GiB`,
+              formatSize(manifest.counts.storedBlocks * manifest.volume.blockSizeBytes),
+              manifest.acquisition.case.evidence ?? "",
+              `${statusOf(manifest)}${manifest.source.isAws ? "" : `, ${NOT_FROM_AWS}`}`,
+            ]),
+            ...journals.map((head) => [
+              head.exhibit,
+              head.source.snapshot,
+              head.createdAt.slice(0, 16).replace("T", " "),
+              `${head.volume.volumeSizeGib} GiB`,
+              "",
+              "",
+              "not finished: acquire goes on with it",
+            ]),
+          ],
+        ));
+      } else out.note(`the store ${resolve(options.store)} holds nothing`);
+      for (const text of store.tolerated) out.note(text);
+      return gravestExitCode(codes);
+    } finally {
+      store.close();
+    }
+  },
+});

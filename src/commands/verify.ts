@@ -1,0 +1,297 @@
+/**
+ * `verify`: structure and every byte of exhibits; on request against AWS itself, or of an image that was
+ * exported. A finding names file, record and the byte range of the volume.
+ */
+import { resolve } from "@std/path";
+import { compareWithSource, comparisonRequests, Spending } from "../acquisition/mod.ts";
+import { AWS_OPTIONS, type CommandContext, defineCommand, STORE_OPTIONS } from "../cli/mod.ts";
+import { gravestExitCode, OperatorError } from "../errors.ts";
+import { formatReadBackFinding, readBack, readExportLog } from "../image/mod.ts";
+import { type Exhibit, openStore, type Store, type VerifyOptions } from "../store/mod.ts";
+import { formatCount, formatSize, parseUsd } from "../units.ts";
+import { type AwsOptionValues, openAws, SourceWatch } from "./_aws.ts";
+import { exhibitEvent, IMAGE_DIGEST_LABEL, statusOf } from "./_exhibits.ts";
+import { costText, PRICE_OPTIONS, pricesFrom, pricesText } from "./_prices.ts";
+
+/** Findings shown; all are counted. */
+const SHOWN_FINDINGS = 1000;
+
+export const verify = defineCommand({
+  usage: "[EXHIBIT…]",
+  description:
+    `Verifies exhibits (all, where none is named): manifest, inventory, segments, and every byte of every pack against its SHA-256.
+
+--quick reads no block data. --sample 2/7 reads the data of the second of seven shares of the packs, so that seven nights verify all.
+
+--against-source reads every block from AWS again and compares digests. It costs a request a block, says the price first, and obeys --budget.
+
+--read-back IMAGE reads an exported image again and compares it with the exhibit, byte by byte, and with the digests in IMAGE.log.`,
+  options: {
+    quick: { summary: "structure only, no block data" },
+    sample: { value: "N/T", parse: parseSample, summary: "data of the N-th of T shares of the packs" },
+    "against-source": { summary: "compare every block with AWS, for money" },
+    budget: { value: "USD", parse: parseUsd, summary: "with --against-source: stop before it costs more" },
+    "read-back": { value: "IMAGE", summary: "compare an exported image with the exhibit" },
+    ...PRICE_OPTIONS,
+    ...STORE_OPTIONS,
+    ...AWS_OPTIONS,
+  },
+  exitCodes: {
+    budget: true,
+    not_found: true,
+    access: true,
+    source: true,
+    storage: true,
+    integrity: "something does not match; the findings say what",
+    format: true,
+  },
+  examples: [
+    { command: "coldcase verify", says: "everything in the store" },
+    {
+      command: "coldcase verify snap-0123456789abcdef0 --read-back disk.img",
+      says: "an image that was exported",
+    },
+  ],
+  async run(context, { args, options }) {
+    const { out, world, signal } = context;
+    if (options.quick && options.sample) {
+      throw new OperatorError("usage", "Cannot verify: --quick and --sample exclude each other");
+    }
+    const store = await openStore(world, resolve(options.store));
+    try {
+      const { readable, codes } = await exhibitsToVerify(context, store, args);
+      if (options["read-back"] !== undefined) {
+        if (readable.length !== 1) {
+          throw new OperatorError(
+            "usage",
+            `Cannot read back "${options["read-back"]}": name the one exhibit that it is of`,
+          );
+        }
+        codes.push(await readBackImage(context, readable[0]!, options["read-back"]));
+        return gravestExitCode(codes);
+      }
+      for (const [position, exhibit] of readable.entries()) {
+        const number = { number: position + 1, count: readable.length };
+        codes.push(
+          await verifyOne(context, {
+            store,
+            exhibit,
+            number,
+            level: options.sample ?? (options.quick ? "quick" : "full"),
+          }),
+        );
+      }
+      if (options["against-source"]) {
+        const prices = pricesFrom(world.disk, options["price-table"]);
+        const spend = { prices, isInRegion: options["in-region"], budgetUsd: options.budget };
+        for (const exhibit of readable) {
+          codes.push(await compareOne(context, exhibit, { aws: options, spend }));
+        }
+      }
+      for (const text of store.tolerated) out.note(text);
+      signal.throwIfAborted();
+      return gravestExitCode(codes);
+    } finally {
+      store.close();
+    }
+  },
+});
+
+function parseSample(text: string): { readonly part: number; readonly of: number } {
+  const match = /^([1-9]\d{0,5})\/([1-9]\d{0,5})$/.exec(text);
+  if (!match || Number(match[1]) > Number(match[2])) {
+    throw new OperatorError(
+      "usage",
+      `Cannot read share "${text}": expected N/T with N from 1 to T, such as 2/7`,
+    );
+  }
+  return { part: Number(match[1]), of: Number(match[2]) };
+}
+
+/** Those that can be opened; what cannot is a finding of its own. */
+async function exhibitsToVerify(
+  { out }: CommandContext,
+  store: Store,
+  references: readonly string[],
+): Promise<{ readable: Exhibit[]; codes: number[] }> {
+  const readable: Exhibit[] = [];
+  const codes: number[] = [];
+  const open = references.length > 0
+    ? references.map((reference) => () => store.find(reference))
+    : (await store.exhibitIds()).map((id) => () => store.exhibit(id));
+  for (const one of open) {
+    try {
+      readable.push(await one());
+    } catch (error) {
+      if (!(error instanceof OperatorError) || (error.code !== "integrity" && error.code !== "format")) {
+        throw error;
+      }
+      out.error(error);
+      out.event({ type: "finding", code: "exhibit_unusable", message: error.message, ...error.facts });
+      codes.push(error.exitCode);
+    }
+  }
+  if (readable.length + codes.length === 0) out.note("the store holds no exhibit");
+  return { readable, codes };
+}
+
+interface OneExhibit {
+  readonly store: Store;
+  readonly exhibit: Exhibit;
+  readonly level: VerifyOptions["level"];
+  readonly number: { readonly number: number; readonly count: number };
+}
+
+async function verifyOne(
+  { out, signal }: CommandContext,
+  { store, exhibit, level, number }: OneExhibit,
+): Promise<number> {
+  const { source } = exhibit.manifest;
+  const progress = out.progress({ label: `verify ${source.snapshot}`, unit: "bytes", done: 0, ...number });
+  let shown = 0;
+  const summary = await store.verify(exhibit, {
+    level,
+    signal,
+    onProgress: ({ readBytes, totalBytes }) => progress.update({ done: readBytes, total: totalBytes }),
+    onFinding(finding) {
+      if (++shown > SHOWN_FINDINGS) return;
+      out.event({ type: "finding", exhibit: exhibit.id, ...finding });
+      out.error(new OperatorError("integrity", `${exhibit.id}: ${finding.message}`));
+    },
+  });
+  progress.end();
+  if (shown > SHOWN_FINDINGS) out.note(`and ${formatCount(shown - SHOWN_FINDINGS)} more findings`);
+  const extent = level === "full"
+    ? `every byte of ${formatCount(summary.packs)} packs (${formatSize(summary.readBytes)})`
+    : level === "quick"
+    ? "structure only, no block data"
+    : `data of ${formatCount(summary.packsRead)} of ${formatCount(summary.packs)} packs (${
+      formatSize(summary.readBytes)
+    })`;
+  const verdict = summary.findings === 0 ? "VERIFIED" : `FAILED, ${formatCount(summary.findings)} findings`;
+  out.result(
+    `${exhibit.id}  ${source.snapshot}  ${verdict}: ${extent}; ${
+      statusOf(exhibit.manifest)
+    }\n  ${IMAGE_DIGEST_LABEL}: ${exhibit.manifest.imageDigest}\n`,
+  );
+  out.event({
+    type: "summary",
+    ...exhibitEvent(exhibit),
+    level: typeof level === "string" ? level : `${level.part}/${level.of}`,
+    ...summary,
+  });
+  return summary.findings === 0 ? 0 : 20;
+}
+
+interface Comparing {
+  readonly aws: AwsOptionValues;
+  readonly spend: Omit<ConstructorParameters<typeof Spending>[0], "source">;
+}
+
+async function compareOne(
+  context: CommandContext,
+  exhibit: Exhibit,
+  { aws, spend }: Comparing,
+): Promise<number> {
+  const { out, signal } = context;
+  const { source: recorded } = exhibit.manifest;
+  const watch = new SourceWatch(out);
+  // Where nothing else is said, the exhibit's own Region is asked; an endpoint of its own has to be named.
+  const source = await openAws(context, { ...aws, region: aws.region ?? recorded.region }, watch);
+  try {
+    const spending = new Spending({ ...spend, source });
+    const requests = comparisonRequests(exhibit);
+    out.note(
+      `${recorded.snapshot}: comparing with ${source.endpoint} costs about ${
+        costText(spending.costOf(requests))
+      }; ${pricesText(spend.prices)}`,
+    );
+    spending.refuseBeyondBudget(requests);
+    const progress = out.progress({
+      label: `compare ${recorded.snapshot}`,
+      unit: "blocks",
+      done: 0,
+      total: requests.getRequests,
+    });
+    watch.showIn(progress);
+    const result = await compareWithSource({
+      source,
+      exhibit,
+      spending,
+      signal,
+      onProgress: ({ comparedBlocks }) =>
+        progress.update({ done: comparedBlocks, costUsd: spending.spent().totalUsd }),
+      onDifference({ blockIndex, message }) {
+        const volumeOffsetBytes = blockIndex * exhibit.shape.blockSizeBytes;
+        out.event({
+          type: "finding",
+          code: "source_differs",
+          exhibit: exhibit.id,
+          firstBlock: blockIndex,
+          volumeOffsetBytes,
+          message,
+        });
+        out.error(
+          new OperatorError(
+            "integrity",
+            `${exhibit.id}: block ${blockIndex} (from byte ${volumeOffsetBytes} of the volume): ${message}`,
+          ),
+        );
+      },
+    });
+    progress.end();
+    const verdict = result.differences === 0
+      ? "EQUAL"
+      : `DIFFERS in ${formatCount(result.differences)} blocks`;
+    out.result(
+      `${exhibit.id}  ${recorded.snapshot}  against ${source.endpoint}: ${verdict}, ${
+        formatCount(result.comparedBlocks)
+      } blocks compared, ${formatCount(result.unprovedBlocks)} not provable\n`,
+    );
+    out.event({
+      type: "summary",
+      exhibit: exhibit.id,
+      snapshot: recorded.snapshot,
+      endpoint: source.endpoint,
+      ...result,
+    });
+    return result.differences > 0 ? 20 : result.unprovedBlocks > 0 ? 3 : 0;
+  } finally {
+    source.close();
+  }
+}
+
+async function readBackImage(
+  { out, world, signal }: CommandContext,
+  exhibit: Exhibit,
+  image: string,
+): Promise<number> {
+  const log = readExportLog(world.disk, `${image}.log`);
+  const progress = out.progress({ label: `read back ${image}`, unit: "bytes", done: 0 });
+  const result = await readBack(exhibit, image, {
+    disk: world.disk,
+    signal,
+    digests: ["sha256"],
+    ...(log && { expectedDigests: log.digests }),
+    onProgress: ({ doneBytes, totalBytes }) => progress.update({ done: doneBytes, total: totalBytes }),
+  });
+  progress.end();
+  for (const finding of result.findings) {
+    out.event({ ...finding, type: "finding", code: `image_${finding.kind}`, exhibit: exhibit.id });
+    out.error(new OperatorError("integrity", `${image}: ${formatReadBackFinding(finding)}`));
+  }
+  const verdict = result.findingCount === 0
+    ? "EQUALS the exhibit"
+    : `DIFFERS, ${formatCount(result.findingCount)} findings`;
+  out.result(
+    `${image}: ${verdict} ${exhibit.id} (${exhibit.manifest.source.snapshot}), ${
+      formatSize(result.readBytes)
+    } read\n`,
+  );
+  for (const [name, value] of Object.entries(result.digests)) out.result(`  ${name} ${value}\n`);
+  if (result.excessBytes > 0) {
+    out.note(`${formatSize(result.excessBytes)} of the device beyond the volume were not looked at`);
+  }
+  out.event({ ...result, type: "summary", exhibit: exhibit.id, image, isLogChecked: log !== undefined });
+  return result.findingCount === 0 ? 0 : 20;
+}
