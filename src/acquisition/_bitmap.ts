@@ -1,5 +1,6 @@
 /**
- * A set of block indexes in one bit each: 16 MiB for the largest volume, made a page of 64 KiB at a time.
+ * A set of block indexes, one bit each: 16 MiB for the largest volume. Pages of 64 KiB are made when a block
+ * in them is added, so a scattering costs little.
  */
 const PAGE_BITS = 2 ** 19;
 

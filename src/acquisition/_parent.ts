@@ -1,5 +1,6 @@
 /**
  * Finds the exhibit that an incremental acquisition builds on, and says why one that was found is not used.
+ * It looks at what the store says; whether the service agrees is found out by the walk.
  */
 import { OperatorError } from "../errors.ts";
 import type { BlockSource, SnapshotDescription, VolumeShape } from "../model.ts";

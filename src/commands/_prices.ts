@@ -1,5 +1,6 @@
 /**
- * Options of the commands that spend money, and the prices that they name.
+ * Options of the commands that spend money, and the prices that they name. The arithmetic is in plan.ts;
+ * here are the file and the words.
  */
 import type { OptionTable } from "../cli/mod.ts";
 import { OperatorError } from "../errors.ts";

@@ -7,7 +7,6 @@ import {
   type AcquireInput,
   acquireSnapshot,
   commitPartial,
-  heldExhibit,
   type ParentWish,
   type PreparedFacts,
   Spending,
@@ -225,7 +224,7 @@ async function finishedExhibit(input: AcquireInput): Promise<Exhibit | undefined
   if (input.fresh) return undefined;
   const isBegun = (await input.store.journals()).some((head) => head.source.snapshot === input.snapshot);
   if (isBegun) return undefined;
-  const held = await heldExhibit(input.store, input.snapshot);
+  const held = await input.store.newestOf(input.snapshot);
   return held && input.retryUnreadable && exitCodeOf(held.manifest) !== 0 ? undefined : held;
 }
 

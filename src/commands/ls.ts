@@ -1,5 +1,6 @@
 /**
  * `ls`: what the store holds, and what is under way. A damaged exhibit is named, and the rest still listed.
+ * It reads manifests only; verify reads the rest.
  */
 import { resolve } from "@std/path";
 import { defineCommand, formatTable, STORE_OPTIONS } from "../cli/mod.ts";

@@ -1,5 +1,6 @@
 /**
- * `simulate`: a strict EBS endpoint on this machine, for drills, demos and tests. Serves until Ctrl-C.
+ * `simulate`: a strict EBS endpoint on this machine, for drills, demos and tests. Serves until Ctrl-C. What
+ * it does is in simulate/; here the command line becomes its options.
  */
 import { defineCommand, type OptionTable } from "../cli/mod.ts";
 import { OperatorError } from "../errors.ts";

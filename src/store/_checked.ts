@@ -1,5 +1,6 @@
 /**
  * Reads an immutable file whole and compares its SHA-256 with its name before anyone parses a byte of it.
+ * For documents; packs are read record by record.
  */
 import { OperatorError } from "../errors.ts";
 import { sha256 } from "../format/digests.ts";

@@ -1,0 +1,108 @@
+/**
+ * How an acquisition begins: the journal of an earlier session is taken up, if the command is still of the
+ * same thing, or a new one is started, on a parent where there is one. Nothing is fetched here.
+ */
+import { OperatorError } from "../errors.ts";
+import type { SnapshotDescription, SnapshotId, VolumeShape } from "../model.ts";
+import type { Acquisition, JournalHead } from "../store/mod.ts";
+import { formatTime } from "../units.ts";
+import type { AcquireInput } from "./_input.ts";
+import { chooseParent } from "./_parent.ts";
+
+/** An acquisition that a session can work on. */
+export interface BegunAcquisition {
+  readonly acquisition: Acquisition;
+  readonly description: SnapshotDescription | undefined;
+  readonly describedAt: string;
+}
+
+export async function findJournal(input: AcquireInput): Promise<JournalHead | undefined> {
+  return (await input.store.journals()).findLast((head) => head.source.snapshot === input.snapshot);
+}
+
+/** Takes up the journal of the snapshot, or starts one. */
+export async function openAcquisition(
+  input: AcquireInput,
+): Promise<{ acquisition: Acquisition; description: SnapshotDescription | undefined; describedAt: string }> {
+  const { source, store, snapshot } = input;
+  const description = await source.describe(snapshot, { signal: input.signal });
+  const describedAt = formatTime(input.clock.nowMs());
+  refuseUnreadableState(snapshot, description);
+  const head = await findJournal(input);
+  if (head && !input.fresh) {
+    refuseOtherCommand(input, head);
+    return { acquisition: await store.resume(head), description, describedAt };
+  }
+  const shape = await firstShape(input);
+  if (head) await store.abandon(head);
+  const supersedes = await store.newestOf(snapshot);
+  const wish = supersedes && input.retryUnreadable && !input.fresh ? supersedes : input.parent ?? "auto";
+  const { parent, dropped } = await chooseParent({ store, source, shape, description, wish });
+  const acquisition = await store.begin({
+    source: {
+      kind: "aws-ebs",
+      endpoint: source.endpoint,
+      isAws: source.isAws,
+      region: source.region,
+      snapshot,
+    },
+    shape,
+    parent,
+    supersedes: supersedes?.id,
+  });
+  if (dropped) await acquisition.dropParent(dropped);
+  return { acquisition, description, describedAt };
+}
+
+/** Only a completed snapshot in the standard tier can be read. */
+function refuseUnreadableState(snapshot: SnapshotId, description: SnapshotDescription | undefined): void {
+  if (!description) return;
+  const { state, storageTier } = description;
+  if (state === "completed" && storageTier !== "archive") return;
+  const [is, hint] = storageTier === "archive"
+    ? [
+      "in the archive tier",
+      "Restore it to the standard tier first (aws ec2 restore-snapshot-tier), then run this again.",
+    ]
+    : state === "pending"
+    ? ["pending", "Wait until it is completed, then run this again."]
+    : [`in state "${state}"`, "Only a completed snapshot can be read; take another one."];
+  throw new OperatorError("source", `Cannot acquire "${snapshot}": it is ${is}`, {
+    hints: [hint],
+    facts: { snapshot, reason: "SNAPSHOT_STATE" },
+  });
+}
+
+/** A resumed acquisition must be of the same thing (design: resume). */
+function refuseOtherCommand(input: AcquireInput, head: JournalHead): void {
+  const { source, snapshot, parent } = input;
+  const wanted = parent === undefined || parent === "auto"
+    ? head.parent?.exhibit
+    : parent === "none"
+    ? undefined
+    : parent.id;
+  const differences: [string, string, string][] = [
+    ["Region", head.source.region, source.region],
+    ["endpoint", head.source.endpoint, source.endpoint],
+    ["parent", head.parent?.exhibit ?? "none", wanted ?? "none"],
+  ];
+  const difference = differences.find(([, before, now]) => before !== now);
+  if (!difference) return;
+  const [what, before, now] = difference;
+  throw new OperatorError(
+    "usage",
+    `Cannot resume "${snapshot}": it was begun with ${what} ${before}, this command has ${now}`,
+    {
+      hints: [`Run it with ${what} ${before}, or with --fresh to start anew.`],
+      facts: { snapshot, exhibit: head.exhibit, what, before, now },
+    },
+  );
+}
+
+/** Shape of the volume, from the first page of its listing. */
+async function firstShape(input: AcquireInput): Promise<VolumeShape> {
+  for await (const page of input.source.listBlocks(input.snapshot, { signal: input.signal })) {
+    return page.shape;
+  }
+  throw new OperatorError("source", `Cannot list blocks of "${input.snapshot}": the service gave no page`);
+}

@@ -1,0 +1,77 @@
+/**
+ * One session of an acquisition: its counts, its end whatever ends it, and the tick that keeps a pack from
+ * staying open on a slow link.
+ */
+import { OperatorError } from "../errors.ts";
+import type { BlockSource, ExhibitId } from "../model.ts";
+import type { Acquisition, SourceSideCounts } from "../store/mod.ts";
+import { formatTime } from "../units.ts";
+import type { AcquireInput } from "./_input.ts";
+
+/** How often a slow acquisition looks whether its pack is due. */
+const TICK_MS = 1000;
+
+/** Runs the steps of a session; an error ends the session, with what was put made durable, and is thrown. */
+export async function inSession(
+  input: AcquireInput,
+  work: { readonly acquisition: Acquisition; readonly callerArn: string | null },
+  steps: () => Promise<void>,
+): Promise<ExhibitId> {
+  const { acquisition, callerArn } = work;
+  try {
+    const start = input.source.counts();
+    const session = { ...input.session, callerArn, startedAt: formatTime(input.clock.nowMs()) };
+    input.spending.addBefore(acquisition.before);
+    await acquisition.startSession(session, () => countsSince(input, start));
+    await steps();
+    return acquisition.head.exhibit;
+  } catch (error) {
+    await acquisition.endSession(error instanceof OperatorError ? error.code : "internal").catch(
+      (ending: unknown) => {
+        // The disk refuses to take more: that is the graver of the two, unless it is what ended the session.
+        if (error instanceof OperatorError && error.code !== "storage") throw ending;
+      },
+    );
+    throw error;
+  }
+}
+
+function countsSince(input: AcquireInput, start: ReturnType<BlockSource["counts"]>): SourceSideCounts {
+  const now = input.source.counts();
+  return {
+    clockSkewMs: now.clockSkewMs === undefined ? null : Math.round(now.clockSkewMs),
+    credentialChanges: input.credentialChanges(),
+    firstRequestId: now.firstRequestId ?? null,
+    getRequests: now.getRequests - start.getRequests,
+    lastRequestId: now.lastRequestId ?? null,
+    listRequests: now.listRequests - start.listRequests,
+    receivedBytes: now.receivedBytes - start.receivedBytes,
+    retries: now.retries - start.retries,
+    throttles: now.throttles - start.throttles,
+  };
+}
+
+/** Runs `action`; once a second the open pack is closed if it is due. A failure there ends the action too. */
+export async function whileTicking(
+  input: AcquireInput,
+  acquisition: Acquisition,
+  action: (signal: AbortSignal) => Promise<void>,
+): Promise<void> {
+  const done = new AbortController();
+  const failing = new AbortController();
+  const ticking = (async () => {
+    while (!done.signal.aborted) {
+      await input.clock.sleep(TICK_MS, done.signal);
+      await acquisition.flushIfDue();
+    }
+  })().catch((error: unknown) => {
+    if (!done.signal.aborted) failing.abort(error);
+  });
+  try {
+    await action(AbortSignal.any([input.signal, failing.signal]));
+  } finally {
+    done.abort();
+    await ticking;
+    failing.signal.throwIfAborted();
+  }
+}
