@@ -3,6 +3,8 @@
  * implement it: a raw image file (image.ts), a formula (synthetic.ts), and what StartSnapshot began
  * (written.ts). Whose snapshot it is and in which state: snapshots.ts.
  */
+import { OperatorError } from "../errors.ts";
+import { volumeShape } from "../units.ts";
 
 /** The blocks of one snapshot. Indexes are in `[0, blockCount)`. */
 export interface Contents {
@@ -26,4 +28,13 @@ export interface Contents {
 /** GiB of `sizeBytes`, rounded up, at least 1. */
 export function volumeSizeGibOf(sizeBytes: number): number {
   return Math.max(1, Math.ceil(sizeBytes / 2 ** 30));
+}
+
+/** Blocks of a volume. Throws `usage` where EBS has no such volume, or it has more blocks than coldcase holds. */
+export function blockCountOf(
+  facts: { readonly blockSizeBytes: number; readonly volumeSizeGib: number },
+): number {
+  const shape = volumeShape(facts);
+  if (typeof shape === "string") throw new OperatorError("usage", `Cannot serve a snapshot: ${shape}`);
+  return shape.blockCount;
 }

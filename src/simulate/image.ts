@@ -8,7 +8,7 @@
 import * as fs from "node:fs";
 import { Buffer } from "node:buffer";
 import { Bitmap } from "./bitmap.ts";
-import { type Contents, volumeSizeGibOf } from "./contents.ts";
+import { blockCountOf, type Contents, volumeSizeGibOf } from "./contents.ts";
 
 /** Which blocks of an image are present. */
 export interface ImagePresence {
@@ -35,7 +35,7 @@ export async function openImage(
     const { blockSizeBytes } = options;
     const sizeBytes = fs.fstatSync(descriptor).size;
     const volumeSizeGib = options.volumeSizeGib ?? volumeSizeGibOf(sizeBytes);
-    const blockCount = volumeSizeGib * 2 ** 30 / blockSizeBytes;
+    const blockCount = blockCountOf({ blockSizeBytes, volumeSizeGib });
     const present = new Bitmap(blockCount);
     if (options.present === "all") {
       for (let index = 0; index < blockCount; index++) present.add(index);

@@ -3,7 +3,7 @@
  * They may be added, changed and removed while the endpoint runs. Who may read them: access.ts.
  */
 import { OperatorError } from "../errors.ts";
-import { isSnapshotId, volumeShape } from "../units.ts";
+import { isSnapshotId } from "../units.ts";
 import type { Contents } from "./contents.ts";
 import { type ImagePresence, openImage } from "./image.ts";
 import { SyntheticContents, type SyntheticFormula } from "./synthetic.ts";
@@ -100,11 +100,6 @@ export class SnapshotShelf {
     const contents = "path" in spec
       ? await openImage(spec.path, { ...spec, blockSizeBytes })
       : new SyntheticContents(spec.synthetic, blockSizeBytes);
-    const shape = volumeShape({ blockSizeBytes, volumeSizeGib: contents.volumeSizeGib });
-    if (typeof shape === "string") {
-      contents.close();
-      throw new OperatorError("usage", `Cannot serve snapshot "${spec.id}": ${shape}`);
-    }
     const volumeId = spec.volumeId ?? `vol-${spec.id.slice(5)}`;
     return this.put({
       id: spec.id,

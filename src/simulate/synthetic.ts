@@ -6,7 +6,7 @@
  * Versions of one series (same seed, size and density) are successive snapshots of one volume: from each to
  * the next a given fraction of the blocks changes, and a given share of those is removed.
  */
-import type { Contents } from "./contents.ts";
+import { blockCountOf, type Contents } from "./contents.ts";
 
 /** The formula. */
 export interface SyntheticFormula {
@@ -56,7 +56,7 @@ export class SyntheticContents implements Contents {
     };
     this.volumeSizeGib = formula.volumeSizeGib;
     this.blockSizeBytes = blockSizeBytes;
-    this.blockCount = formula.volumeSizeGib * 2 ** 30 / blockSizeBytes;
+    this.blockCount = blockCountOf({ blockSizeBytes, volumeSizeGib: formula.volumeSizeGib });
   }
 
   has(index: number): boolean {
