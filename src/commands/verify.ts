@@ -3,10 +3,16 @@
  * exported. A finding names file, record and the byte range of the volume.
  */
 import { resolve } from "@std/path";
-import { compareWithSource, comparisonRequests, Spending } from "../acquisition/mod.ts";
+import {
+  compareWithSource,
+  comparisonRequests,
+  type SourceComparison,
+  Spending,
+} from "../acquisition/mod.ts";
 import { AWS_OPTIONS, type CommandContext, defineCommand, STORE_OPTIONS } from "../cli/mod.ts";
 import { gravestExitCode, OperatorError } from "../errors.ts";
 import { formatReadBackFinding, readBack, readExportLog } from "../image/mod.ts";
+import type { BlockSource } from "../model.ts";
 import { type Exhibit, openStore, type Store, type VerifyOptions } from "../store/mod.ts";
 import { formatCount, formatSize, parseUsd } from "../units.ts";
 import { type AwsOptionValues, openAws, SourceWatch } from "./_aws.ts";
@@ -193,7 +199,7 @@ async function compareOne(
   exhibit: Exhibit,
   { aws, spend }: Comparing,
 ): Promise<number> {
-  const { out, signal } = context;
+  const { out } = context;
   const { source: recorded } = exhibit.manifest;
   const watch = new SourceWatch(out);
   // Where nothing else is said, the exhibit's own Region is asked; an endpoint of its own has to be named.
@@ -201,52 +207,22 @@ async function compareOne(
   try {
     const spending = new Spending({ ...spend, source });
     const requests = comparisonRequests(exhibit);
+    const cost = costText(spending.costOf(requests));
     out.note(
-      `${recorded.snapshot}: comparing with ${source.endpoint} costs about ${
-        costText(spending.costOf(requests))
-      }; ${pricesText(spend.prices)}`,
+      `${recorded.snapshot}: comparing with ${source.endpoint} costs about ${cost}; ${
+        pricesText(spend.prices)
+      }`,
     );
     spending.refuseBeyondBudget(requests);
-    const progress = out.progress({
-      label: `compare ${recorded.snapshot}`,
-      unit: "blocks",
-      done: 0,
-      total: requests.getRequests,
-    });
-    watch.showIn(progress);
-    const result = await compareWithSource({
-      source,
-      exhibit,
-      spending,
-      signal,
-      onProgress: ({ comparedBlocks }) =>
-        progress.update({ done: comparedBlocks, costUsd: spending.spent().totalUsd }),
-      onDifference({ blockIndex, message }) {
-        const volumeOffsetBytes = blockIndex * exhibit.shape.blockSizeBytes;
-        out.event({
-          type: "finding",
-          code: "source_differs",
-          exhibit: exhibit.id,
-          firstBlock: blockIndex,
-          volumeOffsetBytes,
-          message,
-        });
-        out.error(
-          new OperatorError(
-            "integrity",
-            `${exhibit.id}: block ${blockIndex} (from byte ${volumeOffsetBytes} of the volume): ${message}`,
-          ),
-        );
-      },
-    });
-    progress.end();
+    const result = await compareShown(context, { exhibit, source, spending, watch });
     const verdict = result.differences === 0
       ? "EQUAL"
       : `DIFFERS in ${formatCount(result.differences)} blocks`;
     out.result(
-      `${exhibit.id}  ${recorded.snapshot}  against ${source.endpoint}: ${verdict}, ${
-        formatCount(result.comparedBlocks)
-      } blocks compared, ${formatCount(result.unprovedBlocks)} not provable\n`,
+      `${exhibit.id}  ${recorded.snapshot}  against ${source.endpoint}: ${verdict}, ` +
+        `${formatCount(result.comparedBlocks)} blocks compared, ${
+          formatCount(result.unprovedBlocks)
+        } not provable\n`,
     );
     out.event({
       type: "summary",
@@ -258,6 +234,41 @@ async function compareOne(
     return result.differences > 0 ? 20 : result.unprovedBlocks > 0 ? 3 : 0;
   } finally {
     source.close();
+  }
+}
+
+async function compareShown(
+  { out, signal }: CommandContext,
+  job: {
+    readonly exhibit: Exhibit;
+    readonly source: BlockSource;
+    readonly spending: Spending;
+    readonly watch: SourceWatch;
+  },
+): Promise<SourceComparison> {
+  const { exhibit, source, spending, watch } = job;
+  const total = comparisonRequests(exhibit).getRequests;
+  const label = `compare ${exhibit.manifest.source.snapshot}`;
+  const progress = out.progress({ label, unit: "blocks", done: 0, total });
+  watch.showIn(progress);
+  try {
+    return await compareWithSource({
+      source,
+      exhibit,
+      spending,
+      signal,
+      onProgress: ({ comparedBlocks }) =>
+        progress.update({ done: comparedBlocks, costUsd: spending.spent().totalUsd }),
+      onDifference({ blockIndex, message }) {
+        const volumeOffsetBytes = blockIndex * exhibit.shape.blockSizeBytes;
+        const place = { exhibit: exhibit.id, firstBlock: blockIndex, volumeOffsetBytes };
+        out.event({ type: "finding", code: "source_differs", ...place, message });
+        const where = `block ${blockIndex} (from byte ${volumeOffsetBytes} of the volume)`;
+        out.error(new OperatorError("integrity", `${exhibit.id}: ${where}: ${message}`));
+      },
+    });
+  } finally {
+    progress.end();
   }
 }
 

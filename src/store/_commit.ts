@@ -75,62 +75,21 @@ export interface CommitInput {
   readonly facts: CommitFacts;
 }
 
+/** Puts a document and remembers it for the inventory. */
+type Put = (name: ObjectName, bytes: Uint8Array) => Promise<void>;
+
 export async function commitExhibit(input: CommitInput): Promise<void> {
   const { storage, head, progress, facts } = input;
   const endedAt = formatTime(input.clock.nowMs());
   const files = new Map<ObjectName, number>(progress.packs);
-  const put = async (name: ObjectName, bytes: Uint8Array) => {
+  const put: Put = async (name, bytes) => {
     await storage.put(name, bytes);
     files.set(name, bytes.length);
   };
-  const putDocument = async (bytes: Uint8Array): Promise<Digest> => {
-    const digest = sha256(bytes);
-    await put(documentName(digest), bytes);
-    return digest;
-  };
-
   const built = await buildSegments(input, files, put);
   checkAgainstListing(input, built);
-  const current = progress.sessions.at(-1)!;
-  const sessions = [...progress.sessions.slice(0, -1), {
-    ...current,
-    ...input.counts,
-    endedAt,
-    outcome: "committed",
-  }];
-  const total = (count: "fetchedBlocks" | "receivedBytes" | "retries" | "throttles") =>
-    sessions.reduce((sum, session) => sum + session[count], 0);
-  const listed = built.counts.storedBlocks + built.counts.zeroBlocks + built.counts.unreadableBlocks;
-  const takenOver = listed - built.recordedBlocks;
   const manifest: Manifest = {
-    acquisition: {
-      case: facts.case,
-      clockSkewMs: input.counts.clockSkewMs,
-      destination: facts.destination,
-      documents: {
-        description: facts.description ? await putDocument(encodeDescription(facts.description)) : null,
-        sessions: await putDocument(encodeSessions(sessions)),
-        unreadable: built.unreadable.length > 0
-          ? await putDocument(encodeUnreadable(built.unreadable))
-          : null,
-      },
-      endedAt,
-      exhibit: head.exhibit,
-      fetchedBlocks: total("fetchedBlocks"),
-      host: facts.host,
-      listedBlocks: listed,
-      parentDropped: progress.parentDropped ?? null,
-      receivedBytes: total("receivedBytes"),
-      retries: total("retries"),
-      sessions: sessions.length,
-      startedAt: head.createdAt,
-      takenOverBlocks: takenOver,
-      snapshot: facts.snapshot,
-      takenOverReadSince: takenOver > 0 ? readSince(input.parent) : null,
-      throttles: total("throttles"),
-      tool: { name: "coldcase", version: facts.toolVersion },
-      unsafeFileSystem: facts.unsafeFileSystem,
-    },
+    acquisition: await recordAcquisition(input, { built, endedAt, put }),
     counts: built.counts,
     imageDigest: imageDigest(input.shape, built.segments),
     isPartial: facts.isPartial,
@@ -158,6 +117,52 @@ export async function commitExhibit(input: CommitInput): Promise<void> {
   removeJournal(storage, input.disk, head.exhibit);
 }
 
+/** The acquisition's record; its side documents are put on the way. */
+async function recordAcquisition(
+  input: CommitInput,
+  known: { readonly built: Built; readonly endedAt: string; readonly put: Put },
+): Promise<AcquisitionRecord> {
+  const { head, progress, facts } = input;
+  const { built, endedAt, put } = known;
+  const putDocument = async (bytes: Uint8Array): Promise<Digest> => {
+    const digest = sha256(bytes);
+    await put(documentName(digest), bytes);
+    return digest;
+  };
+  const current = { ...progress.sessions.at(-1)!, ...input.counts, endedAt, outcome: "committed" };
+  const sessions = [...progress.sessions.slice(0, -1), current];
+  const total = (count: "fetchedBlocks" | "receivedBytes" | "retries" | "throttles") =>
+    sessions.reduce((sum, session) => sum + session[count], 0);
+  const listed = built.counts.storedBlocks + built.counts.zeroBlocks + built.counts.unreadableBlocks;
+  const takenOver = listed - built.recordedBlocks;
+  return {
+    case: facts.case,
+    clockSkewMs: input.counts.clockSkewMs,
+    destination: facts.destination,
+    documents: {
+      description: facts.description ? await putDocument(encodeDescription(facts.description)) : null,
+      sessions: await putDocument(encodeSessions(sessions)),
+      unreadable: built.unreadable.length > 0 ? await putDocument(encodeUnreadable(built.unreadable)) : null,
+    },
+    endedAt,
+    exhibit: head.exhibit,
+    fetchedBlocks: total("fetchedBlocks"),
+    host: facts.host,
+    listedBlocks: listed,
+    parentDropped: progress.parentDropped ?? null,
+    receivedBytes: total("receivedBytes"),
+    retries: total("retries"),
+    sessions: sessions.length,
+    snapshot: facts.snapshot,
+    startedAt: head.createdAt,
+    takenOverBlocks: takenOver,
+    takenOverReadSince: takenOver > 0 ? readSince(input.parent) : null,
+    throttles: total("throttles"),
+    tool: { name: "coldcase", version: facts.toolVersion },
+    unsafeFileSystem: facts.unsafeFileSystem,
+  };
+}
+
 /** Since when the bytes that are taken over were read: the parent's start, or what it says of its own. */
 function readSince(parent: Exhibit | undefined): string | null {
   const record = parent?.manifest.acquisition;
@@ -176,7 +181,7 @@ interface Built {
 async function buildSegments(
   input: CommitInput,
   files: Map<ObjectName, number>,
-  put: (name: ObjectName, bytes: Uint8Array) => Promise<void>,
+  put: Put,
 ): Promise<Built> {
   const { parent, shape, progress } = input;
   const parentSizes = new Map<ObjectName, number>();

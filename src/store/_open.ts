@@ -1,0 +1,137 @@
+/**
+ * Opens stores: for reading, which needs no lock and writes nothing, and for writing, which makes the store
+ * where there is none. What is no store, or one that this program or case must not write to, is refused here.
+ *
+ * @see store-format.md, "Store file"
+ */
+import { OperatorError } from "../errors.ts";
+import { sha256 } from "../format/digests.ts";
+import { decodeStoreFile, encodeStoreFile, STORE_VERSION, type StoreFile } from "../format/store_file.ts";
+import type { Disk, World } from "../model.ts";
+import { formatTime } from "../units.ts";
+import { guardedDisk } from "./_guard.ts";
+import { STORE_FILE, TEMPORARY_FOLDER } from "./_layout.ts";
+import { LocalStorage } from "./_local_storage.ts";
+import { lockStore } from "./_probe.ts";
+import { Store } from "./_store.ts";
+
+/** How a store is opened for writing. */
+export interface WriteOptions {
+  /** The case whose evidence it shall hold; `undefined`: not told. */
+  readonly case?: string | undefined;
+  readonly mixedCases?: boolean;
+  readonly unsafeFileSystem?: boolean;
+}
+
+/** Opens an existing store for reading. Throws `not_found` where there is none. */
+export async function openStore(world: World, path: string): Promise<Store> {
+  const disk = guardedDisk(world.disk);
+  const storage = new LocalStorage({ disk, root: path, randomness: world.randomness });
+  if (disk.stat(`${path}/${STORE_FILE}`) === undefined) {
+    throw new OperatorError("not_found", `Cannot open store "${path}": there is no store`, {
+      hints: ["Name the store with --store DIR or COLDCASE_STORE; acquire makes one."],
+      facts: { store: path },
+    });
+  }
+  return new Store({
+    world,
+    disk,
+    storage,
+    path,
+    file: await readStoreFile(storage),
+    lock: undefined,
+    isUnsafe: false,
+  });
+}
+
+/**
+ * Opens a store for writing, making it where there is none. One process at a time.
+ *
+ * Throws `locked`; `usage` for a folder of something else and for another case; `storage` for a file system
+ * that keeps no promises; `format` for another version.
+ */
+export async function openStoreForWriting(
+  world: World,
+  path: string,
+  options: WriteOptions = {},
+): Promise<Store> {
+  const disk = guardedDisk(world.disk);
+  const storage = new LocalStorage({ disk, root: path, randomness: world.randomness });
+  refuseForeignFolder(disk, path);
+  const isNew = disk.stat(`${path}/${STORE_FILE}`) === undefined;
+  // An existing store is looked at before its lock: a wrong case or version is the better answer.
+  if (!isNew) checkCase(await readStoreFile(storage), path, options);
+  else disk.makeDirectory(path);
+  const { lock, isUnsafe } = await lockStore(disk, path, { allowUnsafe: options.unsafeFileSystem ?? false });
+  try {
+    const file = await settleStoreFile(storage, options, formatTime(world.clock.nowMs()));
+    const store = new Store({ world, disk, storage, path, file, lock, isUnsafe });
+    await store.tidyUp();
+    return store;
+  } catch (error) {
+    lock.release();
+    throw error;
+  }
+}
+
+async function readStoreFile(storage: LocalStorage): Promise<StoreFile> {
+  return decodeStoreFile(
+    await storage.read(STORE_FILE, { offset: 0, length: 65_537 }),
+    `"${storage.pathOf(STORE_FILE)}"`,
+  );
+}
+
+/** A folder with other things in it is not made a store: it may be another tool's, or a typing error. */
+function refuseForeignFolder(disk: Disk, path: string): void {
+  const kind = disk.stat(path)?.kind;
+  if (kind === undefined) return;
+  if (kind !== "directory" && kind !== "symlink") {
+    throw new OperatorError("usage", `Cannot use "${path}" as a store: is a ${kind}, expected a folder`);
+  }
+  const names = disk.list(path);
+  if (names.length === 0 || names.includes(STORE_FILE)) return;
+  if (names.every((name) => name === "lock" || name === TEMPORARY_FOLDER)) return; // a store that was killed while it was made
+  throw new OperatorError(
+    "usage",
+    `Cannot use "${path}" as a store: it holds other files, and no ${STORE_FILE}`,
+    {
+      hints: ["Name an existing store, or a folder that is empty or not there yet."],
+      facts: { store: path },
+    },
+  );
+}
+
+function checkCase(file: StoreFile, path: string, options: WriteOptions): void {
+  if (options.case === undefined || file.case === null || options.case === file.case) return;
+  if (file.mixedCases || options.mixedCases) return;
+  throw new OperatorError(
+    "usage",
+    `Cannot use store "${path}" for case "${options.case}": it holds case "${file.case}"`,
+    {
+      hints: ["Use a store of its own for each case, or --mixed-cases to keep both in this one."],
+      facts: { store: path, storeCase: file.case },
+    },
+  );
+}
+
+/** Makes `store.json`, or brings in what the options add to it. */
+async function settleStoreFile(
+  storage: LocalStorage,
+  options: WriteOptions,
+  now: string,
+): Promise<StoreFile> {
+  const known = await storage.stat(STORE_FILE) ? await readStoreFile(storage) : undefined;
+  const file: StoreFile = {
+    case: known?.case ?? options.case ?? null,
+    createdAt: known?.createdAt ?? now,
+    features: [],
+    mixedCases: (known?.mixedCases ?? false) || (options.mixedCases ?? false),
+    mode: "plain",
+    readVersion: STORE_VERSION,
+    type: "coldcase-store",
+    writeVersion: STORE_VERSION,
+  };
+  const bytes = encodeStoreFile(file);
+  if (!known || sha256(bytes) !== sha256(encodeStoreFile(known))) await storage.replace(STORE_FILE, bytes);
+  return file;
+}

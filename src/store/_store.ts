@@ -1,0 +1,264 @@
+/**
+ * An open store: its exhibits, its acquisitions under way, and what can be done with them. How it is opened,
+ * locked and made is in _open.ts.
+ */
+import { encodeHex } from "@std/encoding/hex";
+import { OperatorError } from "../errors.ts";
+import type { JournalHead } from "../format/journal.ts";
+import type { ParentFacts, SourceFacts } from "../format/manifest.ts";
+import type { SegmentBlock } from "../format/segment.ts";
+import type { StoreFile } from "../format/store_file.ts";
+import type { Disk, ExhibitId, SnapshotId, VolumeShape, World } from "../model.ts";
+import { formatTime, isExhibitId, isSnapshotId } from "../units.ts";
+import { Acquisition } from "./_acquisition.ts";
+import { copyExhibit, type CopyOptions, type CopySummary } from "./_copy.ts";
+import { Exhibit, inventoryNames } from "./_exhibit.ts";
+import { indexAt } from "./_index.ts";
+import { Journal, journalFolder, journalHeads, removeJournal } from "./_journal.ts";
+import { CACHE_FOLDER, EXHIBITS_FOLDER, INDEX_FILE, JOURNAL_FOLDER, TEMPORARY_FOLDER } from "./_layout.ts";
+import type { LocalStorage } from "./_local_storage.ts";
+import { PackedBlocks } from "./_packed_blocks.ts";
+import { verifyExhibit, type VerifyOptions, type VerifySummary } from "./_verify.ts";
+
+/** What an acquisition is to be of. */
+export interface AcquisitionPlan {
+  readonly source: SourceFacts;
+  readonly shape: VolumeShape;
+  readonly parent: Exhibit | undefined;
+  readonly supersedes: ExhibitId | undefined;
+}
+
+/** What a store is made of when it is opened. */
+export interface StoreParts {
+  readonly world: World;
+  readonly disk: Disk;
+  readonly storage: LocalStorage;
+  readonly path: string;
+  readonly file: StoreFile;
+  readonly lock: { release(): void } | undefined;
+  readonly isUnsafe: boolean;
+}
+
+export class Store {
+  /** As it was given. */
+  readonly path: string;
+  readonly file: StoreFile;
+  /** True where the file system's promises could not be proved and that was accepted. */
+  readonly isUnsafe: boolean;
+  readonly #parts: StoreParts;
+  #blocks: PackedBlocks | undefined;
+
+  constructor(parts: StoreParts) {
+    this.#parts = parts;
+    this.path = parts.path;
+    this.file = parts.file;
+    this.isUnsafe = parts.isUnsafe;
+  }
+
+  /** The type of the file system that the store is on. */
+  get fileSystem(): string {
+    return this.#parts.disk.fileSystemType(this.path);
+  }
+
+  get freeBytes(): number {
+    return this.#parts.disk.freeBytes(this.path);
+  }
+
+  /** Damage in caches that was noticed and got over. */
+  get tolerated(): readonly string[] {
+    return this.#blocks?.tolerated ?? [];
+  }
+
+  /** Ids of all committed exhibits, in no meaningful order. */
+  async exhibitIds(): Promise<ExhibitId[]> {
+    const { disk, storage } = this.#parts;
+    if (!disk.stat(storage.pathOf(EXHIBITS_FOLDER))) return [];
+    const ids: ExhibitId[] = [];
+    for (const name of disk.list(storage.pathOf(EXHIBITS_FOLDER)).sort()) {
+      if (isExhibitId(name) && (await inventoryNames(storage, name)).length > 0) ids.push(name);
+    }
+    return ids;
+  }
+
+  /** Throws `not_found`, `integrity` or `format`. */
+  exhibit(id: ExhibitId): Promise<Exhibit> {
+    return Exhibit.load(this.#parts.storage, this.#packedBlocks(), id);
+  }
+
+  /** All exhibits, the oldest acquisition first. Throws where one is damaged. */
+  async exhibits(): Promise<Exhibit[]> {
+    const all: Exhibit[] = [];
+    for (const id of await this.exhibitIds()) all.push(await this.exhibit(id));
+    const startOf = (exhibit: Exhibit) => exhibit.manifest.acquisition.startedAt;
+    return all.sort((a, b) => startOf(a) < startOf(b) ? -1 : startOf(a) > startOf(b) ? 1 : 0);
+  }
+
+  /**
+   * The exhibit that `reference` names: an exhibit id, an evidence number, the start of an image digest (at
+   * least six digits), or a snapshot id (its newest exhibit that no other supersedes).
+   *
+   * Throws `not_found`, or `usage` with the candidates where it is ambiguous.
+   */
+  async find(reference: string): Promise<Exhibit> {
+    if (isExhibitId(reference)) return await this.exhibit(reference);
+    const all = await this.exhibits();
+    if (isSnapshotId(reference)) {
+      const newest = newestOf(all, reference);
+      if (newest) return newest;
+    } else {
+      const isDigestPrefix = /^[0-9a-f]{6,64}$/.test(reference);
+      const matches = all.filter(({ manifest }) =>
+        manifest.acquisition.case.evidence === reference ||
+        (isDigestPrefix && manifest.imageDigest.startsWith(reference))
+      );
+      if (matches.length === 1) return matches[0]!;
+      if (matches.length > 1) {
+        throw new OperatorError(
+          "usage",
+          `Cannot tell which exhibit "${reference}" is: ${matches.length} match`,
+          {
+            hints: [`Name one of ${matches.map((match) => match.id).join(", ")}.`],
+          },
+        );
+      }
+    }
+    throw new OperatorError(
+      "not_found",
+      `Cannot find exhibit "${reference}": the store "${this.path}" does not hold it`,
+      {
+        hints: [`Run "coldcase ls" to see what it holds.`],
+        facts: { store: this.path, reference },
+      },
+    );
+  }
+
+  /** The newest exhibit of a snapshot that no other supersedes. */
+  async newestOf(snapshot: SnapshotId): Promise<Exhibit | undefined> {
+    return newestOf(await this.exhibits(), snapshot);
+  }
+
+  /** Acquisitions under way. */
+  journals(): Promise<JournalHead[]> {
+    return journalHeads(this.#parts.storage, this.#parts.disk);
+  }
+
+  /** Starts an acquisition. Throws `storage`. */
+  async begin(plan: AcquisitionPlan): Promise<Acquisition> {
+    const { world } = this.#parts;
+    const { blockCount, blockSizeBytes, volumeSizeGib } = plan.shape;
+    const head: JournalHead = {
+      createdAt: formatTime(world.clock.nowMs()),
+      exhibit: `ex-${encodeHex(world.randomness.bytes(8))}` as ExhibitId,
+      mode: "plain",
+      parent: plan.parent ? parentFacts(plan.parent) : null,
+      source: plan.source,
+      supersedes: plan.supersedes ?? null,
+      type: "coldcase-journal",
+      version: 0,
+      volume: { blockCount, blockSizeBytes, volumeSizeGib },
+    };
+    return await Acquisition.begin(this.#acquisitionParts(head, plan.parent));
+  }
+
+  /** Takes up an acquisition. Throws `integrity` where its parent is not what it was. */
+  async resume(head: JournalHead): Promise<Acquisition> {
+    const parent = head.parent ? await this.exhibit(head.parent.exhibit) : undefined;
+    if (parent && parentFacts(parent).manifest !== head.parent?.manifest) {
+      throw new OperatorError(
+        "integrity",
+        `Cannot resume "${head.exhibit}": its parent "${parent.id}" has another manifest now`,
+      );
+    }
+    return await Acquisition.resume(this.#acquisitionParts(head, parent));
+  }
+
+  /** What an acquisition under way has recorded, for a plan: nothing is written. */
+  view(head: JournalHead): { recorded(index: number): SegmentBlock | undefined; close(): void } {
+    return Journal.view(this.#parts.storage, this.#parts.disk, head);
+  }
+
+  /** Moves the journal of an acquisition that is not to be taken up to quarantine. */
+  async abandon(head: JournalHead): Promise<void> {
+    await this.#parts.storage.quarantine(journalFolder(head.exhibit));
+  }
+
+  /**
+   * Whether an exhibit can be built on: every file that its inventory names is there with its size.
+   * Gives the reason where not.
+   */
+  async whyNotParent(exhibit: Exhibit): Promise<string | undefined> {
+    for (const file of exhibit.inventory.files) {
+      const stat = await this.#parts.storage.stat(file.name);
+      if (stat?.sizeBytes !== file.sizeBytes) {
+        return stat
+          ? `"${file.name}" has ${stat.sizeBytes} bytes, expected ${file.sizeBytes}`
+          : `"${file.name}" is missing`;
+      }
+    }
+    return undefined;
+  }
+
+  /** Checks everything that an exhibit needs; findings come one by one, nothing is changed. */
+  verify(exhibit: Exhibit, options: VerifyOptions): Promise<VerifySummary> {
+    return verifyExhibit(this.#parts, exhibit, options);
+  }
+
+  /** Copies an exhibit, and no more than it needs, into a store that is open for writing. */
+  copyTo(target: Store, exhibit: Exhibit, options: CopyOptions): Promise<CopySummary> {
+    const from = { storage: this.#parts.storage, blocks: this.#packedBlocks() };
+    return copyExhibit({ from, to: target.#parts, exhibit }, options);
+  }
+
+  /** Clears away what killed sessions left that is no evidence. The store is open for writing. */
+  async tidyUp(): Promise<void> {
+    const { disk, storage } = this.#parts;
+    if (disk.stat(storage.pathOf(TEMPORARY_FOLDER))) {
+      for (const name of disk.list(storage.pathOf(TEMPORARY_FOLDER))) {
+        disk.remove(storage.pathOf(`${TEMPORARY_FOLDER}/${name}`));
+      }
+    }
+    await storage.makeFolder(CACHE_FOLDER);
+    if (!disk.stat(storage.pathOf(JOURNAL_FOLDER))) return;
+    const alive = new Set((await this.journals()).map((head) => head.exhibit));
+    const committed = new Set(await this.exhibitIds());
+    for (const name of disk.list(storage.pathOf(JOURNAL_FOLDER))) {
+      if (isExhibitId(name) && (!alive.has(name) || committed.has(name))) removeJournal(storage, disk, name);
+    }
+  }
+
+  close(): void {
+    this.#blocks?.close();
+    this.#blocks = undefined;
+    this.#parts.lock?.release();
+  }
+
+  #packedBlocks(): PackedBlocks {
+    const { disk, storage } = this.#parts;
+    const path = storage.pathOf(INDEX_FILE);
+    return this.#blocks ??= new PackedBlocks(
+      storage,
+      indexAt(path, () => disk.stat(path) && disk.remove(path)),
+    );
+  }
+
+  #acquisitionParts(head: JournalHead, parent: Exhibit | undefined) {
+    const { world, disk, storage } = this.#parts;
+    return { storage, disk, clock: world.clock, blocks: this.#packedBlocks(), head, parent };
+  }
+}
+
+function newestOf(exhibits: readonly Exhibit[], snapshot: SnapshotId): Exhibit | undefined {
+  const superseded = new Set(exhibits.map((exhibit) => exhibit.manifest.supersedes));
+  return exhibits.findLast((exhibit) =>
+    exhibit.manifest.source.snapshot === snapshot && !superseded.has(exhibit.id)
+  );
+}
+
+function parentFacts(parent: Exhibit): ParentFacts {
+  return {
+    exhibit: parent.id,
+    imageDigest: parent.manifest.imageDigest,
+    manifest: parent.inventory.manifest,
+    snapshot: parent.manifest.source.snapshot,
+  };
+}
