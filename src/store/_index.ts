@@ -38,9 +38,10 @@ export class Index {
   readonly #insertBlock: StatementSync;
   readonly #insertPack: StatementSync;
   readonly #selectPack: StatementSync;
+  #temporaryPath: string | undefined;
 
   /**
-   * @param path A file, made where it is missing; "" is a temporary one of SQLite's, gone at the end.
+   * @param path A file, made where it is missing.
    * Throws the platform's error where the file is damaged or cannot be used.
    */
   constructor(path: string) {
@@ -66,6 +67,30 @@ export class Index {
       this.#database.close();
       throw error;
     }
+  }
+
+  /**
+   * One that is gone at the end: in the host's folder for such files or, where that takes none, in memory.
+   * (SQLite's own temporary database, "", asks Deno for all permissions.)
+   */
+  static temporary(): Index {
+    let path: string;
+    try {
+      path = Deno.makeTempFileSync({ prefix: "coldcase-index-" });
+    } catch (_) {
+      return new Index(":memory:");
+    }
+    const index = new Index(path);
+    index.#temporaryPath = path;
+    try {
+      index.#database.exec("PRAGMA journal_mode = MEMORY");
+      Deno.removeSync(path);
+      index.#temporaryPath = undefined;
+    } catch (error) {
+      // Windows removes no open file: `close` does.
+      if (Deno.build.os !== "windows") throw error;
+    }
+    return index;
   }
 
   lookUp(digest: Digest): BlockPlace | undefined {
@@ -100,6 +125,7 @@ export class Index {
 
   close(): void {
     this.#database.close();
+    if (this.#temporaryPath !== undefined) Deno.removeSync(this.#temporaryPath);
   }
 }
 
@@ -116,7 +142,7 @@ export function indexAt(path: string, remove: () => void): MakeIndex {
       if (damage !== undefined) remove();
       return new Index(path);
     } catch (error) {
-      return damage === undefined ? indexAt(path, remove)(error) : new Index("");
+      return damage === undefined ? indexAt(path, remove)(error) : Index.temporary();
     }
   };
 }

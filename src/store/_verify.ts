@@ -92,8 +92,8 @@ class Verification {
   readonly #exhibit: Exhibit;
   readonly #options: VerifyOptions;
   /** Digests whose record was found good (or, where data is not read, is listed by a good footer). */
-  readonly #good = new Index("");
-  readonly #bad = new Index("");
+  readonly #good = Index.temporary();
+  readonly #bad = Index.temporary();
   #findings = 0;
   #packsRead = 0;
   #readBytes = 0;
