@@ -15,7 +15,8 @@ import type {
 import { getCall, listCall } from "./calls.ts";
 import type { EbsClient } from "./client.ts";
 import { followPages } from "./listing.ts";
-import { interrupted, type Retry, Unanswered } from "./retry.ts";
+import { interrupted, Unanswered } from "./request.ts";
+import type { Retry } from "./retry.ts";
 
 /** How often a block is asked for. */
 export const BLOCK_LIMITS = {

@@ -83,19 +83,21 @@ async function chooseBase(
     return { provider: () => Promise.resolve(identity), source: "the environment", canRenew: false };
   }
   const profile = options.profile ?? environment("AWS_PROFILE");
-  const { fromNodeProviderChain } = await import("@aws-sdk/credential-providers");
+  const { fromIni, fromNodeProviderChain } = await import("@aws-sdk/credential-providers");
   const credentialsFile = environment("AWS_SHARED_CREDENTIALS_FILE");
   const configFile = environment("AWS_CONFIG_FILE");
   // A chain of its own for each reading: the SDK's chains remember what they found, and its files.
-  const provider: Provider = () =>
-    fromNodeProviderChain({
+  const provider: Provider = () => {
+    const init = {
       ignoreCache: true,
-      ...(profile === undefined ? {} : { profile }),
       ...(credentialsFile === undefined ? {} : { filepath: credentialsFile }),
       ...(configFile === undefined ? {} : { configFilepath: configFile }),
       ...(options.mfaCode === undefined ? {} : { mfaCodeProvider: options.mfaCode }),
       clientConfig: clientConfig(context),
-    })();
+    };
+    // Who names a profile means that one, not the instance's role where the profile has nothing.
+    return profile === undefined ? fromNodeProviderChain(init)() : fromIni({ ...init, profile })();
+  };
   return {
     provider,
     source: profile === undefined ? "the default credential chain" : `profile "${profile}"`,

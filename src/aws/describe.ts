@@ -12,7 +12,8 @@ import { customEndpoint } from "./endpoint.ts";
 import type { FetchHandler } from "./handler.ts";
 import { sdkSettings } from "./place.ts";
 import type { Environment } from "./proxy.ts";
-import { type Retry, Unanswered } from "./retry.ts";
+import { Unanswered } from "./request.ts";
+import type { Retry } from "./retry.ts";
 
 export interface DescriberOptions {
   readonly environment: Environment;

@@ -6,7 +6,7 @@ import { OperatorError } from "../errors.ts";
 import type { SourceEvent, VolumeShape } from "../model.ts";
 import { volumeShape } from "../units.ts";
 import type { Call } from "./calls.ts";
-import { Unanswered } from "./retry.ts";
+import { Unanswered } from "./request.ts";
 
 /** A page as the SDK read it: nothing of it is trusted yet. */
 export interface RawPage {

@@ -11,7 +11,8 @@ import type { Call } from "./calls.ts";
 import { type CredentialKeeper, credentialsRefused } from "./credentials.ts";
 import { classify, type Verdict } from "./errors.ts";
 import type { Pacer, Slot } from "./pacing.ts";
-import { Patience, type PatienceOptions, type Struggle } from "./patience.ts";
+import { interrupted, newProgress, type Progress, type Request, Unanswered } from "./request.ts";
+import { Patience, type PatienceOptions } from "./patience.ts";
 import type { Outcome } from "./window.ts";
 
 /** Back-off: a random time up to base × 2^failures, never more than the cap. */
@@ -29,51 +30,6 @@ export interface RetryOptions extends PatienceOptions {
   readonly keeper: CredentialKeeper;
   readonly profile: string | undefined;
   readonly skewMs: () => number | undefined;
-}
-
-export interface Request<T> {
-  readonly call: Call;
-  /** Present: a block, which takes a slot of that size. Absent: a listing. */
-  readonly blockSizeBytes?: number;
-  /** After so many failures it is the caller's turn (`Unanswered`). Absent: until given up. */
-  readonly limits?: { readonly trouble: number; readonly damaged: number };
-  /** An aside (DescribeSnapshots): what becomes of it says nothing of the source. */
-  readonly isAside?: boolean;
-  readonly signal: AbortSignal;
-  send(signal: AbortSignal): Promise<T>;
-}
-
-/** The caller's turn: a limit was reached, or a token is stale. Never leaves this folder. */
-export class Unanswered extends Error {
-  override readonly name = "Unanswered";
-  readonly verdict: Verdict;
-  readonly attempts: number;
-  /** Of the failed requests, oldest first. */
-  readonly requestIds: readonly string[];
-
-  constructor(
-    verdict: Verdict,
-    facts: { readonly attempts: number; readonly requestIds: readonly string[] },
-  ) {
-    super(verdict.reason);
-    this.verdict = verdict;
-    this.attempts = facts.attempts;
-    this.requestIds = facts.requestIds;
-  }
-}
-
-/** What became of one request so far. */
-interface Progress extends Struggle {
-  attempts: number;
-  failures: number;
-  damaged: number;
-  malformed: number;
-  throttles: number;
-  skews: number;
-  renewals: number;
-  generation: number;
-  serviceSinceMs: number | undefined;
-  readonly requestIds: string[];
 }
 
 /** Runs the requests of one source. */
@@ -97,18 +53,7 @@ export class Retry {
    * `not_found`, `interrupted`), or `Unanswered`.
    */
   async run<T>(request: Request<T>): Promise<{ readonly value: T; readonly failures: number }> {
-    const progress: Progress = {
-      attempts: 0,
-      failures: 0,
-      damaged: 0,
-      malformed: 0,
-      throttles: 0,
-      skews: 0,
-      renewals: 0,
-      generation: 0,
-      serviceSinceMs: undefined,
-      requestIds: [],
-    };
+    const progress = newProgress();
     for (;;) {
       try {
         const value = await this.#attempt(request, progress);
@@ -302,11 +247,6 @@ function outcomeOf(verdict: Verdict): Outcome {
   if (verdict.kind === "throttle") return "throttle";
   // An answer of HTTP 500 may be about one block only; a lost connection is about all.
   return verdict.kind === "retry" && verdict.from !== "service" ? "trouble" : "other";
-}
-
-/** The error for whoever stopped the work. */
-export function interrupted(call: Call): OperatorError {
-  return new OperatorError("interrupted", `Cannot ${call.what}: interrupted`);
 }
 
 function noListing(verdict: Verdict, call: Call): OperatorError {

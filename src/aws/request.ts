@@ -1,0 +1,73 @@
+/**
+ * One request as the retry loop sees it: what to send, how far it got, and how it ends where the loop cannot
+ * decide alone. No behaviour but making and naming these.
+ */
+import { OperatorError } from "../errors.ts";
+import type { Call } from "./calls.ts";
+import type { Verdict } from "./errors.ts";
+import type { Struggle } from "./patience.ts";
+
+export interface Request<T> {
+  readonly call: Call;
+  /** Present: a block, which takes a slot of that size. Absent: a listing. */
+  readonly blockSizeBytes?: number;
+  /** After so many failures it is the caller's turn (`Unanswered`). Absent: until given up. */
+  readonly limits?: { readonly trouble: number; readonly damaged: number };
+  /** An aside (DescribeSnapshots): what becomes of it says nothing of the source. */
+  readonly isAside?: boolean;
+  readonly signal: AbortSignal;
+  send(signal: AbortSignal): Promise<T>;
+}
+
+/** The caller's turn: a limit was reached, or a token is stale. Never leaves this folder. */
+export class Unanswered extends Error {
+  override readonly name = "Unanswered";
+  readonly verdict: Verdict;
+  readonly attempts: number;
+  /** Of the failed requests, oldest first. */
+  readonly requestIds: readonly string[];
+
+  constructor(
+    verdict: Verdict,
+    facts: { readonly attempts: number; readonly requestIds: readonly string[] },
+  ) {
+    super(verdict.reason);
+    this.verdict = verdict;
+    this.attempts = facts.attempts;
+    this.requestIds = facts.requestIds;
+  }
+}
+
+/** What became of one request so far. */
+export interface Progress extends Struggle {
+  attempts: number;
+  failures: number;
+  damaged: number;
+  malformed: number;
+  throttles: number;
+  skews: number;
+  renewals: number;
+  generation: number;
+  serviceSinceMs: number | undefined;
+  readonly requestIds: string[];
+}
+
+export function newProgress(): Progress {
+  return {
+    attempts: 0,
+    failures: 0,
+    damaged: 0,
+    malformed: 0,
+    throttles: 0,
+    skews: 0,
+    renewals: 0,
+    generation: 0,
+    serviceSinceMs: undefined,
+    requestIds: [],
+  };
+}
+
+/** The error for whoever stopped the work. */
+export function interrupted(call: Call): OperatorError {
+  return new OperatorError("interrupted", `Cannot ${call.what}: interrupted`);
+}
