@@ -19,6 +19,8 @@ import { BLOCK_TOKEN_LIFE_MS, PAGE_TOKEN_LIFE_MS, type PageScope } from "./token
 const DEFAULT_MAX_RESULTS = 1000;
 /** Block indexes that one page looks at. */
 const SCAN_BLOCKS = 2 ** 22;
+/** The same for a comparison, which costs more an index: a page stays below 0.2 s (measured). */
+const COMPARE_BLOCKS = 2 ** 20;
 /** Bytes that one page of a comparison reads from each snapshot. */
 const COMPARE_BYTES = 256 * 2 ** 20;
 
@@ -31,6 +33,7 @@ export function listSnapshotBlocks(endpoint: Endpoint, request: ApiRequest): Ans
   const { contents } = snapshot;
   const page = pageOf(paging, {
     end: contents.blockCount,
+    scanBlocks: SCAN_BLOCKS,
     next: (from, limit) => contents.next(from, limit),
     take: () => true,
   }, request);
@@ -70,6 +73,7 @@ export function listChangedBlocks(endpoint: Endpoint, request: ApiRequest): Answ
   const [a, b] = [first.contents, second.contents];
   const page = pageOf(paging, {
     end: Math.max(a.blockCount, b.blockCount),
+    scanBlocks: COMPARE_BLOCKS,
     next: (from, limit) => Math.min(a.next(from, limit), b.next(from, limit)),
     take: comparison(a, b),
   }, request);
@@ -181,6 +185,8 @@ function pagingOf(endpoint: Endpoint, route: Route, scope: PageScope): Paging {
 /** How a listing walks the volume. */
 interface Walk {
   readonly end: number;
+  /** Indexes that one page walks at most. */
+  readonly scanBlocks: number;
   next(from: number, limit: number): number;
   /** Whether the block is listed; `"stop"`: this page has done enough, go on here next time. */
   take(index: number): boolean | "stop";
@@ -192,7 +198,7 @@ function pageOf(
   request: ApiRequest,
 ): { indexes: number[]; nextIndex: number | undefined } {
   if (request.fault === "empty-page") return { indexes: [], nextIndex: paging.start };
-  const limit = Math.min(walk.end, paging.start + SCAN_BLOCKS);
+  const limit = Math.min(walk.end, paging.start + walk.scanBlocks);
   const wanted = request.fault === "short-page" ? Math.ceil(paging.maxResults / 2) : paging.maxResults;
   const indexes: number[] = [];
   let index = walk.next(paging.start, limit);

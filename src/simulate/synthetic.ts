@@ -42,6 +42,9 @@ export class SyntheticContents implements Contents {
   readonly volumeSizeGib: number;
   readonly #formula: Required<{ [K in keyof SyntheticFormula]: NonNullable<SyntheticFormula[K]> }>;
 
+  /** Equal for versions of one series. */
+  readonly #series: string;
+
   constructor(formula: SyntheticFormula, blockSizeBytes: number) {
     this.#formula = {
       seed: formula.seed,
@@ -54,6 +57,7 @@ export class SyntheticContents implements Contents {
       zeroShare: formula.zeroShare ?? 0,
       bytes: formula.bytes ?? "random",
     };
+    this.#series = JSON.stringify({ ...this.#formula, version: undefined });
     this.volumeSizeGib = formula.volumeSizeGib;
     this.blockSizeBytes = blockSizeBytes;
     this.blockCount = blockCountOf({ blockSizeBytes, volumeSizeGib: formula.volumeSizeGib });
@@ -95,11 +99,7 @@ export class SyntheticContents implements Contents {
 
   differs(index: number, other: Contents): boolean | undefined {
     if (!(other instanceof SyntheticContents)) return undefined;
-    const { version: _, ...mine } = this.#formula;
-    const { version: __, ...theirs } = other.#formula;
-    if (Object.entries(mine).some(([name, value]) => theirs[name as keyof typeof theirs] !== value)) {
-      return undefined;
-    }
+    if (this.#series !== other.#series) return undefined;
     return this.#writtenBy(index) !== other.#writtenBy(index);
   }
 
