@@ -123,6 +123,7 @@ class EbsSource implements AwsSource {
   readonly #parts: Parts;
   readonly #fetcher: BlockFetcher;
   readonly #closing = new AbortController();
+  readonly #stops = new WeakMap<AbortSignal, AbortSignal>();
 
   constructor(parts: Parts) {
     this.#parts = parts;
@@ -211,6 +212,12 @@ class EbsSource implements AwsSource {
   /** Aborts with the caller's signal, and when the source is closed. */
   #stop(options: CallOptions | undefined): AbortSignal {
     const own = this.#closing.signal;
-    return options?.signal === undefined ? own : AbortSignal.any([options.signal, own]);
+    if (options?.signal === undefined) return own;
+    // One for all calls with that signal: a run makes millions of calls, and each would leave a trace in it.
+    const known = this.#stops.get(options.signal);
+    if (known !== undefined) return known;
+    const either = AbortSignal.any([options.signal, own]);
+    this.#stops.set(options.signal, either);
+    return either;
   }
 }

@@ -21,13 +21,13 @@ function freePort(): number {
   return port;
 }
 
-async function withProxy(work: (proxy: Proxy) => Promise<void>): Promise<void> {
+async function withProxy(work: (proxy: Proxy) => Promise<void>, settings = ""): Promise<void> {
   const folder = await Deno.makeTempDir();
   const port = freePort();
   const log = `${folder}/log`;
   await Deno.writeTextFile(
     `${folder}/conf`,
-    `Port ${port}\nListen 127.0.0.1\nTimeout 30\nLogFile "${log}"\nLogLevel Connect\nMaxClients 20\n`,
+    `Port ${port}\nListen 127.0.0.1\nTimeout 30\nLogFile "${log}"\nLogLevel Connect\nMaxClients 20\n${settings}`,
   );
   const proxy = new Deno.Command(toolPath("tinyproxy")!, {
     args: ["-d", "-c", `${folder}/conf`],
@@ -136,3 +136,20 @@ outside(
     });
   },
 );
+
+outside("openSource() gives the proxy its user and password, and shows neither", ["tinyproxy"], async () => {
+  await withProxy(async (proxy) => {
+    const server = serve();
+    const withUser = proxy.url.replace("http://", "http://examiner:hidden@");
+    const { source } = await open(server.url, { variables: { ...KEYS, HTTP_PROXY: withUser } });
+    assertEquals((await all(source.listBlocks(SNAPSHOT))).length, 1);
+    assertEquals(source.proxy, proxy.url);
+    source.close();
+    const without = await open(server.url, { variables: { ...KEYS, HTTP_PROXY: proxy.url } });
+    const error = await assertRejects(() => all(without.source.listBlocks(SNAPSHOT)), OperatorError);
+    assertEquals(error.code, "source");
+    assertStringIncludes(error.message, "HTTP 407");
+    without.source.close();
+    await server.close();
+  }, "BasicAuth examiner hidden\n");
+});
