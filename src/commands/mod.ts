@@ -61,4 +61,10 @@ export const COMMANDS: readonly CommandEntry[] = [
     synonyms: ["mock", "serve"],
     load: async () => (await import("./simulate.ts")).simulate,
   },
+  {
+    name: "demo",
+    summary: "the main job with no AWS account",
+    group: "Learn",
+    load: async () => (await import("./demo.ts")).demo,
+  },
 ];

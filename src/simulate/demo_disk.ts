@@ -6,7 +6,7 @@
  * @see Microsoft, "FAT: General Overview of On-Disk Format", version 1.03
  */
 import * as fs from "node:fs";
-import { createHash } from "node:crypto";
+import { createCipheriv, createHash } from "node:crypto";
 
 const SECTOR_BYTES = 512;
 const SECTORS_PER_CLUSTER = 32;
@@ -29,16 +29,10 @@ interface DemoFile {
   readonly isWiped?: boolean;
 }
 
-/** Bytes that do not compress, the same in every run. */
+/** Bytes that do not compress, the same in every run: a cipher's key stream. */
 function noise(seed: string, sizeBytes: number): Uint8Array {
-  const bytes = new Uint8Array(sizeBytes);
-  for (let offset = 0; offset < sizeBytes; offset += 32) {
-    bytes.set(
-      createHash("sha256").update(`${seed} ${offset}`).digest().subarray(0, sizeBytes - offset),
-      offset,
-    );
-  }
-  return bytes;
+  const key = createHash("sha256").update(seed).digest();
+  return createCipheriv("aes-256-ctr", key, new Uint8Array(16)).update(new Uint8Array(sizeBytes));
 }
 
 function logLines(count: number): Uint8Array {
