@@ -7,8 +7,7 @@ import { Buffer } from "node:buffer";
 import { join, resolve } from "@std/path";
 import { type CommandContext, defineCommand, type Program, run, type TextStream } from "../cli/mod.ts";
 import { OperatorError } from "../errors.ts";
-import { type Simulator, startSimulator } from "../simulate/mod.ts";
-import { writeDemoDisk } from "../simulate/demo_disk.ts";
+import { type Simulator, startSimulator, writeDemoDisk } from "../simulate/mod.ts";
 import { formatDuration, formatSize, formatUsd } from "../units.ts";
 import { COMMANDS } from "./mod.ts";
 

@@ -22,8 +22,8 @@ const OPTIONS = {
     value: "LIST",
     summary: "troubles on request, comma-separated",
     details:
-      "Such as error500:0.05,reset:0.01,checksum:0.01,throttle:0.1,bad-block:1204=checksum,bandwidth=1MiB/s," +
-      "drop-every=5m:30s,expire-credentials:after=500,vanish:after=100.",
+      "Such as error500:0.05, reset:0.01, checksum:0.01, throttle:0.1, bad-block:1204=checksum, bandwidth=1MiB/s, " +
+      "drop-every=5m:30s, expire-credentials:after=500, vanish:after=100.",
   },
   seed: { value: "N", default: "0", parse: Number, summary: "seed of the faults" },
   "block-size": { value: "SIZE", default: "512KiB", parse: parseSize, summary: "bytes of a block" },
@@ -51,8 +51,7 @@ Requests must be signed with the keys in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS
       says: "a drill with an image of yours",
     },
     {
-      command:
-        "coldcase simulate --listen 127.0.0.1:8123 --snapshot snap-0123456789abcdef0=disk.img --faults reset:0.02,throttle:0.1",
+      command: "coldcase simulate --snapshot snap-00000001=a.img --faults reset:0.02",
       says: "on a bad day",
     },
   ],

@@ -23,6 +23,7 @@ import { type FaultHook, Troubles } from "./troubles.ts";
 import { Uploads } from "./uploads.ts";
 
 export { SimulatorClock } from "./clock.ts";
+export { writeDemoDisk } from "./demo_disk.ts";
 export type { CredentialSet } from "./credentials.ts";
 export {
   FAULT_KINDS,
