@@ -209,7 +209,7 @@ async function acquireOne(input: AcquireInput, surroundings: Surroundings): Prom
     return exitCodeOf(exhibit.manifest);
   } catch (error) {
     if (!(error instanceof OperatorError)) throw error;
-    const told = withResumeHint(error);
+    const told = withResumeHint(error, input.snapshot);
     if (ENDS_ALL.has(error.code)) throw told;
     out.error(told);
     return told.exitCode;
@@ -272,34 +272,32 @@ async function acquireShown(
 function announce({ out }: CommandContext, input: AcquireInput, facts: PreparedFacts): void {
   const { tally, shape, parent, parentDropped } = facts;
   const size = (blocks: number) => blocksText(blocks, shape.blockSizeBytes);
-  const held = [
-    ...(facts.isResumed ? [`${size(tally.heldBlocks)} held`] : []),
-    ...(parent ? [`${size(tally.takenOverBlocks)} taken over from ${parent.id}`] : []),
-    `${size(tally.absentBlocks)} absent`,
-  ];
   out.note(
-    `${input.snapshot}: ${
-      facts.isResumed ? "RESUMING" : "NEW"
-    } as ${facts.exhibit}, volume of ${shape.volumeSizeGib} GiB; ` +
-      `${size(tally.fetchBlocks)} to fetch, ${held.join(", ")}`,
+    `${input.snapshot}: ${facts.isResumed ? "RESUMING" : "NEW"} as ${facts.exhibit}, ` +
+      `volume of ${shape.volumeSizeGib} GiB`,
   );
+  if (facts.isResumed) out.note(`  held       ${size(tally.heldBlocks)}`);
+  if (parent) out.note(`  taken over ${size(tally.takenOverBlocks)} from ${parent.id}`);
+  out.note(`  absent     ${size(tally.absentBlocks)}`);
+  out.note(`  to fetch   ${size(tally.fetchBlocks)}, about ${costText(facts.remaining)}`);
+  out.note(`  ${pricesText(input.spending.prices)}`);
   if (parentDropped) out.note(`full listing, building on nothing: ${parentDropped}`);
-  const { prices } = input.spending;
-  out.note(`to come: about ${costText(facts.remaining)}; ${pricesText(prices)}`);
 }
 
 function showExhibit(out: CommandContext["out"], exhibit: Exhibit): void {
   const { manifest } = exhibit;
   const { counts, volume, source } = manifest;
   const size = (blocks: number) => blocksText(blocks, volume.blockSizeBytes);
-  out.result(
-    `${exhibit.id}  ${source.snapshot}  ${statusOf(manifest)}${source.isAws ? "" : `  ${NOT_FROM_AWS}`}\n` +
-      `  stored ${size(counts.storedBlocks)}, zero ${size(counts.zeroBlocks)}, absent ${
-        size(counts.absentBlocks)
-      }, ` +
-      `unreadable ${size(counts.unreadableBlocks)}\n` +
-      `  ${IMAGE_DIGEST_LABEL}: ${manifest.imageDigest}\n`,
-  );
+  const lines = [
+    `${exhibit.id}  ${source.snapshot}  ${statusOf(manifest)}${source.isAws ? "" : `  ${NOT_FROM_AWS}`}`,
+    `  stored     ${size(counts.storedBlocks)}`,
+    `  zero       ${size(counts.zeroBlocks)}`,
+    `  absent     ${size(counts.absentBlocks)}`,
+    `  unreadable ${size(counts.unreadableBlocks)}`,
+    `  ${IMAGE_DIGEST_LABEL}:`,
+    `  ${manifest.imageDigest}`,
+  ];
+  out.result(`${lines.join("\n")}\n`);
   out.event({ type: "summary", ...exhibitEvent(exhibit) });
 }
 
@@ -333,9 +331,12 @@ async function parentWish(store: Store, text: string | undefined): Promise<Paren
   return text === undefined || text === "auto" || text === "none" ? text : await store.find(text);
 }
 
-/** Errors that the same command gets over when it is run again. */
-function withResumeHint(error: OperatorError): OperatorError {
-  if (!["access", "source", "storage", "interrupted"].includes(error.code)) return error;
+/** Errors that the same command gets over when it is run again say so. */
+function withResumeHint(error: OperatorError, snapshot: SnapshotId): OperatorError {
+  const isResumable = ["access", "source", "storage", "interrupted"].includes(error.code) &&
+    error.facts["reason"] !== "SNAPSHOT_STATE";
+  if (!isResumable) return error;
+  const message = error.code === "interrupted" ? `Interrupted while acquiring "${snapshot}"` : error.message;
   const hints = [...error.hints, "What was recorded is saved: run the same command again to go on."];
-  return new OperatorError(error.code, error.message, { hints, facts: error.facts, cause: error.cause });
+  return new OperatorError(error.code, message, { hints, facts: error.facts, cause: error.cause });
 }
