@@ -337,6 +337,10 @@ function withResumeHint(error: OperatorError, snapshot: SnapshotId): OperatorErr
     error.facts["reason"] !== "SNAPSHOT_STATE";
   if (!isResumable) return error;
   const message = error.code === "interrupted" ? `Interrupted while acquiring "${snapshot}"` : error.message;
-  const hints = [...error.hints, "What was recorded is saved: run the same command again to go on."];
+  const isGone = error.facts["reason"] === "SNAPSHOT_GONE";
+  const again = "What was recorded is saved: run the same command again to go on.";
+  const partial =
+    "Where it does not come back, --commit-partial makes an exhibit of what is held, plainly marked.";
+  const hints = [...error.hints, again, ...(isGone ? [partial] : [])];
   return new OperatorError(error.code, message, { hints, facts: error.facts, cause: error.cause });
 }
