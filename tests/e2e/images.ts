@@ -122,11 +122,12 @@ export async function copyImage(from: string, to: string): Promise<void> {
 const SPAN_BYTES = 4 * MIB;
 
 /**
- * True where two files have the same bytes; what one is shorter is zeros, as an endpoint fills a volume up.
+ * True where two files have the same first `bytes`; what one is shorter is zeros, as an endpoint fills a volume up.
  * (cmp takes ten times as long for the holes.)
  */
-export function isSame(one: string, other: string): boolean {
-  return pairs(one, other, SPAN_BYTES).every(([left, right]) => Buffer.compare(left, right) === 0);
+export function isSame(one: string, other: string, bytes = Infinity): boolean {
+  const spans = pairs(one, other, SPAN_BYTES).take(Math.ceil(Math.min(bytes, 2 ** 40) / SPAN_BYTES));
+  return spans.every(([left, right]) => Buffer.compare(left, right) === 0);
 }
 
 /** The spans of two files, side by side. The buffers are used again for the next. */
@@ -156,20 +157,28 @@ function fill(file: Deno.FsFile, bytes: Uint8Array): number {
   return done;
 }
 
-/** An image of 1 GiB with random blocks at `indexes`; what it is over (`base`) stays elsewhere. */
+/** An image with random blocks at `indexes`, as long as it must be; elsewhere it is zeros, or as `base`. */
 export async function writeRandomBlocks(
   image: string,
   indexes: Iterable<number>,
   base?: string,
 ): Promise<void> {
+  await writeBlocks(image, indexes, { base, bytesOf: () => randomBytes(BLOCK_BYTES) });
+}
+
+/** The same with bytes of one's own. */
+export async function writeBlocks(
+  image: string,
+  indexes: Iterable<number>,
+  { base, bytesOf }: { readonly base?: string | undefined; readonly bytesOf: (index: number) => Uint8Array },
+): Promise<void> {
   if (base === undefined) Deno.writeFileSync(image, new Uint8Array());
   else await copyImage(base, image);
   const file = Deno.openSync(image, { write: true });
   try {
-    file.truncateSync(1024 * MIB);
     for (const index of indexes) {
       file.seekSync(index * BLOCK_BYTES, Deno.SeekMode.Start);
-      const bytes = randomBytes(BLOCK_BYTES);
+      const bytes = bytesOf(index);
       for (let done = 0; done < bytes.length;) done += file.writeSync(bytes.subarray(done));
     }
   } finally {

@@ -43,7 +43,9 @@ export async function liveThrough(
         const out = `${stage.folder}/${snapshot}.img`;
         const digests = snapshot === FIRST ? "none" : "sha256";
         assertExit(await stage.run(["export", snapshot, "-o", out, "--digests", digests]), 0);
-        assert(isSame(image, out), `the export of ${snapshot} differs from the image`);
+        // Holes take long to read: behind the image's end those of one export do.
+        const bytes = snapshot === FIRST ? Deno.statSync(image).size : Infinity;
+        assert(isSame(image, out, bytes), `the export of ${snapshot} differs from the image`);
         if (snapshot === SECOND) await check(image, out);
         await Deno.remove(out);
       }
