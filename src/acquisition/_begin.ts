@@ -37,7 +37,7 @@ export async function openAcquisition(
   if (head) await store.abandon(head);
   const supersedes = await store.newestOf(snapshot);
   const wish = supersedes && input.retryUnreadable && !input.fresh ? supersedes : input.parent ?? "auto";
-  const { parent, dropped } = await chooseParent({ store, source, shape, description, wish });
+  const { parent, dropped } = await chooseParent({ store, source, snapshot, shape, description, wish });
   const acquisition = await store.begin({
     source: {
       kind: "aws-ebs",

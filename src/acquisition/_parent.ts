@@ -3,7 +3,7 @@
  * It looks at what the store says; whether the service agrees is found out by the walk.
  */
 import { OperatorError } from "../errors.ts";
-import type { BlockSource, SnapshotDescription, VolumeShape } from "../model.ts";
+import type { BlockSource, SnapshotDescription, SnapshotId, VolumeShape } from "../model.ts";
 import type { Exhibit, Store } from "../store/mod.ts";
 
 /** What is asked for: found by itself, none, or this one. */
@@ -18,6 +18,7 @@ export interface ParentChoice {
 export interface ParentInput {
   readonly store: Store;
   readonly source: BlockSource;
+  readonly snapshot: SnapshotId;
   readonly shape: VolumeShape;
   readonly description: SnapshotDescription | undefined;
   readonly wish: ParentWish;
@@ -43,6 +44,8 @@ async function newestCandidate(input: ParentInput): Promise<Exhibit | undefined>
   let newest: Exhibit | undefined;
   for (const exhibit of await usableExhibits(input.store)) {
     const theirs = exhibit.manifest.acquisition.snapshot.volumeId;
+    // An earlier exhibit of the same snapshot is no parent: a fresh acquisition would take over all of it.
+    if (exhibit.manifest.source.snapshot === input.snapshot) continue;
     if (whyNotComparable(input, exhibit) !== undefined) continue;
     if (volumeId !== undefined && theirs !== null && theirs !== volumeId) continue;
     if (!newest || ageOf(exhibit) >= ageOf(newest)) newest = exhibit;

@@ -54,7 +54,7 @@ export async function planSnapshot(input: PlanInput): Promise<SnapshotPlan> {
   const { shape } = first;
   const journal = (await store?.journals())?.findLast((head) => head.source.snapshot === snapshot);
   let { parent, dropped } = store && !journal
-    ? await chooseParent({ store, source, shape, description, wish: input.parent })
+    ? await chooseParent({ store, source, snapshot, shape, description, wish: input.parent })
     : {
       parent: journal?.parent ? await store?.exhibit(journal.parent.exhibit) : undefined,
       dropped: undefined,

@@ -9,10 +9,10 @@ import { AWS_OPTIONS, type CommandContext, defineCommand, formatFacts, STORE_OPT
 import { gravestExitCode, OperatorError } from "../errors.ts";
 import type { SnapshotId } from "../model.ts";
 import { type Cost, costOf, durationOf, type PriceTable, remainingRequests, type Requests } from "../plan.ts";
-import { openStore, type Store } from "../store/mod.ts";
+import { type Exhibit, openStore, type Store } from "../store/mod.ts";
 import { formatCount, formatDuration, parseSnapshotId } from "../units.ts";
 import { openAws, SourceWatch } from "./_aws.ts";
-import { blocksText, NOT_FROM_AWS } from "./_exhibits.ts";
+import { blocksText, NOT_FROM_AWS, statusOf } from "./_exhibits.ts";
 import { costText, PRICE_OPTIONS, pricesFrom, pricesText } from "./_prices.ts";
 
 export const plan = defineCommand({
@@ -53,6 +53,11 @@ A missing permission is named with the policy statement that grants it.`,
       const codes: number[] = [];
       let total: Cost = { apiUsd: 0, transferUsd: 0, totalUsd: 0 };
       for (const [position, snapshot] of snapshots.entries()) {
+        const held = await heldExhibit(store, snapshot);
+        if (held) {
+          showHeld(out, held);
+          continue;
+        }
         const number = { number: position + 1, count: snapshots.length };
         const settings = { parent, withCanary: !options["no-canary"], number, watch };
         const result = await planOne(context, { source, store, snapshot }, settings);
@@ -81,6 +86,22 @@ A missing permission is named with the policy statement that grants it.`,
     }
   },
 });
+
+/** The exhibit because of which acquire would do nothing. */
+async function heldExhibit(store: Store | undefined, snapshot: SnapshotId): Promise<Exhibit | undefined> {
+  const isBegun = (await store?.journals())?.some((head) => head.source.snapshot === snapshot) ?? false;
+  return isBegun ? undefined : await store?.newestOf(snapshot);
+}
+
+function showHeld(out: CommandContext["out"], held: Exhibit): void {
+  const { source } = held.manifest;
+  out.result(
+    `${source.snapshot}\nheld already as ${held.id}, ${
+      statusOf(held.manifest)
+    }: acquire would do nothing\n\n`,
+  );
+  out.event({ type: "plan", snapshot: source.snapshot, heldAs: held.id, fetchBlocks: 0, totalUsd: 0 });
+}
 
 async function storeIfAny({ world }: CommandContext, path: string): Promise<Store | undefined> {
   try {
