@@ -24,7 +24,7 @@ import {
 import { formatTime } from "../units.ts";
 import { commitExhibit, type CommitFacts } from "./_commit.ts";
 import type { Exhibit } from "./_exhibit.ts";
-import { Journal, journalFolder } from "./_journal.ts";
+import { Journal, journalFolder, removeJournal } from "./_journal.ts";
 import { packName } from "./_layout.ts";
 import type { LocalStorage } from "./_local_storage.ts";
 import { PackWriter } from "./_pack_writer.ts";
@@ -273,6 +273,8 @@ export class Acquisition {
         facts,
       });
       this.#journal.close();
+      // Only when closed: file systems of the network and of FUSE keep an open file's folder from going.
+      removeJournal(this.#parts.storage, this.#parts.disk, this.head.exhibit);
     });
   }
 

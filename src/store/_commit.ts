@@ -38,7 +38,6 @@ import {
 } from "../model.ts";
 import { formatTime } from "../units.ts";
 import type { Exhibit } from "./_exhibit.ts";
-import { removeJournal } from "./_journal.ts";
 import { documentName, inventoryName, manifestName, parseName, segmentName } from "./_layout.ts";
 import type { LocalStorage } from "./_local_storage.ts";
 import type { PackedBlocks } from "./_packed_blocks.ts";
@@ -114,7 +113,6 @@ export async function commitExhibit(input: CommitInput): Promise<void> {
     files: [...files].map(([name, sizeBytes]): StoredObject => ({ name, sizeBytes })),
   });
   await storage.put(inventoryName(head.exhibit, sha256(inventory)), inventory);
-  removeJournal(storage, input.disk, head.exhibit);
 }
 
 /** The acquisition's record; its side documents are put on the way. */
