@@ -110,10 +110,9 @@ export async function* followPages(options: FollowOptions): AsyncGenerator<Check
   for (;;) {
     let page: CheckedPage;
     try {
-      page = checkPage(await options.fetchPage({ pageToken, startingBlock: fromBlock }), {
-        call,
-        isComparison,
-      });
+      const raw = await options.fetchPage({ pageToken, startingBlock: fromBlock });
+      if (shape === undefined) refuseNoListing(raw, call);
+      page = checkPage(raw, { call, isComparison });
     } catch (thrown) {
       if (!isStalePage(thrown) || pageToken === undefined || ++staleInARow > MAX_STALE_IN_A_ROW) {
         throw operatorErrorOf(thrown, call);
@@ -137,6 +136,19 @@ export async function* followPages(options: FollowOptions): AsyncGenerator<Check
     if (page.nextToken === undefined) return;
     if (page.nextToken === pageToken) throw refused(call, "a page names itself as the next, it does not end");
     pageToken = page.nextToken;
+  }
+}
+
+/**
+ * Any JSON can pass for a page with nothing in it. Taken for a listing, it would make an exhibit whose blocks are
+ * all absent: so a first page has to say something of its own.
+ */
+function refuseNoListing(raw: RawPage, call: Call): void {
+  const isNothing = raw.blockSize === undefined && raw.volumeSize === undefined;
+  const isEnd = raw.nextToken === undefined || raw.nextToken === null;
+  if (isNothing) throw refused(call, "the answer names neither BlockSize nor VolumeSize, it is no listing");
+  if (raw.blocks === undefined && isEnd) {
+    throw refused(call, "the answer has neither blocks nor a next page, it is no listing");
   }
 }
 
@@ -176,6 +188,7 @@ function said(shape: VolumeShape): string {
 /** The error for a listing that cannot be one. */
 function refused(call: Call, what: string): OperatorError {
   return new OperatorError("source", `Cannot ${call.what}: ${what}`, {
+    hints: ["Check that the endpoint speaks the EBS direct APIs."],
     facts: { snapshot: call.snapshots[0] ?? null, reason: "BAD_LISTING" },
   });
 }

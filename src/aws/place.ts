@@ -89,7 +89,16 @@ async function profileRegion(profile: string | undefined): Promise<string> {
   try {
     return await client.config.region();
   } catch (cause) {
-    if (cause instanceof Error && /region is missing/i.test(cause.message)) throw noRegion();
+    // A variable that is set to nothing counts as not set here; the SDK reads it as a Region of no letters.
+    const message = cause instanceof Error ? cause.message : "";
+    if (/region is missing|^Region not accepted: region=""/i.test(message)) throw noRegion();
+    if (message.startsWith("Region not accepted")) {
+      throw new OperatorError(
+        "usage",
+        `Cannot use the Region of ${profile ? `profile "${profile}"` : "the profile"}: ${message}`,
+        { cause },
+      );
+    }
     throw cause;
   } finally {
     client.destroy();

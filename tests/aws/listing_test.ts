@@ -102,8 +102,8 @@ const BAD_LISTINGS: readonly (readonly [string, () => Response, string])[] = [
   ["a volume of nothing", () => pageAnswer({ indexes: [4], volumeSize: 0 }), "volume size is 0"],
   ["an odd block size", () => pageAnswer({ indexes: [4], blockSize: 1000 }), "block size is 1000"],
   ["a huge block size", () => pageAnswer({ indexes: [4], blockSize: 2 ** 25 }), "block size is 33554432"],
-  ["another thing's JSON", () => Response.json({ hello: "world" }), "block size is NaN"],
-  ["a JSON list", () => Response.json([1, 2]), "block size is NaN"],
+  ["another thing's JSON", () => Response.json({ hello: "world" }), "it is no listing"],
+  ["a JSON list", () => Response.json([1, 2]), "it is no listing"],
   ["text", () => new Response("what?"), "not of the API's form"],
   [
     "a page that names itself",
