@@ -74,3 +74,16 @@ declare module "@std/text/closest-string" {
 declare module "@std/text/levenshtein-distance" {
   export function levenshteinDistance(one: string, other: string): number;
 }
+
+declare module "bcrypt-pbkdf" {
+  /** Fills the first `keyLength` bytes of `key`; 0, or -1 where a length is 0 or out of range. */
+  export function pbkdf(
+    passphrase: Uint8Array,
+    passphraseLength: number,
+    salt: Uint8Array,
+    saltLength: number,
+    key: Uint8Array,
+    keyLength: number,
+    rounds: number,
+  ): number;
+}
