@@ -15,6 +15,8 @@ export const CACHE_FOLDER = "cache";
 export const INDEX_FILE = "cache/index.sqlite";
 export const PACKS_FOLDER = "packs";
 export const EXHIBITS_FOLDER = "exhibits";
+export const CUSTODY_FOLDER = "custody";
+export const CUSTODY_LOCK_FILE = "custody-lock";
 
 export function packName(digest: Digest): ObjectName {
   return `packs/${digest.slice(0, 2)}/${digest}.pack`;
@@ -36,9 +38,29 @@ export function inventoryName(exhibit: ExhibitId, digest: Digest): ObjectName {
   return `exhibits/${exhibit}/inventory-${digest}.txt`;
 }
 
+export function custodyName(chain: string, sequence: number, digest: Digest): ObjectName {
+  return `${CUSTODY_FOLDER}/${chain}/${String(sequence).padStart(8, "0")}-${digest}.json`;
+}
+
+export function addendumName(exhibit: ExhibitId, digest: Digest): ObjectName {
+  return `exhibits/${exhibit}/addendum-${digest}.json`;
+}
+
+export function receiptName(digest: Digest): ObjectName {
+  return `receipts/${digest}.json`;
+}
+
 /** What the name of an immutable file says about it. */
 export interface NamedFile {
-  readonly kind: "pack" | "segment" | "document" | "manifest" | "inventory";
+  readonly kind:
+    | "pack"
+    | "segment"
+    | "document"
+    | "manifest"
+    | "inventory"
+    | "addendum"
+    | "receipt"
+    | "custody";
   /** SHA-256 that the file's bytes must have. */
   readonly digest: Digest;
   readonly exhibit: ExhibitId | undefined;
@@ -46,21 +68,26 @@ export interface NamedFile {
 
 /** `undefined` for a name that no immutable file of a store has. */
 export function parseName(name: ObjectName): NamedFile | undefined {
-  const parts = name.split("/");
-  const match = /^(?:(manifest|inventory)-)?([0-9a-f]{64})\.(pack|json|txt)$/.exec(parts.at(-1)!);
-  const digest = match?.[2];
-  if (!match || !isDigest(digest)) return undefined;
-  const exhibit = isExhibitId(parts[1]) ? parts[1] : undefined;
+  const digest = /([0-9a-f]{64})\.(?:pack|json|txt)$/.exec(name)?.[1];
+  if (!isDigest(digest)) return undefined;
+  const [, second = "", third = ""] = name.split("/");
+  const exhibit = isExhibitId(second) ? second : undefined;
   const candidates: [NamedFile["kind"], ObjectName][] = [
     ["pack", packName(digest)],
     ["segment", segmentName(digest)],
     ["document", documentName(digest)],
+    ["receipt", receiptName(digest)],
   ];
   if (exhibit) {
-    candidates.push(["manifest", manifestName(exhibit, digest)], [
-      "inventory",
-      inventoryName(exhibit, digest),
-    ]);
+    candidates.push(
+      ["manifest", manifestName(exhibit, digest)],
+      ["inventory", inventoryName(exhibit, digest)],
+      ["addendum", addendumName(exhibit, digest)],
+    );
+  }
+  const sequence = /^(\d{8})-/.exec(third)?.[1];
+  if (sequence && /^[0-9a-f]{32}$/.test(second)) {
+    candidates.push(["custody", custodyName(second, Number(sequence), digest)]);
   }
   const kind = candidates.find(([, candidate]) => candidate === name)?.[0];
   return kind && { kind, digest, exhibit };

@@ -1,0 +1,105 @@
+/**
+ * The custody log: who did what with the evidence, when, why, and how it ended. One chain per signing key and
+ * host in a store; each entry is a write-once signed file that names its predecessor, so that merging two
+ * stores is a union. Codec only: which entries there must be is checked in store/.
+ *
+ * @see store-format.md, "Custody log"
+ */
+import { createHash } from "node:crypto";
+import { OperatorError } from "../errors.ts";
+import { decodeCanonicalJson, encodeCanonicalJson } from "./canonical_json.ts";
+import { hostMember } from "./manifest.ts";
+import {
+  arrayOf,
+  type Check,
+  type Checked,
+  digest,
+  exhibitId,
+  integer,
+  literal,
+  nullable,
+  object,
+  recordOf,
+  text,
+  time,
+} from "./schema.ts";
+
+export const MAX_CUSTODY_ENTRY_BYTES = 256 * 1024;
+
+/** What a chain is called: 32 hexadecimal digits. */
+const chainName: Check<string> = (value, place) => {
+  if (typeof value === "string" && /^[0-9a-f]{32}$/.test(value)) return value;
+  throw new OperatorError(
+    "format",
+    `Cannot read ${place}: is ${JSON.stringify(value)}, expected 32 hexadecimal digits`,
+  );
+};
+
+/** The newest entry of a chain, as somebody saw it. */
+export const custodyHeadMember = object({ chain: chainName, digest, sequence: integer(0) });
+
+/** The verbs of the log. */
+export const CUSTODY_ACTIONS = ["acquire", "verify", "export", "copy", "sign", "note", "timestamp"] as const;
+
+const fact: Check<string | number | boolean | null> = (value, place) => {
+  if (value === null || typeof value === "boolean") return value;
+  if (typeof value === "number" && Number.isFinite(value)) return value;
+  return text(4096)(value, place);
+};
+
+const entryDocument = object({
+  action: literal(...CUSTODY_ACTIONS),
+  at: time,
+  chain: chainName,
+  /** AWS's clock minus the host's, where this command measured it. */
+  clockSkewMs: nullable(integer(-1e15)),
+  commandLine: arrayOf(text(8192), 256),
+  /** The exhibits that it was about, with the SHA-256 of their manifests. */
+  exhibits: arrayOf(object({ exhibit: exhibitId, manifest: digest }), 1024),
+  host: hostMember,
+  /** Null: the first of its chain. */
+  previous: nullable(digest),
+  reason: nullable(text(4096)),
+  result: object({ exitCode: integer(0, 255), facts: recordOf(fact, 64), outcome: text(64) }),
+  /** Heads of other chains in the store when this was written: they can't be cut below that unnoticed. */
+  seen: arrayOf(custodyHeadMember, 1024),
+  sequence: integer(0),
+  /** Fingerprint of the key that signs the entry: `SHA256:` and unpadded Base64. */
+  signer: text(128),
+  tool: object({ name: literal("coldcase"), version: text(64) }),
+  type: literal("coldcase-custody"),
+  version: literal(1),
+});
+
+export type CustodyEntry = Checked<typeof entryDocument>;
+export type CustodyHead = Checked<typeof custodyHeadMember>;
+export type CustodyAction = (typeof CUSTODY_ACTIONS)[number];
+
+/** The chain of a key on a host in a store: the first 32 digits of a SHA-256 over the three. */
+export function custodyChain(
+  facts: { readonly signer: string; readonly hostname: string; readonly storeId: string },
+): string {
+  return createHash("sha256").update(
+    `coldcase-custody-chain\n${facts.signer}\n${facts.hostname}\n${facts.storeId}\n`,
+  )
+    .digest("hex").slice(0, 32);
+}
+
+/** Canonical bytes of an entry. Throws `format` where they would not be readable again. */
+export function encodeCustodyEntry(entry: CustodyEntry): Uint8Array<ArrayBuffer> {
+  const bytes = encodeCanonicalJson(entry);
+  decodeCustodyEntry(bytes, "new custody entry");
+  return bytes;
+}
+
+/** Throws `format`; an entry that begins a chain has no predecessor, every other has one. */
+export function decodeCustodyEntry(bytes: Uint8Array, name: string): CustodyEntry {
+  const entry = decodeCanonicalJson(bytes, { name, maxBytes: MAX_CUSTODY_ENTRY_BYTES, check: entryDocument });
+  if ((entry.sequence === 0) !== (entry.previous === null)) {
+    throw new OperatorError(
+      "format",
+      `Cannot read ${name}: entry ${entry.sequence} names ${entry.previous ?? "no"} predecessor`,
+    );
+  }
+  return entry;
+}

@@ -1,0 +1,132 @@
+/**
+ * Signature files: detached, beside what they sign, over exactly its stored bytes. `NAME.FINGERPRINT.sshsig` is
+ * what counts; `NAME.FINGERPRINT.ed25519` is the same key's raw signature, where coldcase made the key, for
+ * `openssl`. The public halves lie in `keys/`. Nothing is signed here that its writer did not just encode.
+ *
+ * @see store-format.md, "Signatures"
+ */
+import { OperatorError } from "../errors.ts";
+import {
+  encodeAllowedSigner,
+  encodePublicKeyLine,
+  encodeSpkiPem,
+  principalOf,
+  type SignatureNamespace,
+  type VerifyingKey,
+} from "../format/verifying_key.ts";
+import { type SigningKey, verifyRaw, verifySshsig } from "../keys.ts";
+import type { ObjectName, ObjectStorage } from "../model.ts";
+
+const MAX_SIGNATURE_BYTES = 16 * 1024;
+
+/** A document that is signed: its name without the ending is what signature files begin with. */
+export interface SignedDocument {
+  readonly name: ObjectName;
+  readonly bytes: Uint8Array;
+  readonly namespace: SignatureNamespace;
+}
+
+/** A signature that holds. Whether its signer is to be trusted is another question. */
+export interface HeldSignature {
+  readonly file: ObjectName;
+  /** Null: the key is not one that coldcase made. */
+  readonly rawFile: ObjectName | null;
+  readonly key: VerifyingKey;
+}
+
+/** What the signature files of a document come to. */
+export interface SignatureCheck {
+  readonly held: readonly HeldSignature[];
+  /** Those that do not hold, each an `integrity` or `format` error with `facts.file`. */
+  readonly faults: readonly OperatorError[];
+}
+
+function stemOf(name: ObjectName): ObjectName {
+  return name.replace(/\.(json|txt)$/, "");
+}
+
+/** Names that a signature by `key` has. */
+export function signatureNames(
+  name: ObjectName,
+  key: VerifyingKey,
+): { readonly sshsig: ObjectName; readonly raw: ObjectName } {
+  const stem = `${stemOf(name)}.${key.shortFingerprint}`;
+  return { sshsig: `${stem}.sshsig`, raw: `${stem}.ed25519` };
+}
+
+/** Names of the public halves of a key. */
+export function keyNames(key: VerifyingKey): Record<"pem" | "publicKey" | "allowedSigners", ObjectName> {
+  const stem = `keys/${key.shortFingerprint}`;
+  return { pem: `${stem}.pem`, publicKey: `${stem}.pub`, allowedSigners: `${stem}.allowed-signers` };
+}
+
+/** Who `ssh-keygen -Y verify -I` is told. */
+export { principalOf };
+
+/** Signs a document: key files first, the SSHSIG last. Durable when it returns. */
+export async function putSignature(
+  storage: ObjectStorage,
+  document: SignedDocument,
+  key: SigningKey,
+): Promise<void> {
+  const encoder = new TextEncoder();
+  const keys = keyNames(key);
+  await storage.put(keys.publicKey, encoder.encode(`${encodePublicKeyLine(key)}\n`));
+  await storage.put(keys.pem, encoder.encode(encodeSpkiPem(key)));
+  await storage.put(keys.allowedSigners, encoder.encode(`${encodeAllowedSigner(key)}\n`));
+  const names = signatureNames(document.name, key);
+  if (key.signRaw) await storage.put(names.raw, await key.signRaw(document.bytes));
+  await storage.put(names.sshsig, await key.signSshsig(document.bytes, document.namespace));
+}
+
+/** Checks every signature file of a document. */
+export async function checkSignatures(
+  storage: ObjectStorage,
+  document: SignedDocument,
+): Promise<SignatureCheck> {
+  const held: HeldSignature[] = [];
+  const faults: OperatorError[] = [];
+  const stem = stemOf(document.name);
+  const folder = document.name.slice(0, document.name.lastIndexOf("/") + 1);
+  for await (const { name } of storage.list(folder)) {
+    const match = /^\.([0-9a-f]{16})\.(sshsig|ed25519)$/.exec(
+      name.startsWith(stem) ? name.slice(stem.length) : "",
+    );
+    if (!match || match[2] !== "sshsig") continue;
+    try {
+      held.push(await checkOne(storage, document, { file: name, shortFingerprint: match[1]! }));
+    } catch (error) {
+      if (!(error instanceof OperatorError) || (error.code !== "integrity" && error.code !== "format")) {
+        throw error;
+      }
+      faults.push(
+        new OperatorError(error.code, `"${name}": ${error.message}`, {
+          facts: { ...error.facts, file: name },
+        }),
+      );
+    }
+  }
+  return { held, faults };
+}
+
+async function checkOne(
+  storage: ObjectStorage,
+  document: SignedDocument,
+  { file, shortFingerprint }: { readonly file: ObjectName; readonly shortFingerprint: string },
+): Promise<HeldSignature> {
+  const key = verifySshsig(document.bytes, await readSmall(storage, file), document.namespace);
+  if (key.shortFingerprint !== shortFingerprint) {
+    throw new OperatorError(
+      "integrity",
+      `Cannot accept signature: it is by ${key.fingerprint}, its name says ${shortFingerprint}`,
+    );
+  }
+  const { raw } = signatureNames(document.name, key);
+  const hasRaw = await storage.stat(raw) !== undefined;
+  if (hasRaw) verifyRaw(document.bytes, await readSmall(storage, raw), key);
+  return { file, rawFile: hasRaw ? raw : null, key };
+}
+
+async function readSmall(storage: ObjectStorage, name: ObjectName): Promise<Uint8Array> {
+  return await storage.read(name, { offset: 0, length: MAX_SIGNATURE_BYTES + 1 });
+}
