@@ -20,6 +20,15 @@ export async function findJournal(input: AcquireInput): Promise<JournalHead | un
   return (await input.store.journals()).findLast((head) => head.source.snapshot === input.snapshot);
 }
 
+/**
+ * Refuses a command that is not of what the snapshot's journal began with. To be asked before the service is: in
+ * the wrong Region that would say that there is no such snapshot. Throws `usage`.
+ */
+export async function refuseOtherJournal(input: AcquireInput): Promise<void> {
+  const head = await findJournal(input);
+  if (head && !input.fresh) refuseOtherCommand(input, head);
+}
+
 /** Takes up the journal of the snapshot, or starts one. */
 export async function openAcquisition(
   input: AcquireInput,
@@ -29,10 +38,7 @@ export async function openAcquisition(
   const describedAt = formatTime(input.clock.nowMs());
   refuseUnreadableState(snapshot, description);
   const head = await findJournal(input);
-  if (head && !input.fresh) {
-    refuseOtherCommand(input, head);
-    return { acquisition: await store.resume(head), description, describedAt };
-  }
+  if (head && !input.fresh) return { acquisition: await store.resume(head), description, describedAt };
   const shape = await firstShape(input);
   if (head) await store.abandon(head);
   const supersedes = await store.newestOf(snapshot);

@@ -8,7 +8,7 @@ import { type ExhibitId, MAX_BLOCKS } from "../model.ts";
 import { remainingRequests } from "../plan.ts";
 import type { Acquisition, CommitFacts } from "../store/mod.ts";
 import { MIB } from "../units.ts";
-import { type BegunAcquisition, findJournal, openAcquisition } from "./_begin.ts";
+import { type BegunAcquisition, findJournal, openAcquisition, refuseOtherJournal } from "./_begin.ts";
 import { countSteps, type Remaining, walkInput, walkUntilHeld } from "./_count.ts";
 import type { AcquireInput } from "./_input.ts";
 import { forEachConcurrently } from "./_pool.ts";
@@ -33,6 +33,7 @@ type Prepared = BegunAcquisition & Remaining;
  * `budget`, `storage`, `interrupted`, `usage` where a journal is of something else, `not_found`.
  */
 export async function acquireSnapshot(input: AcquireInput): Promise<ExhibitId> {
+  await refuseOtherJournal(input);
   const identity = await input.source.callerIdentity({ signal: input.signal });
   const { acquisition, ...rest } = await openAcquisition(input);
   return await inSession(input, { acquisition, callerArn: identity?.arn ?? null }, async () => {
@@ -48,6 +49,7 @@ export async function acquireSnapshot(input: AcquireInput): Promise<ExhibitId> {
  * acquired; where the service no longer lists the snapshot, every block that is not recorded does.
  */
 export async function commitPartial(input: AcquireInput): Promise<ExhibitId> {
+  await refuseOtherJournal(input);
   const head = await findJournal(input);
   if (!head) {
     throw new OperatorError(
