@@ -15,11 +15,13 @@ export type Check<T> = (value: unknown, place: string) => T;
 export type Checked<C> = C extends Check<infer T> ? T : never;
 
 function refuse(place: string, value: unknown, wanted: string): never {
-  const shown = JSON.stringify(value) ?? "nothing";
-  throw new OperatorError(
-    "format",
-    `Cannot read ${place}: is ${shown.length > 80 ? shown.slice(0, 77) + "…" : shown}, expected ${wanted}`,
-  );
+  const shown = shorten(JSON.stringify(value) ?? "nothing", 80);
+  // A place ends in member names that the document chose: a megabyte of one is no message.
+  throw new OperatorError("format", `Cannot read ${shorten(place, 300)}: is ${shown}, expected ${wanted}`);
+}
+
+function shorten(text: string, maxLength: number): string {
+  return text.length > maxLength ? text.slice(0, maxLength - 3) + "…" : text;
 }
 
 /** An object with exactly the members of `members`. */
@@ -95,9 +97,15 @@ export const flag: Check<boolean> = (value, place) =>
 
 /** RFC 3339 in UTC with milliseconds, as `Date.toISOString` writes it. */
 export const time: Check<string> = (value, place) =>
-  typeof value === "string" && /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/.test(value)
+  typeof value === "string" && /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/.test(value) && isOnCalendar(value)
     ? value
     : refuse(place, value, "a time such as 2026-01-02T03:04:05.678Z");
+
+/** `Date` takes 31 April for 1 May: only what it gives back unchanged is a day. */
+function isOnCalendar(text: string): boolean {
+  const ms = Date.parse(text);
+  return !Number.isNaN(ms) && new Date(ms).toISOString() === text;
+}
 
 export const digest: Check<Digest> = (value, place) =>
   isDigest(value) ? value : refuse(place, value, "a SHA-256 digest of 64 lower-case hexadecimal digits");
