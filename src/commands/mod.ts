@@ -41,6 +41,13 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./verify.ts")).verify,
   },
   {
+    name: "keygen",
+    summary: "a signing key",
+    group: "Evidence",
+    synonyms: ["key", "genkey", "ssh-keygen"],
+    load: async () => (await import("./keygen.ts")).keygen,
+  },
+  {
     name: "export",
     summary: "a raw image to a file, a device or stdout",
     group: "Hand over",

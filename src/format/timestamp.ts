@@ -56,12 +56,13 @@ export interface Timestamp extends TimestampFacts {
 /**
  * A request for a time-stamp over `message`, asking for the authority's certificate too (certReq).
  *
- * @param nonce 16 random bytes.
+ * @param random 8 random bytes; 62 bits of them become the nonce. No more, as openssl does: to some
+ * authorities a nonce is a number of 64 bits.
  */
-export function encodeTimestampRequest(message: Uint8Array, nonce: Uint8Array): TimestampRequest {
+export function encodeTimestampRequest(message: Uint8Array, random: Uint8Array): TimestampRequest {
   const digest = new Uint8Array(createHash("sha256").update(message).digest());
-  // 01 before it: positive, and one encoding whatever the random bytes are.
-  const integer = Uint8Array.of(1, ...nonce);
+  // Its first byte is 0x40 to 0x7f: positive and minimal, whatever the random bytes are.
+  const nonce = Uint8Array.from(random, (byte, index) => index === 0 ? byte & 0x3f | 0x40 : byte);
   const algorithm = new asn1.Sequence({
     value: [new asn1.ObjectIdentifier({ value: ID_SHA256 }), new asn1.Null()],
   });
@@ -69,11 +70,11 @@ export function encodeTimestampRequest(message: Uint8Array, nonce: Uint8Array): 
     value: [
       new asn1.Integer({ value: 1 }),
       new asn1.Sequence({ value: [algorithm, new asn1.OctetString({ valueHex: digest })] }),
-      new asn1.Integer({ valueHex: integer }),
+      new asn1.Integer({ valueHex: nonce }),
       new asn1.Boolean({ value: true }),
     ],
   });
-  return { bytes: new Uint8Array(request.toBER()), digest, nonce: integer };
+  return { bytes: new Uint8Array(request.toBER()), digest, nonce };
 }
 
 /** PKIStatus: 0 and 1 come with a token. */
