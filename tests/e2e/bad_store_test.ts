@@ -111,6 +111,8 @@ Deno.test("acquire refuses to resume with another Region, endpoint or parent, an
     stage.release();
     const { exhibit } = await exhibitOf(stage, FIRST);
     const others = [
+      [["--region", "eu-west-3"], ["Region", "us-east-1", "eu-west-3"]],
+      [["--region", "eu-west-3", "--commit-partial"], ["Region", "us-east-1", "eu-west-3"]],
       [["--parent", "none"], ["parent", exhibit, "none"]],
       [["--endpoint-url", stage.simulator.url.replace("127.0.0.1", "localhost")], ["endpoint", "localhost"]],
     ] as const;
@@ -121,19 +123,6 @@ Deno.test("acquire refuses to resume with another Region, endpoint or parent, an
     // The same parent by another name is no difference.
     assertExit(await stage.run(["acquire", SECOND, "--parent", "E-1"]), 0);
     assertEquals((await exhibitOf(stage, SECOND)).parent, exhibit);
-  });
-});
-
-Deno.test("acquire resumes in its own Region only", async () => {
-  await withSnapshots(async (stage) => {
-    const running = await stage.startHeldAfter(1, ["acquire", FIRST, "--concurrency", "1"]);
-    running.kill("SIGINT");
-    assertExit(await running.ended, 130);
-    stage.release();
-    // Of the two refusals, the wrong Region's signature comes first; the journal stays either way.
-    assertExit(await stage.run(["acquire", FIRST, "--region", "eu-west-3"]), 13);
-    assertStringIncludes((await stage.run(["ls"])).stdout, "not finished");
-    assertExit(await stage.run(["acquire", FIRST]), 0);
   });
 });
 
