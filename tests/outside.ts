@@ -27,8 +27,12 @@ function isFile(path: string): boolean {
   }
 }
 
-/** Where the program lies, undefined where it does not. */
+/**
+ * Where the program lies, undefined where it does not. COLDCASE_PYTHON names the python3 that has the modules:
+ * npx puts node's own folder first on PATH, and with it maybe another python3.
+ */
 export function toolPath(program: string): string | undefined {
+  if (program === "python3" && Deno.env.get("COLDCASE_PYTHON")) return Deno.env.get("COLDCASE_PYTHON");
   return searchPath().map((folder) => `${folder}/${program}`).find(isFile);
 }
 
