@@ -4,7 +4,7 @@
  */
 import { assertEquals } from "@std/assert";
 import { startSimulator } from "../../src/simulate/mod.ts";
-import { outside } from "../outside.ts";
+import { outside, toolPath } from "../outside.ts";
 import { LATER, sha256Base64, SNAPSHOT, withFolder, writeImage } from "../simulate/fixtures.ts";
 
 const BLOCK_SIZE = 524_288;
@@ -76,7 +76,7 @@ outside("startSimulator() serves boto3", ["python3", "py:boto3"], async () => {
       credentials: [{ accessKeyId: "ASIAEXAMPLE", secretAccessKey: "secret/+=", sessionToken: "token+/=" }],
     });
     try {
-      const python = await new Deno.Command("python3", {
+      const python = await new Deno.Command(toolPath("python3")!, {
         args: ["-c", SCRIPT, SNAPSHOT, LATER],
         env: simulator.environment(),
       }).output();
