@@ -29,9 +29,16 @@ export function object<M extends Record<string, Check<unknown>>>(
   members: M,
 ): Check<{ readonly [K in keyof M]: Checked<M[K]> }> {
   const names = Object.keys(members);
+  // Another tool's document, or a later version's, has other members: what it is comes before what is in it.
+  const identity = ["type", "version"].filter((name) => Object.hasOwn(members, name));
   return (value, place) => {
     if (typeof value !== "object" || value === null || Array.isArray(value)) {
       refuse(place, value, "an object");
+    }
+    for (const name of identity) {
+      if (Object.hasOwn(value, name)) {
+        members[name]!((value as Record<string, unknown>)[name], `${place}.${name}`);
+      }
     }
     const unknownName = Object.keys(value).find((name) => !Object.hasOwn(members, name));
     if (unknownName !== undefined) refuse(`${place}.${unknownName}`, unknownName, "no such member");
