@@ -1,0 +1,213 @@
+/** Manifests: what fits together is given back, what does not is refused by code and place. */
+import { assert, assertEquals } from "@std/assert";
+import { encodeCanonicalJson } from "../../src/format/canonical_json.ts";
+import {
+  decodeManifest,
+  encodeManifest,
+  type Manifest,
+  MAX_MANIFEST_BYTES,
+} from "../../src/format/manifest.ts";
+import type { Digest } from "../../src/model.ts";
+import { forRounds, pick } from "../seeded.ts";
+import { assertRefused, bytesOf, digestOf, randomDigest, textOf } from "./refusals.ts";
+import { manifestOf } from "./samples.ts";
+
+const SAMPLE = manifestOf(9);
+
+/** All paths of members in `value`: `acquisition.case.notes`. */
+function memberPaths(value: unknown, path: readonly string[] = []): string[][] {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return [];
+  return Object.entries(value).flatMap(([name, member]) => [
+    [...path, name],
+    ...memberPaths(member, [...path, name]),
+  ]);
+}
+
+/** The sample with `change` applied to the object at the end of `path`. */
+function changed(path: readonly string[], change: (holder: Record<string, unknown>) => void): Uint8Array {
+  const copy = structuredClone(SAMPLE) as unknown as Record<string, unknown>;
+  let holder = copy;
+  for (const name of path) holder = holder[name] as Record<string, unknown>;
+  change(holder);
+  return encodeCanonicalJson(copy);
+}
+
+function refused(manifest: unknown, code: "format" | "integrity", ...parts: string[]): void {
+  assertRefused(() => decodeManifest(encodeCanonicalJson(manifest), "manifest 1"), code, ...parts);
+}
+
+Deno.test("decodeManifest() gives back what encodeManifest() took, and again the same bytes", () => {
+  forRounds(60, (below) => {
+    const volumeSizeGib = pick(below, [1, 8, 9, 100, 1 + below(2000)]);
+    const segments = Array.from({ length: Math.ceil(volumeSizeGib / 8) }, () => randomDigest(below));
+    const plain = manifestOf(volumeSizeGib, segments);
+    const zeroBlocks = below(plain.volume.blockCount);
+    const storedBlocks = below(plain.volume.blockCount - zeroBlocks);
+    const counts = {
+      absentBlocks: plain.volume.blockCount - zeroBlocks - storedBlocks,
+      zeroBlocks,
+      storedBlocks,
+      unreadableBlocks: 0,
+    };
+    const manifest: Manifest = { ...plain, counts, isPartial: below(2) === 0 };
+    const bytes = encodeManifest(manifest);
+    assertEquals(decodeManifest(bytes), manifest);
+    assertEquals(encodeManifest(decodeManifest(bytes)), bytes);
+  });
+});
+
+Deno.test("encodeManifest() of 64 TiB, 8,192 segments and the longest texts stays under 1 MiB", () => {
+  const plain = manifestOf(65_536);
+  const { acquisition } = plain;
+  const long = (length: number) => "€".repeat(length);
+  const longest: Manifest = {
+    ...plain,
+    acquisition: {
+      ...acquisition,
+      case: {
+        authority: long(4096),
+        case: long(256),
+        evidence: long(256),
+        examiner: long(256),
+        notes: long(16_384),
+        organization: long(256),
+      },
+      destination: { fileSystem: long(64), path: long(4096) },
+      parentDropped: long(4096),
+      snapshot: { ...acquisition.snapshot, description: long(1024), kmsKeyId: long(2048) },
+    },
+  };
+  assertEquals(plain.segments.length, 8192);
+  assert(encodeManifest(plain).length < 600_000);
+  const bytes = encodeManifest(longest);
+  assert(bytes.length < MAX_MANIFEST_BYTES, `${bytes.length} bytes`);
+  assertEquals(decodeManifest(bytes), longest);
+});
+
+Deno.test("decodeManifest() refuses more than 1 MiB before it parses", () => {
+  const bytes = new Uint8Array(MAX_MANIFEST_BYTES + 1).fill(0x7b);
+  assertRefused(() => decodeManifest(bytes), "format", "has 1048577 bytes, at most 1048576 are allowed");
+});
+
+Deno.test("decodeManifest() refuses a manifest without any one of its members, naming it", () => {
+  const paths = memberPaths(SAMPLE);
+  assert(paths.length > 70, `${paths.length} members`);
+  for (const path of paths) {
+    const bytes = changed(path.slice(0, -1), (holder) => delete holder[path.at(-1)!]);
+    assertRefused(() => decodeManifest(bytes), "format", `manifest.${path.join(".")}: is nothing`);
+  }
+});
+
+Deno.test("decodeManifest() refuses a member that it does not know, in each of its objects", () => {
+  const objects = [
+    [],
+    ...memberPaths(SAMPLE).filter((path) => {
+      const member = path.reduce<unknown>(
+        (holder, name) => (holder as Record<string, unknown>)[name],
+        SAMPLE,
+      );
+      return typeof member === "object" && member !== null && !Array.isArray(member);
+    }),
+  ];
+  assert(objects.length > 10);
+  for (const path of objects) {
+    const bytes = changed(path, (holder) => holder["note"] = 1);
+    const place = ["manifest", ...path, "note"].join(".");
+    assertRefused(() => decodeManifest(bytes), "format", `${place}: is "note", expected no such member`);
+  }
+});
+
+Deno.test("decodeManifest() refuses each member with a value of another type", () => {
+  for (const path of memberPaths(SAMPLE)) {
+    for (const value of [[null], { a: 1 }, 0.5, -1e16]) {
+      const bytes = changed(path.slice(0, -1), (holder) => holder[path.at(-1)!] = value);
+      assertRefused(() => decodeManifest(bytes), "format", `Cannot read manifest.${path.join(".")}`);
+    }
+  }
+});
+
+Deno.test("decodeManifest() names a version from the future, even if its members are others", () => {
+  refused({ ...SAMPLE, version: 1 }, "format", "manifest 1.version: is 1, expected 0");
+  refused({ ...SAMPLE, version: 7, blocks: [] }, "format", "manifest 1.version: is 7, expected 0");
+  refused({ type: "coldcase-manifest", version: 2 }, "format", "manifest 1.version: is 2, expected 0");
+  refused({ ...SAMPLE, type: "coldcase-segment", runs: [] }, "format", "manifest 1.type");
+});
+
+Deno.test("decodeManifest() refuses a number of segments that is not its volume's", () => {
+  const digests = (length: number) => new Array<Digest>(length).fill(digestOf("5e"));
+  for (const length of [0, 1, 3]) {
+    const parts = ["manifest 1", `has ${length} segments, its volume has 2`];
+    refused({ ...SAMPLE, segments: digests(length) }, "integrity", ...parts);
+  }
+  refused({ ...SAMPLE, segments: digests(8193) }, "format", "manifest 1.segments", "at most 8192");
+});
+
+Deno.test("decodeManifest() refuses counts that do not sum to its volume", () => {
+  const { counts } = SAMPLE;
+  for (const off of [-1, 1]) {
+    const absentBlocks = counts.absentBlocks + off;
+    const parts = [`counts ${absentBlocks} blocks, its volume has 18432`];
+    refused({ ...SAMPLE, counts: { ...counts, absentBlocks } }, "integrity", "manifest 1", ...parts);
+  }
+  const huge = {
+    absentBlocks: 18_432,
+    storedBlocks: 2 ** 53 - 1,
+    unreadableBlocks: 2 ** 53 - 1,
+    zeroBlocks: 0,
+  };
+  refused({ ...SAMPLE, counts: huge }, "integrity", "its volume has 18432");
+  refused(
+    { ...SAMPLE, counts: { ...counts, zeroBlocks: -1 } },
+    "format",
+    "manifest 1.counts.zeroBlocks: is -1",
+  );
+});
+
+Deno.test("decodeManifest() refuses an image digest that is not of its segments", () => {
+  refused({ ...SAMPLE, imageDigest: digestOf("00") }, "integrity", "manifest 1", `it says ${digestOf("00")}`);
+  const segments = [digestOf("5e"), digestOf("5d")];
+  refused({ ...SAMPLE, segments }, "integrity", "its segments give image digest");
+});
+
+Deno.test("decodeManifest() refuses volumes that cannot be or do not add up", () => {
+  const volumes: [object, string][] = [
+    [
+      { blockCount: 18_431, blockSizeBytes: 524_288, volumeSizeGib: 9 },
+      "block count is 18431, expected 18432",
+    ],
+    [{ blockCount: 18_432, blockSizeBytes: 524_289, volumeSizeGib: 9 }, "block size is 524289"],
+    [
+      { blockCount: 2 ** 27, blockSizeBytes: 262_144, volumeSizeGib: 65_536 },
+      "at most 134217728 are supported",
+    ],
+  ];
+  for (const [volume, fault] of volumes) {
+    refused({ ...SAMPLE, volume }, "format", "Cannot read manifest 1.volume", fault);
+  }
+  const members: [string, number][] = [
+    ["blockCount", 2 ** 27 + 1],
+    ["blockCount", 0],
+    ["blockSizeBytes", 256],
+    ["blockSizeBytes", 2 ** 25],
+    ["volumeSizeGib", 0],
+    ["volumeSizeGib", 65_537],
+  ];
+  for (const [member, value] of members) {
+    const volume = { ...SAMPLE.volume, [member]: value };
+    refused({ ...SAMPLE, volume }, "format", `manifest 1.volume.${member}: is ${value}`);
+  }
+});
+
+Deno.test("encodeManifest() refuses what decodeManifest() would not read again", () => {
+  const wrong = { ...SAMPLE, imageDigest: digestOf("00") };
+  assertRefused(() => encodeManifest(wrong), "integrity", "new manifest");
+  const surplus = { ...SAMPLE, note: 1 } as Manifest;
+  assertRefused(() => encodeManifest(surplus), "format", "new manifest.note");
+});
+
+Deno.test("decodeManifest() refuses its text with a newline, a space, or cut off", () => {
+  const text = textOf(encodeManifest(SAMPLE));
+  for (const other of [`${text}\n`, ` ${text}`, text.replace(":", ": "), text.slice(0, -1)]) {
+    assertRefused(() => decodeManifest(bytesOf(other)), "format", "Cannot read manifest");
+  }
+});

@@ -1,0 +1,170 @@
+/** Valid documents of every type, to be read, changed and mutated: fixed facts, no randomness. */
+import { imageDigest } from "../../src/format/digests.ts";
+import type { Session, UnreadableEntry } from "../../src/format/documents.ts";
+import type { Inventory } from "../../src/format/inventory.ts";
+import type { JournalEntry, JournalHead } from "../../src/format/journal.ts";
+import type { Manifest } from "../../src/format/manifest.ts";
+import type { StoreFile } from "../../src/format/store_file.ts";
+import type { Digest, ExhibitId, SnapshotId } from "../../src/model.ts";
+import { volumeShape } from "../../src/units.ts";
+import { digestOf } from "./refusals.ts";
+
+export const EXHIBIT = "ex-0123456789abcdef" as ExhibitId;
+export const PARENT = "ex-fedcba9876543210" as ExhibitId;
+export const SNAPSHOT = "snap-0123456789abcdef0" as SnapshotId;
+const STARTED = "2026-01-02T03:04:05.678Z";
+const ENDED = "2026-01-02T04:05:06.789Z";
+const HOST = { hostname: "collector-1", operatingSystem: "linux 6.8.0 x86_64", user: "examiner" };
+const SOURCE = {
+  kind: "aws-ebs",
+  endpoint: "https://ebs.eu-central-1.amazonaws.com",
+  isAws: true,
+  region: "eu-central-1",
+  snapshot: SNAPSHOT,
+} as const;
+const PARENT_FACTS = {
+  exhibit: PARENT,
+  imageDigest: digestOf("0c"),
+  manifest: digestOf("0d"),
+  snapshot: "snap-01234567" as SnapshotId,
+};
+
+/** Of a volume of `volumeSizeGib` in blocks of 512 KiB, all absent; `segments` where they are to be others. */
+export function manifestOf(volumeSizeGib: number, segments?: readonly Digest[]): Manifest {
+  const shape = volumeShape({ blockSizeBytes: 524_288, volumeSizeGib });
+  if (typeof shape === "string") throw new Error(shape);
+  const all = segments ?? new Array<Digest>(Math.ceil(shape.blockCount / 16_384)).fill(digestOf("5e"));
+  return {
+    acquisition: {
+      case: {
+        authority: null,
+        case: "2026-017",
+        evidence: "1",
+        examiner: "A. Examiner",
+        notes: null,
+        organization: null,
+      },
+      clockSkewMs: -250,
+      listedBlocks: 0,
+      fetchedBlocks: 0,
+      takenOverBlocks: 0,
+      takenOverReadSince: null,
+      parentDropped: null,
+      destination: { fileSystem: "ext4", path: "/cases/2026-017" },
+      unsafeFileSystem: false,
+      documents: { description: null, sessions: digestOf("5f"), unreadable: null },
+      endedAt: ENDED,
+      exhibit: EXHIBIT,
+      host: HOST,
+      receivedBytes: 0,
+      retries: 0,
+      sessions: 1,
+      snapshot: {
+        completedAt: STARTED,
+        description: null,
+        encrypted: false,
+        kmsKeyId: null,
+        ownerAccount: "111122223333",
+        startedAt: STARTED,
+        storageTier: "standard",
+        volumeId: "vol-0123456789abcdef0",
+      },
+      startedAt: STARTED,
+      throttles: 0,
+      tool: { name: "coldcase", version: "0.1.0" },
+    },
+    counts: { absentBlocks: shape.blockCount, storedBlocks: 0, unreadableBlocks: 0, zeroBlocks: 0 },
+    imageDigest: imageDigest(shape, all),
+    isPartial: false,
+    parent: PARENT_FACTS,
+    segmentBlocks: 16_384,
+    segments: all,
+    source: SOURCE,
+    supersedes: null,
+    type: "coldcase-manifest",
+    version: 0,
+    volume: shape,
+  };
+}
+
+export const STORE_FILE: StoreFile = {
+  case: "2026-017",
+  createdAt: STARTED,
+  features: [],
+  mixedCases: false,
+  mode: "plain",
+  readVersion: 0,
+  type: "coldcase-store",
+  writeVersion: 0,
+};
+
+export const UNREADABLE: UnreadableEntry = {
+  attempts: 5,
+  block: 7,
+  detail: "digest is not what was declared, 5 times",
+  reason: "checksum",
+  requestIds: ["00000000-0000-4000-8000-000000000007"],
+};
+
+const COUNTS = {
+  clockSkewMs: null,
+  credentialChanges: 1,
+  fetchedBlocks: 5,
+  firstRequestId: "00000000-0000-4000-8000-000000000001",
+  getRequests: 10,
+  lastRequestId: null,
+  listRequests: 1,
+  receivedBytes: 2560,
+  retries: 4,
+  throttles: 0,
+};
+const START = {
+  callerArn: "arn:aws:iam::111122223333:user/examiner",
+  commandLine: ["coldcase", "acquire", SNAPSHOT],
+  examiner: null,
+  host: HOST,
+  startedAt: STARTED,
+  toolVersion: "0.1.0",
+};
+export const SESSION: Session = { ...START, ...COUNTS, endedAt: ENDED, outcome: "committed" };
+
+export const INVENTORY: Inventory = {
+  exhibit: EXHIBIT,
+  snapshot: SNAPSHOT,
+  parent: PARENT,
+  manifest: digestOf("3a"),
+  committedAt: ENDED,
+  files: [
+    { name: `exhibits/${EXHIBIT}/manifest-${digestOf("3a")}.json`, sizeBytes: 10_241 },
+    { name: `packs/1b/${digestOf("1b")}.pack`, sizeBytes: 67_108_864 },
+    { name: `segments/5e/${digestOf("5e")}.json`, sizeBytes: 0 },
+  ],
+};
+
+export const JOURNAL_HEAD: JournalHead = {
+  createdAt: STARTED,
+  exhibit: EXHIBIT,
+  mode: "plain",
+  parent: PARENT_FACTS,
+  source: SOURCE,
+  supersedes: PARENT,
+  type: "coldcase-journal",
+  version: 0,
+  volume: { blockCount: 16_384, blockSizeBytes: 524_288, volumeSizeGib: 8 },
+};
+
+/** One entry of each type. */
+export const JOURNAL_ENTRIES: readonly JournalEntry[] = [
+  { session: START, type: "session_started" },
+  { blocks: 6, digest: digestOf("6a"), type: "listing" },
+  {
+    counts: COUNTS,
+    packs: [{ name: `packs/1b/${digestOf("1b")}.pack`, sizeBytes: 831 }],
+    segments: [0, 1],
+    type: "flush",
+    unreadable: [UNREADABLE],
+    usedPacks: [],
+  },
+  { reason: "its pack is gone", type: "parent_dropped" },
+  { counts: COUNTS, endedAt: ENDED, outcome: "interrupted", type: "session_ended" },
+];
