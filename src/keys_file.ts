@@ -80,23 +80,27 @@ async function writeOnce(path: string, text: string, beside: string): Promise<vo
       const bytes = new TextEncoder().encode(text);
       for (let done = 0; done < bytes.length;) done += file.writeSync(bytes.subarray(done));
       await file.sync();
+      linkOnce(beside, path);
     } finally {
       file.close();
-    }
-    try {
-      Deno.linkSync(beside, path);
-    } finally {
       Deno.removeSync(beside);
     }
     if (Deno.build.os !== "windows") await syncFolder(dirname(path));
   } catch (error) {
-    if (error instanceof Deno.errors.AlreadyExists) {
-      throw new OperatorError("usage", `Cannot make signing key "${path}": there is a file of that name`, {
-        hints: ["a key is never overwritten: give another name, or move the file away"],
-        cause: error,
-      });
-    }
+    if (error instanceof OperatorError) throw error;
     throw new OperatorError("storage", `Cannot make signing key "${path}": ${messageOf(error)}`, {
+      cause: error,
+    });
+  }
+}
+
+function linkOnce(from: string, to: string): void {
+  try {
+    Deno.linkSync(from, to);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
+    throw new OperatorError("usage", `Cannot make signing key "${to}": there is a file of that name`, {
+      hints: ["a key is never overwritten: give another name, or move the file away"],
       cause: error,
     });
   }

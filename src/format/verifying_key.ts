@@ -7,7 +7,7 @@
  */
 import { decodeBase64, encodeBase64 } from "@std/encoding/base64";
 import { Buffer } from "node:buffer";
-import { createHash } from "node:crypto";
+import { createHash, createPublicKey } from "node:crypto";
 import { OperatorError } from "../errors.ts";
 import { equalBytes, joinBytes, SshReader, sshString } from "./ssh_wire.ts";
 
@@ -34,9 +34,9 @@ export interface VerifyingKey {
 }
 
 /**
- * The key of 32 bytes. Throws `format` for another length, and for the few points with which a signature
- * says nothing about its message: their order is at most 8, anybody can sign for them, and openssl and Deno
- * accept it (measured: with y = 1, R = A and S = 0 every message verifies).
+ * The key of 32 bytes. Throws `format` for another length, for bytes that are no point of the curve, and for
+ * the few points with which a signature says nothing about its message: their order is at most 8, anybody can
+ * sign for them, and Deno accepts it (measured: with y = 1, R = A and S = 0 every message verifies).
  */
 export function verifyingKey(publicKey: Uint8Array): VerifyingKey {
   if (publicKey.length !== 32) {
@@ -51,6 +51,7 @@ export function verifyingKey(publicKey: Uint8Array): VerifyingKey {
       "Cannot accept Ed25519 public key: its point is of small order or not canonical, anybody could sign for it",
     );
   }
+  requirePoint(publicKey);
   const digest = createHash("sha256").update(encodeKeyBlob(publicKey)).digest();
   return {
     // Not slice(): that of a Buffer shares its memory.
@@ -75,6 +76,16 @@ function isWeak(publicKey: Uint8Array): boolean {
   // y >= p = 2^255 - 19: another encoding of a small y.
   const isCanonical = y[31] !== 0x7f || y[0]! < 0xed || y.subarray(1, 31).some((byte) => byte !== 0xff);
   return !isCanonical || SMALL_ORDER_Y.includes(y.toString("hex"));
+}
+
+function requirePoint(publicKey: Uint8Array): void {
+  try {
+    createPublicKey({ key: Buffer.from(encodeSpki({ publicKey })), format: "der", type: "spki" });
+  } catch (error) {
+    throw new OperatorError("format", "Cannot read Ed25519 public key: it is no point of the curve", {
+      cause: error,
+    });
+  }
 }
 
 /** The SSH public key blob: string "ssh-ed25519", string of 32 bytes. */
@@ -127,7 +138,7 @@ export function encodeAllowedSigner(key: VerifyingKey): string {
 const SPKI_PREFIX = Uint8Array.of(0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00);
 
 /** SPKI in DER: 44 bytes. */
-export function encodeSpki(key: VerifyingKey): Uint8Array<ArrayBuffer> {
+export function encodeSpki(key: Pick<VerifyingKey, "publicKey">): Uint8Array<ArrayBuffer> {
   return joinBytes(SPKI_PREFIX, key.publicKey);
 }
 

@@ -4,7 +4,7 @@
  */
 import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { encodeBase64 } from "@std/encoding/base64";
-import { encodeHex } from "@std/encoding/hex";
+import { decodeHex, encodeHex } from "@std/encoding/hex";
 import { OperatorError } from "../../src/errors.ts";
 import { joinBytes, sshString, sshUint32 } from "../../src/format/ssh_wire.ts";
 import {
@@ -25,6 +25,7 @@ import {
   principalOf,
   verifyingKey,
 } from "../../src/format/verifying_key.ts";
+import { keyOfSeed } from "../../src/keys_openssh.ts";
 import { forRounds, pick, randomBytes } from "../seeded.ts";
 
 /** Made by OpenSSH 9.2 with a throw-away key: `echo hi | ssh-keygen -Y sign -f key -n x@v1`. */
@@ -40,8 +41,8 @@ Z8V9RkriJnq3m2RULCa5UE
 `;
 
 const bytesOf = (text: string) => new TextEncoder().encode(text);
-/** A point that is no weak one; nobody needs its secret here. */
-const KEY = verifyingKey(Uint8Array.from({ length: 32 }, (_, index) => index + 1));
+/** RFC 8032, section 7.1, test 1. */
+const KEY = verifyingKey(decodeHex("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"));
 const SIGNATURE: Sshsig = {
   key: KEY,
   namespace: "coldcase-manifest@v1",
@@ -148,7 +149,7 @@ Deno.test("decodeSshsigBlob() refuses versions, digests, reserved bytes and keys
 Deno.test("decodeSshsig() ∘ encodeSshsig() is the identity (property)", () => {
   forRounds(200, (below) => {
     const sshsig: Sshsig = {
-      key: verifyingKey(randomBytes(below, 32)),
+      key: keyOfSeed(randomBytes(below, 32)).verifying,
       namespace: pick(below, ["a", "coldcase-custody@v1", "ä".repeat(1 + below(200))]),
       hash: pick(below, ["sha256", "sha512"]),
       signature: randomBytes(below, 64),
@@ -172,7 +173,9 @@ Deno.test("verifyingKey() refuses points of small order, other encodings and oth
     point(0xff, 0xff, 0x7f),
   ];
   for (const publicKey of weak) refusal("format", () => verifyingKey(publicKey));
-  assertEquals(verifyingKey(point(0xeb, 0xff, 0x7f)).publicKey.length, 32);
+  // y = 2 is on no point of the curve; p - 3 is just below the refused ones.
+  assertStringIncludes(refusal("format", () => verifyingKey(point(2, 0, 0))), "no point of the curve");
+  assertEquals(verifyingKey(point(0xea, 0xff, 0x7f)).publicKey.length, 32);
   for (const length of [0, 31, 33]) refusal("format", () => verifyingKey(new Uint8Array(length)));
 });
 
@@ -184,7 +187,7 @@ Deno.test("verifyingKey() keeps a copy, also of a Buffer", () => {
 });
 
 Deno.test("decodeVerifyingKeys() reads OpenSSH's lines, allowed_signers and PEM back", () => {
-  const other = verifyingKey(new Uint8Array(32).fill(9));
+  const other = keyOfSeed(new Uint8Array(32).fill(9)).verifying;
   assertEquals(decodeVerifyingKeys(encodeSpkiPem(KEY), "key"), [KEY]);
   assertEquals(decodeVerifyingKeys(encodePublicKeyLine(KEY, "a comment, ä"), "key"), [KEY]);
   const file = `# who may sign\n\n${encodeAllowedSigner(KEY)}\r\n` +
