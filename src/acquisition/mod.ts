@@ -107,10 +107,12 @@ async function fetchBlocks(input: AcquireInput, prepared: Prepared): Promise<voi
   const perBlock = Math.max(1, Math.floor(MAX_BYTES_UNDER_WAY / acquisition.shape.blockSizeBytes));
   const limit = Math.min(input.source.maxConcurrency, input.concurrency ?? MAX_BLOCKS, perBlock);
   await whileTicking(input, acquisition, (signal) =>
-    walkUntilHeld(acquisition, () => {
+    walkUntilHeld(acquisition, async () => {
       const differencesOnly = acquisition.parent !== undefined && !prepared.needsListing;
-      const { steps } = walk(walkInput(input, acquisition, differencesOnly));
-      return forEachConcurrently(steps(), { limit, signal }, work);
+      const fetching = walk(walkInput(input, acquisition, differencesOnly));
+      await forEachConcurrently(fetching.steps(), { limit, signal }, work);
+      // Tokens came from a second listing: it must be the one that was counted.
+      if (!differencesOnly) await acquisition.noteListing(fetching.listing());
     }));
 }
 
