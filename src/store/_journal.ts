@@ -54,6 +54,7 @@ export class Journal {
   readonly #map: DiskFile;
   readonly #log: DiskFile;
   #logBytes: number;
+  #isOpen = true;
   /** Slots of the segment that was read last: listings ask in ascending order. */
   #cached: { readonly segment: number; readonly slots: Uint8Array } | undefined;
 
@@ -158,7 +159,10 @@ export class Journal {
     return decodeSlot(this.#cached.slots.subarray(at, at + SLOT_BYTES), blockIndex);
   }
 
+  /** Once or more: after a commit whose last step failed the session is still ended. */
   close(): void {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
     this.#map.close();
     this.#log.close();
   }

@@ -33,6 +33,7 @@ export class PackWriter {
   readonly #hash = new Sha256();
   readonly #entries = new Map<Digest, FooterEntry>();
   #sizeBytes = 0;
+  #isOpen = true;
   #failure: unknown;
 
   /** Takes the place of what is at `path`: the rest of a pack that a killed session left. */
@@ -93,14 +94,20 @@ export class PackWriter {
       this.#failure = error;
       throw error;
     }
-    this.#file.close();
+    this.#closeFile();
     return { path: this.#path, digest: this.#hash.digest(), sizeBytes: this.#sizeBytes, entries };
   }
 
   /** Gives the open pack up, after a failure or where nothing is in it. The file is left to the next session. */
   abandon(): void {
     this.#failure ??= new OperatorError("storage", `Cannot write pack "${this.#path}": it was given up`);
-    this.#file.close();
+    this.#closeFile();
+  }
+
+  /** Once only: a pack that was closed may still fail on its way to its name, and is then given up. */
+  #closeFile(): void {
+    if (this.#isOpen) this.#file.close();
+    this.#isOpen = false;
   }
 
   #append(bytes: Uint8Array): void {

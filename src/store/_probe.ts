@@ -32,8 +32,9 @@ export async function lockStore(
     if (doubt !== undefined && !options.allowUnsafe) {
       throw new OperatorError(
         "storage",
-        `Cannot use the file system "${disk.fileSystemType(root)}" of "${root}" for a store: ${doubt}`,
+        `Cannot use the file system "${disk.fileSystemType(root)}" of "${root}" for a store: ${doubt.text}`,
         {
+          cause: doubt.cause,
           hints: [
             "Use a local file system such as ext4, XFS, APFS or NTFS; --unsafe-filesystem accepts this one, and the record will say so.",
           ],
@@ -48,17 +49,25 @@ export async function lockStore(
   }
 }
 
-/** Which promise the file system does not keep, `undefined` where it keeps both. */
-async function unprovedPromise(disk: Disk, root: string, lockPath: string): Promise<string | undefined> {
+/** A disk that fails or is full, whose folders might else be durable. */
+const FAILING_DISK: readonly unknown[] = ["EIO", "ENOSPC", "EDQUOT", "EROFS"];
+
+/** Which promise the file system does not keep, `undefined` where it keeps both. Throws where the disk fails. */
+async function unprovedPromise(
+  disk: Disk,
+  root: string,
+  lockPath: string,
+): Promise<{ readonly text: string; readonly cause?: unknown } | undefined> {
   const second = disk.tryLock(lockPath);
   if (second) {
     second.release();
-    return "its locks keep nobody out";
+    return { text: "its locks keep nobody out" };
   }
   try {
     await disk.syncDirectory(root);
   } catch (error) {
-    return `its folders cannot be made durable (${messageOf(error)})`;
+    if (error instanceof OperatorError && FAILING_DISK.includes(error.facts["platformCode"])) throw error;
+    return { text: `its folders cannot be made durable (${messageOf(error)})`, cause: error };
   }
   return undefined;
 }

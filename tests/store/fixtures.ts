@@ -165,6 +165,8 @@ export interface Order {
   readonly facts?: Partial<CommitFacts>;
   /** Told of each block before it is put. */
   onPut?(index: number): void;
+  /** Told when everything that was put is durable. */
+  onFlushed?(): void;
 }
 
 export function sourceOf(snapshot: SnapshotId): JournalHead["source"] {
@@ -198,7 +200,10 @@ export async function feed(acquisition: Acquisition, order: Order): Promise<void
   const indexes = [...order.volume.keys()].sort((a, b) => a - b);
   let putBlocks = 0;
   const flushed = async () => {
-    if (order.flushEvery !== undefined && ++putBlocks % order.flushEvery === 0) await acquisition.flush();
+    if (order.flushEvery !== undefined && ++putBlocks % order.flushEvery === 0) {
+      await acquisition.flush();
+      order.onFlushed?.();
+    }
   };
   for (const index of indexes) {
     const content = order.volume.get(index)!;
