@@ -64,6 +64,8 @@ export function decodeInventory(bytes: Uint8Array, name = "inventory"): Inventor
   }
   const lines = new TextDecoder().decode(bytes).split("\n");
   if (lines.pop() !== "") refuse("does not end with a newline");
+  const version = /^coldcase-inventory ([1-9]\d{0,8})$/.exec(lines[0] ?? "")?.[1];
+  if (version !== undefined) refuse(`has version ${version}, this program reads version 0`);
   if (lines[0] !== FIRST_LINE) refuse(`does not start with the line "${FIRST_LINE}"`);
   const header = (position: number, key: string): string => {
     const line = lines[position] ?? "";
@@ -71,11 +73,11 @@ export function decodeInventory(bytes: Uint8Array, name = "inventory"): Inventor
       ? line.slice(key.length + 1)
       : refuse(`line ${position + 1} is not "${key} …"`);
   };
-  const parent = header(3, "parent");
+  const parentOf = (line: string) => nullable(exhibitId)(line === "-" ? null : line, `${name}.parent`);
   const inventory = {
     exhibit: exhibitId(header(1, "exhibit"), `${name}.exhibit`),
     snapshot: snapshotId(header(2, "snapshot"), `${name}.snapshot`),
-    parent: nullable(exhibitId)(parent === "-" ? null : parent, `${name}.parent`),
+    parent: parentOf(header(3, "parent")),
     manifest: digest(header(4, "manifest"), `${name}.manifest`),
     committedAt: time(header(5, "committed"), `${name}.committed`),
   };
@@ -84,7 +86,9 @@ export function decodeInventory(bytes: Uint8Array, name = "inventory"): Inventor
     const match = /^(0|[1-9]\d{0,15}) ([a-z0-9][a-z0-9._-]*(?:\/[a-z0-9][a-z0-9._-]*)*)$/.exec(
       lines[position]!,
     );
-    if (!match) return refuse(`line ${position + 1} is not a size and a name`);
+    if (!match || !Number.isSafeInteger(Number(match[1]))) {
+      return refuse(`line ${position + 1} is not a size and a name`);
+    }
     const before = files.at(-1);
     if (before && before.name >= match[2]!) refuse(`line ${position + 1} is not in order`);
     files.push({ sizeBytes: Number(match[1]), name: match[2]! });
