@@ -114,7 +114,6 @@ export function decodeOpensshKey(text: string, name: string): ClosedKey {
   if (count !== 1) malformed(name, `it holds ${count} keys, expected 1`);
   const verifying = decodeKeyBlob(reader.string(), { isGiven: true });
   const content = reader.string();
-  reader.end();
   const cipher = CIPHERS[cipherName];
   if (cipher === undefined || kdfName !== (cipherName === "none" ? "none" : "bcrypt")) {
     throw new OperatorError(
@@ -123,6 +122,8 @@ export function decodeOpensshKey(text: string, name: string): ClosedKey {
       { hints: ["`ssh-keygen -p -Z aes256-ctr -f FILE` encrypts it anew"] },
     );
   }
+  // After the cipher is known: those with a tag put it here.
+  reader.end();
   if (content.length % cipher.blockBytes !== 0) {
     malformed(name, "its private part is no whole number of blocks");
   }
