@@ -82,15 +82,19 @@ export function encodeSlot(blockIndex: number, block: SegmentBlock): Uint8Array<
 }
 
 /**
- * What a slot records; `undefined` for an empty one and for one that a crash tore: such a block is fetched
- * again, nothing is lost but time.
+ * What a slot records; `undefined` for an empty one, one that a crash tore, and one that `encodeSlot` would
+ * not write: such a block is fetched again, nothing is lost but time.
  */
 export function decodeSlot(slot: Uint8Array, blockIndex: number): SegmentBlock | undefined {
   const state = SLOT_STATES[slot[0] ?? 0];
   if (state === undefined || slot.length !== SLOT_BYTES) return undefined;
   const fields = new DataView(slot.buffer, slot.byteOffset, SLOT_BYTES);
   if (fields.getUint32(4, true) !== slotChecksum(slot, blockIndex)) return undefined;
-  return state === "stored" ? { state, digest: encodeHex(slot.subarray(8)) as Digest } : plainBlock(state);
+  const digest = slot.subarray(8);
+  // Whole, but not as this version writes it: what it means beyond its state is unknown, so it is nothing.
+  if (slot[1] !== 0 || slot[2] !== 0 || slot[3] !== 0) return undefined;
+  if (state !== "stored") return digest.every((byte) => byte === 0) ? plainBlock(state) : undefined;
+  return { state, digest: encodeHex(digest) as Digest };
 }
 
 // ------------------------------------------------------------------------------------------------ log
@@ -132,7 +136,8 @@ const entryCheck: Check<JournalEntry> = (value, place) => {
     ? entries[type as keyof Entries] as Check<JournalEntry>
     : undefined;
   if (!check) {
-    throw new OperatorError("format", `Cannot read ${place}: has the unknown type ${JSON.stringify(type)}`);
+    const shown = (JSON.stringify(type) ?? "nothing").slice(0, 80);
+    throw new OperatorError("format", `Cannot read ${place}: has the unknown type ${shown}`);
   }
   return check(value, place);
 };
