@@ -67,13 +67,23 @@ export const FACTS: CommitFacts = {
   rest: "absent",
 };
 
-/** Runs `body` with a folder that is removed afterwards. */
-export async function withFolder(body: (folder: string) => void | Promise<void>): Promise<void> {
-  const folder = await Deno.makeTempDir({ prefix: "coldcase-store-" });
+/** Linux keeps this file system in memory: thousands of small stores take a third of the time there. */
+const MEMORY_FOLDER = "/dev/shm";
+
+/** Runs `body` with a folder that is removed afterwards; `onDisk`: where the host keeps its temporary files. */
+export async function withFolder(
+  body: (folder: string) => void | Promise<void>,
+  options: { readonly onDisk?: boolean } = {},
+): Promise<void> {
+  const isInMemory = !options.onDisk && quickDisk.stat(MEMORY_FOLDER)?.kind === "directory";
+  const folder = await Deno.makeTempDir({
+    prefix: "coldcase-store-",
+    ...(isInMemory && { dir: MEMORY_FOLDER }),
+  });
   try {
     await body(folder);
   } finally {
-    await Deno.remove(folder, { recursive: true });
+    Deno.removeSync(folder, { recursive: true });
   }
 }
 

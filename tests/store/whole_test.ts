@@ -81,7 +81,7 @@ Deno.test("Store gives back what was put, on the real disk, at every edge of a s
       assertEquals(await exhibit.description(), { SnapshotId: SNAPSHOT });
       assertEquals(again.tolerated, []);
     }, realWorld());
-  }));
+  }, { onDisk: true }));
 
 Deno.test("Store leaves no journal and no temporary file behind a commit", () =>
   withFolder(async (root) => {
