@@ -183,7 +183,7 @@ Deno.test("export to stdout gives the image alone, and ends quietly where its re
     const whole = await shell(`coldcase export ${FIRST} -o - > "${stage.folder}/piped.img"`);
     assertEquals(whole.code, 0);
     assertMatch(new TextDecoder().decode(whole.stderr), /SHA-256 [0-9a-f]{64}/);
-    assert(isSame(`${stage.folder}/disk.img`, `${stage.folder}/piped.img`, 64 * 2 ** 20));
+    assert(isSame(`${stage.folder}/disk.img`, `${stage.folder}/piped.img`));
     assertEquals(Deno.statSync(`${stage.folder}/piped.img`).size, 2 ** 30);
     const closed = await shell(`coldcase export ${FIRST} -o - | head -c 1000 | wc -c`);
     assertEquals([closed.code, new TextDecoder().decode(closed.stdout).trim()], [0, "1000"]);
