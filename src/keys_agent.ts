@@ -1,7 +1,8 @@
 /**
  * Keys that ssh-agent holds: which Ed25519 keys it has, and a signature by one of them. Two requests of the
  * agent's protocol over its Unix socket. Own code, because the one library with it (ssh2) can't be bundled,
- * for its native add-ons. Adds and removes nothing.
+ * for its native add-ons. Adds and removes nothing. A Unix socket needs Deno's permission to read and write its
+ * path, which `deno task coldcase` has.
  *
  * @see draft-ietf-sshm-ssh-agent, sections 3 and 4
  */
