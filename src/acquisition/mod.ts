@@ -40,6 +40,8 @@ export async function acquireSnapshot(input: AcquireInput): Promise<ExhibitId> {
     const prepared = { acquisition, ...rest, ...await countSteps(input, acquisition) };
     announce(input, prepared);
     await fetchBlocks(input, prepared);
+    // Those of earlier sessions count too, even where all the rest could be read.
+    refuseTooManyUnreadable(input, acquisition);
     await acquisition.commit(commitFacts(input, prepared, { isPartial: false, rest: "absent" }));
   });
 }
