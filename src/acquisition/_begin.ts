@@ -7,7 +7,7 @@ import type { SnapshotDescription, SnapshotId, VolumeShape } from "../model.ts";
 import type { Acquisition, JournalHead } from "../store/mod.ts";
 import { formatTime } from "../units.ts";
 import type { AcquireInput } from "./_input.ts";
-import { chooseParent } from "./_parent.ts";
+import { chooseParent, whyNotParent } from "./_parent.ts";
 
 /** An acquisition that a session can work on. */
 export interface BegunAcquisition {
@@ -26,7 +26,7 @@ export async function findJournal(input: AcquireInput): Promise<JournalHead | un
  */
 export async function refuseOtherJournal(input: AcquireInput): Promise<void> {
   const head = await findJournal(input);
-  if (head && !input.fresh) refuseOtherCommand(input, head);
+  if (head && !input.fresh) refuseOtherCommand(input, head, await wantedParent(input, head));
 }
 
 /** Takes up the journal of the snapshot, or starts one. */
@@ -38,11 +38,20 @@ export async function openAcquisition(
   const describedAt = formatTime(input.clock.nowMs());
   refuseUnreadableState(snapshot, description);
   const head = await findJournal(input);
-  if (head && !input.fresh) return { acquisition: await store.resume(head), description, describedAt };
+  if (head && !input.fresh) {
+    const acquisition = await store.resume(head);
+    const { parent } = acquisition;
+    const fault = parent && await whyNotParent({ store, source, shape: acquisition.shape }, parent);
+    if (fault) await acquisition.dropParent(`${parent.id}: ${fault}`);
+    return { acquisition, description, describedAt };
+  }
   const shape = await firstShape(input);
   if (head) await store.abandon(head);
   const supersedes = await store.newestOf(snapshot);
-  const wish = supersedes && input.retryUnreadable && !input.fresh ? supersedes : input.parent ?? "auto";
+  // A parent that was asked for by name stays the one: the same command must be able to resume.
+  const isTold = input.parent !== undefined && input.parent !== "auto";
+  const isRetry = supersedes && input.retryUnreadable && !input.fresh && !isTold;
+  const wish = isRetry ? supersedes : input.parent ?? "auto";
   const { parent, dropped } = await chooseParent({ store, source, snapshot, shape, description, wish });
   const acquisition = await store.begin({
     source: {
@@ -79,14 +88,20 @@ function refuseUnreadableState(snapshot: SnapshotId, description: SnapshotDescri
   });
 }
 
+/** The parent that the command asks for, as the journal's head would name it. */
+async function wantedParent(input: AcquireInput, head: JournalHead): Promise<string | undefined> {
+  const { source, store, parent } = input;
+  if (parent === undefined || parent === "auto") return head.parent?.exhibit;
+  if (parent === "none") return undefined;
+  // One that was found to be of no use when it began is in no head: the same command says it again.
+  const isUsed = head.parent !== null ||
+    await whyNotParent({ store, source, shape: head.volume }, parent) === undefined;
+  return isUsed ? parent.id : undefined;
+}
+
 /** A resumed acquisition must be of the same thing (design: resume). */
-function refuseOtherCommand(input: AcquireInput, head: JournalHead): void {
-  const { source, snapshot, parent } = input;
-  const wanted = parent === undefined || parent === "auto"
-    ? head.parent?.exhibit
-    : parent === "none"
-    ? undefined
-    : parent.id;
+function refuseOtherCommand(input: AcquireInput, head: JournalHead, wanted: string | undefined): void {
+  const { source, snapshot } = input;
   const differences: [string, string, string][] = [
     ["Region", head.source.region, source.region],
     ["endpoint", head.source.endpoint, source.endpoint],

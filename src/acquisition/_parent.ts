@@ -29,14 +29,22 @@ export interface ParentInput {
  * lineage only the service knows; the walk finds out.
  */
 export async function chooseParent(input: ParentInput): Promise<ParentChoice> {
-  const { store, wish } = input;
+  const { wish } = input;
   if (wish === "none") return { parent: undefined, dropped: undefined };
   const candidate = wish === "auto" ? await newestCandidate(input) : wish;
   if (!candidate) return { parent: undefined, dropped: undefined };
-  const fault = whyNotComparable(input, candidate) ?? await store.whyNotParent(candidate);
+  const fault = await whyNotParent(input, candidate);
   return fault
     ? { parent: undefined, dropped: `${candidate.id}: ${fault}` }
     : { parent: candidate, dropped: undefined };
+}
+
+/** Why nothing can be taken over from `exhibit`; `undefined` where nothing stands against it. */
+export async function whyNotParent(
+  input: Pick<ParentInput, "store" | "source" | "shape">,
+  exhibit: Exhibit,
+): Promise<string | undefined> {
+  return whyNotComparable(input, exhibit) ?? await input.store.whyNotParent(exhibit);
 }
 
 async function newestCandidate(input: ParentInput): Promise<Exhibit | undefined> {
@@ -72,7 +80,10 @@ function ageOf({ manifest }: Exhibit): string {
   return manifest.acquisition.snapshot.startedAt ?? manifest.acquisition.startedAt;
 }
 
-function whyNotComparable({ source, shape }: ParentInput, { manifest }: Exhibit): string | undefined {
+function whyNotComparable(
+  { source, shape }: Pick<ParentInput, "source" | "shape">,
+  { manifest }: Exhibit,
+): string | undefined {
   if (manifest.source.region !== source.region) return `it is of Region ${manifest.source.region}`;
   if (manifest.source.endpoint !== source.endpoint) return `it is from ${manifest.source.endpoint}`;
   if (manifest.volume.blockSizeBytes !== shape.blockSizeBytes) {
