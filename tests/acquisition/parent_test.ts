@@ -1,8 +1,10 @@
 /** Which exhibit an incremental acquisition builds on: what is found by itself, what is told, what is passed over. */
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { OperatorError } from "../../src/errors.ts";
 import type { ExhibitId } from "../../src/model.ts";
+import type { Store } from "../../src/store/mod.ts";
 import { failing, FakeSource, FIRST, SECOND, THIRD } from "./fake_source.ts";
-import { acquire, ascending, withStore } from "./runs.ts";
+import { acquire, ascending, type Changes, withStore } from "./runs.ts";
 import {
   acquireInFull,
   AFTER,
@@ -96,5 +98,42 @@ Deno.test("acquireSnapshot() with fresh does not build on an exhibit of the same
     const again = (await acquireInFull(store, source, { fresh: true })).exhibit;
     assertEquals(again.manifest.supersedes, old.id);
     assertEquals(again.manifest.imageDigest, old.manifest.imageDigest);
+  });
+});
+
+/** Interrupts an acquisition of the second snapshot at its first block. */
+async function interrupted(store: Store, source: FakeSource, changes: Changes): Promise<void> {
+  const controller = new AbortController();
+  source.onGet = () => controller.abort();
+  const error = await assertRejects(
+    () => acquire(store, source, SECOND, { ...changes, signal: controller.signal }),
+    OperatorError,
+  );
+  assertEquals(error.code, "interrupted");
+  source.onGet = () => {};
+}
+
+Deno.test("acquireSnapshot() told to build on an exhibit of no use resumes under the same command", async () => {
+  await withStore(async (store) => {
+    const elsewhere = Object.assign(twoSnapshots(), { endpoint: "http://127.0.0.1:9" });
+    const parent = (await acquire(store, elsewhere, FIRST)).exhibit;
+    const source = twoSnapshots();
+    await interrupted(store, source, { parent });
+    const acquired = await acquireInFull(store, source, { parent });
+    assert(droppedReason(acquired).includes("http://127.0.0.1:9"));
+    assertEquals(acquired.prepared.isResumed, true);
+  });
+});
+
+Deno.test("acquireSnapshot() resumed where the parent lost a pack goes on in full, and says so", async () => {
+  await withStore(async (store, folder) => {
+    const source = twoSnapshots();
+    const parent = (await acquire(store, source, FIRST)).exhibit;
+    await interrupted(store, source, {});
+    const pack = parent.inventory.files.find(({ name }) => name.startsWith("packs/"));
+    await Deno.remove(`${folder}/store/${pack?.name}`);
+    const acquired = await acquireInFull(store, source);
+    assert(droppedReason(acquired).includes("is missing"));
+    assertEquals(acquired.prepared.isResumed, true);
   });
 });
