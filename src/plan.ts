@@ -50,7 +50,8 @@ export function parsePriceTable(text: string, name: string): PriceTable {
   for (const [member, example] of Object.entries(EXAMPLE_PRICES)) {
     const isGood = typeof example === "string"
       ? typeof given[member] === "string"
-      : typeof given[member] === "number" && (given[member] as number) >= 0;
+      // JSON.parse gives Infinity for 1e999, and with it no budget would ever be compared.
+      : Number.isFinite(given[member]) && (given[member] as number) >= 0;
     if (!isGood) refuse(`"${member}" is not a ${typeof example === "string" ? "text" : "number of dollars"}`);
   }
   const surplus = Object.keys(given).find((member) => !Object.hasOwn(EXAMPLE_PRICES, member));
