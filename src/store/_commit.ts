@@ -132,7 +132,7 @@ async function recordAcquisition(
   const total = (count: "fetchedBlocks" | "receivedBytes" | "retries" | "throttles") =>
     sessions.reduce((sum, session) => sum + session[count], 0);
   const listed = built.counts.storedBlocks + built.counts.zeroBlocks + built.counts.unreadableBlocks;
-  const takenOver = listed - built.recordedBlocks;
+  const takenOver = listed - built.recordedBlocks - built.unlistedBlocks;
   return {
     case: facts.case,
     clockSkewMs: input.counts.clockSkewMs,
@@ -172,6 +172,8 @@ interface Built {
   readonly counts: StateCounts;
   /** Blocks that this acquisition recorded as zero, stored or unreadable. */
   readonly recordedBlocks: number;
+  /** Unreadable blocks that no listing named: it was not read to its end, so they may be absent. */
+  readonly unlistedBlocks: number;
   readonly unreadable: UnreadableDocument["entries"];
 }
 
@@ -192,6 +194,7 @@ async function buildSegments(
   const segments: Digest[] = [];
   let counts = parent ? parent.manifest.counts : NO_STATES;
   let recordedBlocks = 0;
+  let unlistedBlocks = 0;
   const unreadable: { blocks: number; first: UnreadableDocument["entries"][number]["first"] }[] = [];
   for (let position = 0; position < segmentCount(shape); position++) {
     const blockCount = segmentLength(shape, position);
@@ -210,6 +213,7 @@ async function buildSegments(
       const block = recorded ?? base[at] ?? rest;
       blocks.push(block);
       if (recorded && recorded.state !== "absent") recordedBlocks++;
+      if (!recorded && !base[at] && rest.state === "unreadable") unlistedBlocks++;
       if (block.state === "unreadable") noteUnreadable(unreadable, progress.unreadable.get(index), index);
     }
     await checkHeld(input, blocks, files);
@@ -219,7 +223,7 @@ async function buildSegments(
     segments.push(digest);
     counts = addCounts(addCounts(counts, countStates(base), -1), countStates(blocks), 1);
   }
-  return { segments, counts, recordedBlocks, unreadable };
+  return { segments, counts, recordedBlocks, unlistedBlocks, unreadable };
 }
 
 /** The parent's digest of a segment in which nothing was recorded. */
