@@ -105,6 +105,10 @@ export class Acquisition {
     const progress = new Progress();
     const journal = Journal.open(parts.storage, parts.disk, parts.head, (entry) => progress.apply(entry));
     const acquisition = new Acquisition(parts, journal, progress, true);
+    // The log tells of blocks that a later session could read, and of some whose slot was never written.
+    for (const index of progress.unreadable.keys()) {
+      if (journal.recorded(index)?.state !== "unreadable") progress.unreadable.delete(index);
+    }
     await acquisition.#checkPacks();
     return acquisition;
   }
@@ -151,6 +155,7 @@ export class Acquisition {
     return this.#enqueue(async () => {
       this.#fetchedBlocks++;
       this.#progress.unreadable.delete(index);
+      this.#pendingUnreadable = this.#pendingUnreadable.filter((entry) => entry.block !== index);
       if (block.digest === this.#zeroDigest) this.#note(index, plainBlock("zero"));
       else {
         this.#store(index, block);
