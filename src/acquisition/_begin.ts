@@ -69,8 +69,11 @@ export async function openAcquisition(
   return { acquisition, description, describedAt };
 }
 
-/** Only a completed snapshot in the standard tier can be read. */
-function refuseUnreadableState(snapshot: SnapshotId, description: SnapshotDescription | undefined): void {
+/** Only a completed snapshot in the standard tier can be read. Throws `source`. */
+export function refuseUnreadableState(
+  snapshot: SnapshotId,
+  description: SnapshotDescription | undefined,
+): void {
   if (!description) return;
   const { state, storageTier } = description;
   if (state === "completed" && storageTier !== "archive") return;

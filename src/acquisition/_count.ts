@@ -35,16 +35,20 @@ export function walkInput(
   };
 }
 
+/** Whether a walk ended because of its parent: the service disagrees with it, or it is damaged. */
+export function isParentsFault(error: unknown): error is Error {
+  return error instanceof ParentMismatch ||
+    (error instanceof OperatorError && (error.code === "integrity" || error.code === "format"));
+}
+
 /** Walks with `take`; a parent that turns out to be of no use is dropped, and the walk begins anew without it. */
 export async function walkUntilHeld<T>(acquisition: Acquisition, take: () => Promise<T>): Promise<T> {
   for (;;) {
     try {
       return await take();
     } catch (error) {
-      const isParentAtFault = acquisition.parent !== undefined && (error instanceof ParentMismatch ||
-        (error instanceof OperatorError && (error.code === "integrity" || error.code === "format")));
-      if (!isParentAtFault) throw error;
-      await acquisition.dropParent(`${acquisition.parent?.id}: ${error.message}`);
+      if (acquisition.parent === undefined || !isParentsFault(error)) throw error;
+      await acquisition.dropParent(`${acquisition.parent.id}: ${error.message}`);
     }
   }
 }

@@ -14,8 +14,10 @@ import type {
 } from "../model.ts";
 import type { Tally } from "../plan.ts";
 import type { Exhibit, JournalHead, Store } from "../store/mod.ts";
+import { refuseUnreadableState } from "./_begin.ts";
+import { isParentsFault } from "./_count.ts";
 import { chooseParent, type ParentWish } from "./_parent.ts";
-import { ParentMismatch, walk } from "./_walk.ts";
+import { walk } from "./_walk.ts";
 
 export interface PlanInput {
   readonly source: BlockSource;
@@ -50,6 +52,7 @@ export interface SnapshotPlan {
 export async function planSnapshot(input: PlanInput): Promise<SnapshotPlan> {
   const { source, snapshot, store, signal } = input;
   const description = await source.describe(snapshot, { signal });
+  refuseUnreadableState(snapshot, description);
   const first = await firstPage(input);
   const { shape } = first;
   const journal = (await store?.journals())?.findLast((head) => head.source.snapshot === snapshot);
@@ -89,8 +92,8 @@ export async function planSnapshot(input: PlanInput): Promise<SnapshotPlan> {
           canary,
         };
       } catch (error) {
-        if (!(error instanceof ParentMismatch)) throw error;
-        dropped = `${parent?.id}: ${error.message}`;
+        if (parent === undefined || !isParentsFault(error)) throw error;
+        dropped = `${parent.id}: ${error.message}`;
         parent = undefined;
       }
     }
