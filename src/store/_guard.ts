@@ -1,6 +1,7 @@
 /**
  * The disk as the store uses it: the platform's errors become operator errors that name the path and what
- * to do, in one place. A failed sync poisons nothing here; who wrote the data decides (they must rewrite).
+ * to do, in one place; and no symbolic link below the store's folder is followed, whoever put it there. A
+ * failed sync poisons nothing here; who wrote the data decides (they must rewrite).
  */
 import { messageOf, OperatorError } from "../errors.ts";
 import type { Disk, DiskFile } from "../model.ts";
@@ -84,19 +85,70 @@ async function guardAsync<T>(verb: string, path: string, action: () => Promise<T
   }
 }
 
-/** `disk`, its errors as `OperatorError`s of code `storage`. */
-export function guardedDisk(disk: Disk): Disk {
+/** `disk`, its errors as `OperatorError`s of code `storage`; a symbolic link below `root` is code `format`. */
+export function guardedDisk(disk: Disk, root: string): Disk {
+  const within = (path: string) => refuseLinks(disk, root, path);
+  const above = (path: string) => refuseLinks(disk, root, path.slice(0, path.lastIndexOf("/")));
   return {
     open: (path, mode) =>
-      new GuardedFile(guard(mode === "create" ? "create" : "open", path, () => disk.open(path, mode)), path),
-    rename: (from, to) => guard("move into place", to, () => disk.rename(from, to)),
-    makeDirectory: (path, options) => guard("create folder", path, () => disk.makeDirectory(path, options)),
-    list: (path) => guard("list", path, () => disk.list(path)),
-    stat: (path) => guard("look at", path, () => disk.stat(path)),
-    remove: (path) => guard("remove", path, () => disk.remove(path)),
-    syncDirectory: (path) => guardAsync("make durable the folder", path, () => disk.syncDirectory(path)),
-    tryLock: (path) => guard("lock", path, () => disk.tryLock(path)),
+      new GuardedFile(
+        guard(mode === "create" ? "create" : "open", path, () => {
+          within(path);
+          return disk.open(path, mode);
+        }),
+        path,
+      ),
+    rename: (from, to) =>
+      guard("move into place", to, () => {
+        within(from);
+        above(to);
+        disk.rename(from, to);
+      }),
+    makeDirectory: (path, options) =>
+      guard("create folder", path, () => {
+        within(path);
+        disk.makeDirectory(path, options);
+      }),
+    list: (path) =>
+      guard("list", path, () => {
+        within(path);
+        return disk.list(path);
+      }),
+    stat: (path) =>
+      guard("look at", path, () => {
+        above(path);
+        return disk.stat(path);
+      }),
+    remove: (path) =>
+      guard("remove", path, () => {
+        above(path);
+        disk.remove(path);
+      }),
+    syncDirectory: (path) =>
+      guardAsync("make durable the folder", path, async () => {
+        within(path);
+        await disk.syncDirectory(path);
+      }),
+    tryLock: (path) =>
+      guard("lock", path, () => {
+        within(path);
+        return disk.tryLock(path);
+      }),
     freeBytes: (path) => guard("look at the file system of", path, () => disk.freeBytes(path)),
     fileSystemType: (path) => guard("look at the file system of", path, () => disk.fileSystemType(path)),
   };
+}
+
+/** A store that somebody hands over must reach nothing outside it, neither to read nor to clear away. */
+export function refuseLinks(disk: Disk, root: string, path: string): void {
+  if (!path.startsWith(`${root}/`)) return;
+  let place = root;
+  for (const part of path.slice(root.length + 1).split("/")) {
+    place += `/${part}`;
+    if (disk.stat(place)?.kind !== "symlink") continue;
+    throw new OperatorError("format", `Cannot use "${place}": is a symlink, and a store holds none`, {
+      facts: { file: place.slice(root.length + 1) },
+      hints: ["Put in its place what it points to, if you know who made it."],
+    });
+  }
 }

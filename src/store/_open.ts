@@ -9,8 +9,8 @@ import { sha256 } from "../format/digests.ts";
 import { decodeStoreFile, encodeStoreFile, STORE_VERSION, type StoreFile } from "../format/store_file.ts";
 import type { Disk, World } from "../model.ts";
 import { formatTime } from "../units.ts";
-import { guardedDisk } from "./_guard.ts";
-import { STORE_FILE, TEMPORARY_FOLDER } from "./_layout.ts";
+import { guardedDisk, refuseLinks } from "./_guard.ts";
+import { CACHE_FOLDER, STORE_FILE, TEMPORARY_FOLDER } from "./_layout.ts";
 import { LocalStorage } from "./_local_storage.ts";
 import { lockStore } from "./_probe.ts";
 import { Store } from "./_store.ts";
@@ -25,7 +25,7 @@ export interface WriteOptions {
 
 /** Opens an existing store for reading. Throws `not_found` where there is none. */
 export async function openStore(world: World, path: string): Promise<Store> {
-  const disk = guardedDisk(world.disk);
+  const disk = guardedDisk(world.disk, path);
   const storage = new LocalStorage({ disk, root: path, randomness: world.randomness });
   if (disk.stat(`${path}/${STORE_FILE}`) === undefined) {
     throw new OperatorError("not_found", `Cannot open store "${path}": there is no store`, {
@@ -33,6 +33,7 @@ export async function openStore(world: World, path: string): Promise<Store> {
       facts: { store: path },
     });
   }
+  refuseLinksIn(disk, path);
   return new Store({
     world,
     disk,
@@ -55,10 +56,11 @@ export async function openStoreForWriting(
   path: string,
   options: WriteOptions = {},
 ): Promise<Store> {
-  const disk = guardedDisk(world.disk);
+  const disk = guardedDisk(world.disk, path);
   const storage = new LocalStorage({ disk, root: path, randomness: world.randomness });
   refuseForeignFolder(disk, path);
   const isNew = disk.stat(`${path}/${STORE_FILE}`) === undefined;
+  if (!isNew) refuseLinksIn(disk, path);
   // An existing store is looked at before its lock: a wrong case or version is the better answer.
   if (!isNew) checkCase(await readStoreFile(storage), path, options);
   else disk.makeDirectory(path);
@@ -79,6 +81,14 @@ async function readStoreFile(storage: LocalStorage): Promise<StoreFile> {
     await storage.read(STORE_FILE, { offset: 0, length: 65_537 }),
     `"${storage.pathOf(STORE_FILE)}"`,
   );
+}
+
+/** Also what nothing looks at for now: a later command, or SQLite, would follow it. */
+function refuseLinksIn(disk: Disk, path: string): void {
+  for (const folder of [path, `${path}/${CACHE_FOLDER}`]) {
+    if (disk.stat(folder) === undefined) continue;
+    for (const name of disk.list(folder)) refuseLinks(disk, path, `${folder}/${name}`);
+  }
 }
 
 /** A folder with other things in it is not made a store: it may be another tool's, or a typing error. */
