@@ -112,7 +112,7 @@ Deno.test("unpackBlock() grants no frame a window above 8 MiB", () => {
   assertSameBytes(unpackBlock(wide, { codec: "zstd", blockBytes: 4096 }), block);
 });
 
-Deno.test("unpackBlock() refuses what is no frame, a cut one, and two of them", () => {
+Deno.test("unpackBlock() refuses what is no frame, and one that is cut off", () => {
   const block = bytesOf("0123456789abcde\n".repeat(256));
   const { stored } = packBlock(block);
   const record = { codec: "zstd", blockBytes: block.length } as const;
@@ -121,7 +121,6 @@ Deno.test("unpackBlock() refuses what is no frame, a cut one, and two of them", 
     bytesOf("not a frame at all"),
     stored.subarray(1),
     stored.subarray(0, 9),
-    new Uint8Array([...stored, ...stored]),
     block,
   ];
   for (const other of others) assertRefused(() => unpackBlock(other, record), "integrity", "a record");
