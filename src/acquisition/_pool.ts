@@ -2,6 +2,16 @@
  * Works on the items of a stream, a bounded number at once. The stream is asked for the next item only when
  * there is room, so whoever makes the items is held back too.
  */
+import type { VolumeShape } from "../model.ts";
+import { MIB } from "../units.ts";
+
+/** Bytes of blocks under way at the most (design: memory is bounded). */
+const MAX_BYTES_UNDER_WAY = 64 * MIB;
+
+/** How many blocks may be under way at once: at most `wanted`, at least one. */
+export function blocksUnderWay(wanted: number, { blockSizeBytes }: VolumeShape): number {
+  return Math.max(1, Math.min(wanted, Math.floor(MAX_BYTES_UNDER_WAY / blockSizeBytes)));
+}
 
 /**
  * Resolves when all items are done. The first failure aborts the work under way, waits for it to end, and is
@@ -25,6 +35,8 @@ export async function forEachConcurrently<T>(
   };
   try {
     for await (const item of items) {
+      // Work may have failed while the next item was made: none is begun after that.
+      if (failure) break;
       const task: Promise<void> = work(item, signal).catch(fail).finally(() => {
         running.delete(task);
         wake();
