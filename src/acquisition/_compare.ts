@@ -2,9 +2,9 @@
  * Compares an exhibit with the service, block by block: what AWS declares and serves now against what the
  * exhibit holds. It costs a read a block; nothing is written.
  */
-import type { BlockSource, ListedBlock, VolumeShape } from "../model.ts";
+import { type BlockSource, type ListedBlock, SEGMENT_BLOCKS, type VolumeShape } from "../model.ts";
 import type { Exhibit } from "../store/mod.ts";
-import { forEachConcurrently } from "./_pool.ts";
+import { blocksUnderWay, forEachConcurrently } from "./_pool.ts";
 import type { Spending } from "./_spending.ts";
 
 export interface CompareInput {
@@ -24,14 +24,14 @@ export interface SourceComparison {
   readonly unprovedBlocks: number;
 }
 
-/** What comparing costs at the most: a read for each block that the exhibit knows. */
+/** What comparing costs where the service lists what it listed then: a read for each block that is held. */
 export function comparisonRequests(
   { manifest, shape }: Exhibit,
 ): { listRequests: number; getRequests: number; receivedBytes: number } {
-  const { storedBlocks, zeroBlocks } = manifest.counts;
+  const { storedBlocks, zeroBlocks, unreadableBlocks } = manifest.counts;
   const getRequests = storedBlocks + zeroBlocks;
   return {
-    listRequests: Math.ceil(getRequests / 10_000),
+    listRequests: Math.max(1, Math.ceil((getRequests + unreadableBlocks) / 10_000)),
     getRequests,
     receivedBytes: getRequests * shape.blockSizeBytes,
   };
@@ -50,7 +50,7 @@ export async function compareWithSource(input: CompareInput): Promise<SourceComp
   async function* listed(): AsyncIterable<ListedBlock> {
     let next = 0;
     for await (const page of source.listBlocks(snapshot, { signal })) {
-      refuseOtherShape(page.shape);
+      if (isOtherVolume(page.shape)) return;
       for (const block of page.blocks) {
         await noteUnlisted(next, block.index);
         next = block.index + 1;
@@ -60,25 +60,30 @@ export async function compareWithSource(input: CompareInput): Promise<SourceComp
     await noteUnlisted(next, exhibit.shape.blockCount);
   }
 
-  /** Blocks that the service does not list must be absent in the exhibit. */
+  /** Blocks `[from, to)` are not listed: so they must be absent in the exhibit. */
   async function noteUnlisted(from: number, to: number): Promise<void> {
-    for (let index = from; index < to; index++) {
-      const block = await exhibit.block(index);
-      if (block?.state === "unreadable") result.unprovedBlocks++;
-      else if (block?.state !== "absent") {
-        report(index, `the exhibit holds it as ${block?.state}, the service does not list it`);
+    for (let index = from; index < to;) {
+      const position = Math.floor(index / SEGMENT_BLOCKS);
+      const segment = await exhibit.segment(position);
+      for (const end = Math.min(to, (position + 1) * SEGMENT_BLOCKS); index < end; index++) {
+        const state = segment[index % SEGMENT_BLOCKS]?.state;
+        if (state === "unreadable") result.unprovedBlocks++;
+        else if (state !== "absent") {
+          report(index, `the exhibit holds it as ${state}, the service does not list it`);
+        }
       }
     }
   }
 
-  function refuseOtherShape(shape: VolumeShape): void {
-    if (
-      shape.blockCount === exhibit.shape.blockCount && shape.blockSizeBytes === exhibit.shape.blockSizeBytes
-    ) return;
-    report(0, `the service says ${shape.blockCount} blocks of ${shape.blockSizeBytes} bytes`);
+  /** One difference that stands for all: no block of another volume can be compared. */
+  function isOtherVolume({ blockCount, blockSizeBytes }: VolumeShape): boolean {
+    const held = exhibit.shape;
+    if (blockCount === held.blockCount && blockSizeBytes === held.blockSizeBytes) return false;
+    report(0, `the service says ${blockCount} blocks of ${blockSizeBytes} bytes`);
+    return true;
   }
 
-  const limit = source.maxConcurrency;
+  const limit = blocksUnderWay(source.maxConcurrency, exhibit.shape);
   await forEachConcurrently(listed(), { limit, signal }, async (listing, itemSignal) => {
     const held = await exhibit.block(listing.index);
     if (held?.state === "absent") {
@@ -88,10 +93,10 @@ export async function compareWithSource(input: CompareInput): Promise<SourceComp
       result.unprovedBlocks++;
       return;
     }
-    input.spending.askForBlock(exhibit.shape.blockSizeBytes);
+    const isOver = input.spending.askForBlock(exhibit.shape.blockSizeBytes);
     const answer = await source.getBlock({ snapshot, block: listing, shape: exhibit.shape }, {
       signal: itemSignal,
-    });
+    }).finally(isOver);
     if (answer.kind === "unreadable") result.unprovedBlocks++;
     else if (!exhibit.holds(held, answer.digest)) {
       report(

@@ -13,8 +13,10 @@ export class Spending {
   readonly #isInRegion: boolean;
   readonly #budgetUsd: number | undefined;
   #before: Requests = { listRequests: 0, getRequests: 0, receivedBytes: 0 };
-  /** Blocks asked for in this run whose requests may not be counted by the source yet. */
+  /** Blocks asked for in this run. */
   #asked = 0;
+  /** Those of them whose bytes have not come: the source counts none of these bytes yet, maybe no request. */
+  #underWay = 0;
 
   constructor(options: {
     readonly source: Pick<BlockSource, "counts">;
@@ -68,16 +70,27 @@ export class Spending {
     );
   }
 
-  /** Asks for one more block. Throws `budget`. */
-  askForBlock(blockSizeBytes: number): void {
-    const { getRequests } = this.#source.counts();
-    const underWay = Math.max(0, this.#asked - getRequests);
+  /**
+   * Asks for one more block. Throws `budget`.
+   *
+   * Returns what to call when its request is over, whatever came of it.
+   */
+  askForBlock(blockSizeBytes: number): () => void {
+    const { getRequests, retries } = this.#source.counts();
+    // A retry is a request beyond those that were asked for: it must not hide one that is still to be made.
+    const unmade = Math.min(this.#underWay, Math.max(0, this.#asked - (getRequests - retries)));
     this.refuseBeyondBudget({
       listRequests: 0,
-      getRequests: underWay + 1,
-      receivedBytes: (underWay + 1) * blockSizeBytes,
+      getRequests: unmade + 1,
+      receivedBytes: (this.#underWay + 1) * blockSizeBytes,
     });
     this.#asked++;
+    this.#underWay++;
+    let isOver = false;
+    return () => {
+      if (!isOver) this.#underWay--;
+      isOver = true;
+    };
   }
 }
 

@@ -7,11 +7,10 @@ import { OperatorError } from "../errors.ts";
 import { type ExhibitId, MAX_BLOCKS } from "../model.ts";
 import { remainingRequests } from "../plan.ts";
 import type { Acquisition, CommitFacts } from "../store/mod.ts";
-import { MIB } from "../units.ts";
 import { type BegunAcquisition, findJournal, openAcquisition, refuseOtherJournal } from "./_begin.ts";
 import { countSteps, type Remaining, walkInput, walkUntilHeld } from "./_count.ts";
 import type { AcquireInput } from "./_input.ts";
-import { forEachConcurrently } from "./_pool.ts";
+import { blocksUnderWay, forEachConcurrently } from "./_pool.ts";
 import { inSession, whileTicking } from "./_session.ts";
 import { type Step, walk } from "./_walk.ts";
 
@@ -21,8 +20,6 @@ export { Spending } from "./_spending.ts";
 export { compareWithSource, comparisonRequests, type SourceComparison } from "./_compare.ts";
 export { planSnapshot, type SnapshotPlan } from "./_plan.ts";
 
-/** Bytes of blocks under way at the most. */
-const MAX_BYTES_UNDER_WAY = 64 * MIB;
 /** An acquisition that is ready to fetch. */
 type Prepared = BegunAcquisition & Remaining;
 
@@ -95,9 +92,9 @@ async function fetchBlocks(input: AcquireInput, prepared: Prepared): Promise<voi
   let fetchedBlocks = 0;
   const work = async (step: Step, signal: AbortSignal) => {
     if (step.type === "absent") return await acquisition.putAbsent(step.index);
-    input.spending.askForBlock(acquisition.shape.blockSizeBytes);
+    const isOver = input.spending.askForBlock(acquisition.shape.blockSizeBytes);
     const request = { snapshot: input.snapshot, block: step.block, shape: acquisition.shape };
-    const block = await input.source.getBlock(request, { signal });
+    const block = await input.source.getBlock(request, { signal }).finally(isOver);
     if (block.kind === "verified") await acquisition.put(step.block.index, block);
     else {
       await acquisition.putUnreadable(step.block.index, block);
@@ -106,8 +103,8 @@ async function fetchBlocks(input: AcquireInput, prepared: Prepared): Promise<voi
     fetchedBlocks++;
     input.onProgress?.({ fetchedBlocks, totalBlocks, unreadableBlocks: acquisition.unreadableBlocks });
   };
-  const perBlock = Math.max(1, Math.floor(MAX_BYTES_UNDER_WAY / acquisition.shape.blockSizeBytes));
-  const limit = Math.min(input.source.maxConcurrency, input.concurrency ?? MAX_BLOCKS, perBlock);
+  const wanted = Math.min(input.source.maxConcurrency, input.concurrency ?? MAX_BLOCKS);
+  const limit = blocksUnderWay(wanted, acquisition.shape);
   await whileTicking(input, acquisition, (signal) =>
     walkUntilHeld(acquisition, async () => {
       const differencesOnly = acquisition.parent !== undefined && !prepared.needsListing;
