@@ -62,11 +62,11 @@ export async function openStoreForWriting(
   const isNew = disk.stat(`${path}/${STORE_FILE}`) === undefined;
   if (!isNew) refuseLinksIn(disk, path);
   // An existing store is looked at before its lock: a wrong case or version is the better answer.
-  if (!isNew) checkCase(await readStoreFile(storage), path, options);
+  if (!isNew) checkWritable(await readStoreFile(storage), path, options);
   else disk.makeDirectory(path);
   const { lock, isUnsafe } = await lockStore(disk, path, { allowUnsafe: options.unsafeFileSystem ?? false });
   try {
-    const file = await settleStoreFile(storage, options, formatTime(world.clock.nowMs()));
+    const file = await settleStoreFile(storage, path, { ...options, now: formatTime(world.clock.nowMs()) });
     const store = new Store({ world, disk, storage, path, file, lock, isUnsafe });
     await store.tidyUp();
     return store;
@@ -111,7 +111,18 @@ function refuseForeignFolder(disk: Disk, path: string): void {
   );
 }
 
-function checkCase(file: StoreFile, path: string, options: WriteOptions): void {
+/** Throws `format` for a store that a later version writes, `usage` for another case. */
+function checkWritable(file: StoreFile, path: string, options: WriteOptions): void {
+  if (file.writeVersion !== STORE_VERSION) {
+    throw new OperatorError(
+      "format",
+      `Cannot write to store "${path}": it is written by version ${file.writeVersion}, this program writes version ${STORE_VERSION}`,
+      {
+        hints: ["Use the version of coldcase that wrote the store, or a newer one. This one can read it."],
+        facts: { store: path, version: file.writeVersion },
+      },
+    );
+  }
   if (options.case === undefined || file.case === null || options.case === file.case) return;
   if (file.mixedCases || options.mixedCases) return;
   throw new OperatorError(
@@ -127,13 +138,14 @@ function checkCase(file: StoreFile, path: string, options: WriteOptions): void {
 /** Makes `store.json`, or brings in what the options add to it. */
 async function settleStoreFile(
   storage: LocalStorage,
-  options: WriteOptions,
-  now: string,
+  path: string,
+  options: WriteOptions & { readonly now: string },
 ): Promise<StoreFile> {
   const known = await storage.stat(STORE_FILE) ? await readStoreFile(storage) : undefined;
+  if (known) checkWritable(known, path, options); // another process may have made it since
   const file: StoreFile = {
     case: known?.case ?? options.case ?? null,
-    createdAt: known?.createdAt ?? now,
+    createdAt: known?.createdAt ?? options.now,
     features: [],
     mixedCases: (known?.mixedCases ?? false) || (options.mixedCases ?? false),
     mode: "plain",
