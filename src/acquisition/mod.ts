@@ -108,10 +108,19 @@ async function fetchBlocks(input: AcquireInput, prepared: Prepared): Promise<voi
   await whileTicking(input, acquisition, (signal) =>
     walkUntilHeld(acquisition, async () => {
       const differencesOnly = acquisition.parent !== undefined && !prepared.needsListing;
-      const fetching = walk(walkInput(input, acquisition, differencesOnly));
-      await forEachConcurrently(fetching.steps(), { limit, signal }, work);
+      // A listing may wait for hours on a link that is down: what ends the blocks ends it too.
+      const failing = new AbortController();
+      const ending = AbortSignal.any([signal, failing.signal]);
+      const fetching = walk({ ...walkInput(input, acquisition, differencesOnly), signal: ending });
+      await forEachConcurrently(fetching.steps(), { limit, signal }, (step, stepSignal) =>
+        work(step, stepSignal).catch((error) => {
+          failing.abort(error);
+          throw error;
+        }));
       // Tokens came from a second listing: it must be the one that was counted.
-      if (!differencesOnly) await acquisition.noteListing(fetching.listing());
+      if (!differencesOnly) {
+        await acquisition.noteListing(fetching.listing());
+      }
     }));
 }
 
