@@ -8,10 +8,11 @@ import { decodeInventory, encodeInventory, MAX_INVENTORY_BYTES } from "../format
 import { sha256 } from "../format/digests.ts";
 import { segmentCount } from "../format/segment.ts";
 import { OperatorError } from "../errors.ts";
-import type { Clock, ObjectName, StoredObject } from "../model.ts";
+import type { Clock, Digest, ObjectName, StoredObject } from "../model.ts";
 import { formatTime } from "../units.ts";
 import { readChecked } from "./_checked.ts";
 import { type Exhibit, inventoryNames } from "./_exhibit.ts";
+import { type BlockPlace, Index } from "./_index.ts";
 import { inventoryName, parseName } from "./_layout.ts";
 import type { LocalStorage } from "./_local_storage.ts";
 import type { PackedBlocks } from "./_packed_blocks.ts";
@@ -71,23 +72,38 @@ async function putInventory({ to, exhibit }: CopyParts, files: readonly StoredOb
 /** The inventory's files, but of the packs only those that hold a block of the exhibit. */
 async function neededFiles({ from, exhibit }: CopyParts, signal: AbortSignal): Promise<StoredObject[]> {
   const packs = new Map<ObjectName, number>();
-  for (let position = 0; position < segmentCount(exhibit.shape); position++) {
-    signal.throwIfAborted();
-    for (const block of await exhibit.segment(position)) {
-      if (block.state !== "stored") continue;
-      const place = await from.blocks.find(block.digest);
-      if (!place) {
-        throw new OperatorError(
-          "integrity",
-          `Cannot copy "${exhibit.id}": no pack holds block ${block.digest}`,
-          {
-            hints: [`Run "coldcase verify ${exhibit.id}" to learn the whole damage.`],
-          },
-        );
-      }
-      packs.set(place.pack, place.packBytes);
+  // The store's index is a cache that may lie: what goes into the copy's inventory is learned from the packs.
+  const held = Index.temporary();
+  try {
+    for (const file of exhibit.inventory.files) {
+      signal.throwIfAborted();
+      if (parseName(file.name)?.kind !== "pack") continue;
+      held.addPack({ ...file, entries: await from.blocks.entriesOf(file.name) });
     }
+    for (let position = 0; position < segmentCount(exhibit.shape); position++) {
+      signal.throwIfAborted();
+      for (const block of await exhibit.segment(position)) {
+        if (block.state !== "stored") continue;
+        const place = held.lookUp(block.digest) ?? await placeElsewhere(from.blocks, exhibit, block.digest);
+        packs.set(place.pack, place.packBytes);
+      }
+    }
+  } finally {
+    held.close();
   }
   const others = exhibit.inventory.files.filter((file) => parseName(file.name)?.kind !== "pack");
   return [...others, ...[...packs].map(([name, sizeBytes]) => ({ name, sizeBytes }))];
+}
+
+/** A block that none of the exhibit's own packs holds may be in another's. Throws `integrity`. */
+async function placeElsewhere(blocks: PackedBlocks, exhibit: Exhibit, digest: Digest): Promise<BlockPlace> {
+  await blocks.read(digest).catch((error) => {
+    if (!(error instanceof OperatorError) || error.code === "storage") throw error;
+    throw new OperatorError("integrity", `Cannot copy "${exhibit.id}": ${error.message}`, {
+      cause: error,
+      facts: { digest, file: exhibit.inventoryFile },
+      hints: [`Run "coldcase verify ${exhibit.id}" to learn the whole damage.`],
+    });
+  });
+  return (await blocks.find(digest))!;
 }

@@ -38,6 +38,7 @@ export class Index {
   readonly #insertBlock: StatementSync;
   readonly #insertPack: StatementSync;
   readonly #selectPack: StatementSync;
+  #isTemporary = false;
   #temporaryPath: string | undefined;
 
   /**
@@ -78,9 +79,11 @@ export class Index {
     try {
       path = Deno.makeTempFileSync({ prefix: "coldcase-index-" });
     } catch (_) {
-      return new Index(":memory:");
+      path = ":memory:";
     }
     const index = new Index(path);
+    index.#isTemporary = true;
+    if (path === ":memory:") return index;
     index.#temporaryPath = path;
     try {
       index.#database.exec("PRAGMA journal_mode = MEMORY");
@@ -91,6 +94,11 @@ export class Index {
       if (Deno.build.os !== "windows") throw error;
     }
     return index;
+  }
+
+  /** True where it is gone at the end. */
+  get isTemporary(): boolean {
+    return this.#isTemporary;
   }
 
   lookUp(digest: Digest): BlockPlace | undefined {
@@ -129,20 +137,27 @@ export class Index {
   }
 }
 
-/** Opens the index; `damage`: why the one that was opened before is of no use, so that it is made anew. */
-export type MakeIndex = (damage: unknown) => Index;
+/**
+ * Opens the index; `damage`: why the one that was opened before is of no use, so that it is made anew.
+ * `tolerate` is told of damage that is found on the way.
+ */
+export type MakeIndex = (damage: unknown, tolerate: (damage: unknown) => void) => Index;
 
 /**
  * The index at `path`. A damaged one is removed and made anew; where the place is of no use at all
  * (read-only media), a temporary one takes its place.
  */
 export function indexAt(path: string, remove: () => void): MakeIndex {
-  return (damage) => {
+  const open: MakeIndex = (damage, tolerate) => {
     try {
       if (damage !== undefined) remove();
       return new Index(path);
     } catch (error) {
-      return damage === undefined ? indexAt(path, remove)(error) : Index.temporary();
+      if (damage !== undefined) return Index.temporary();
+      const index = open(error, tolerate);
+      if (!index.isTemporary) tolerate(error);
+      return index;
     }
   };
+  return open;
 }

@@ -4,9 +4,9 @@
  * that an integrity failure.
  */
 import { messageOf, OperatorError } from "../errors.ts";
-import { type FooterEntry, RECORD_HEADER_BYTES } from "../format/pack.ts";
+import { type FooterEntry, MAX_PACK_BYTES, PACK_HEADER_BYTES, RECORD_HEADER_BYTES } from "../format/pack.ts";
 import type { Digest, DiskFile, ObjectName, StoredObject } from "../model.ts";
-import type { BlockPlace, Index, MakeIndex } from "./_index.ts";
+import { type BlockPlace, Index, type MakeIndex } from "./_index.ts";
 import { PACKS_FOLDER, parseName } from "./_layout.ts";
 import type { LocalStorage } from "./_local_storage.ts";
 import type { ClosedPack } from "./_pack_writer.ts";
@@ -14,6 +14,8 @@ import { type OpenPack, openRecord, readExactly, readFooter, walkRecords } from 
 
 /** Packs kept open for reading. */
 const OPEN_PACKS = 16;
+/** Packs known to be there: about 8 MiB. */
+const SEEN_PACKS = 65_536;
 /** Digests known to have been read back in this run: about 16 MiB. */
 const READ_BACK_DIGESTS = 100_000;
 
@@ -22,6 +24,8 @@ export class PackedBlocks {
   #index: Index;
   readonly #open = new Map<ObjectName, DiskFile>();
   readonly #readBack = new Set<Digest>();
+  /** Packs that were found to be there, with their sizes. */
+  readonly #seenPacks = new Map<ObjectName, number>();
   #isReconciled = false;
   #isRemade = false;
   /** What went wrong with caches and footers and was got over; shown to the operator by whoever asks. */
@@ -32,15 +36,45 @@ export class PackedBlocks {
   constructor(storage: LocalStorage, makeIndex: MakeIndex) {
     this.#storage = storage;
     this.#makeIndex = makeIndex;
-    this.#index = makeIndex(undefined);
+    this.#index = makeIndex(undefined, (damage) => this.#noteRebuilt(damage));
   }
 
-  /** Where the block lies; `undefined` where no pack holds it. */
+  /** Where the block lies, in a pack that is there; `undefined` where no pack holds it. */
   async find(digest: Digest): Promise<BlockPlace | undefined> {
-    const known = this.#lookUp(digest);
-    if (known || this.#isReconciled) return known;
+    const known = await this.#lookUpHeld(digest);
+    if (known) return known;
+    if (!this.#isReconciled) {
+      await this.reconcile();
+      const found = await this.#lookUpHeld(digest);
+      if (found) return found;
+    }
+    // It may know a pack and have lost its blocks: only one that was made in this run is believed.
+    if (this.#isRemade) return undefined;
+    this.#remakeIndex(new Error(`it knows no block ${digest}`));
+    await this.reconcile();
+    return await this.#lookUpHeld(digest);
+  }
+
+  async #lookUpHeld(digest: Digest): Promise<BlockPlace | undefined> {
+    const place = this.#lookUp(digest);
+    if (!place || this.#seenPacks.get(place.pack) === place.packBytes) return place;
+    const stat = await this.#storage.stat(place.pack);
+    if (stat?.sizeBytes === place.packBytes) {
+      if (this.#seenPacks.size >= SEEN_PACKS) this.#seenPacks.clear();
+      this.#seenPacks.set(place.pack, place.packBytes);
+      return place;
+    }
+    this.#remakeIndex(
+      new Error(`it tells of "${place.pack}" with ${place.packBytes} bytes, which is not there`),
+    );
     await this.reconcile();
     return this.#lookUp(digest);
+  }
+
+  /** What a pack holds, by its footer or else by its headers; nothing where it is not there. */
+  async entriesOf(name: ObjectName): Promise<FooterEntry[]> {
+    const stat = await this.#storage.stat(name);
+    return stat ? this.#fittingEntries(stat) : [];
   }
 
   /** Brings the index up to the packs that there are: O(packs), and a footer for each unknown one. */
@@ -120,6 +154,7 @@ export class PackedBlocks {
   /** Looks through all packs for a good record of the block: O(packs), only where one was found damaged. */
   async #readOtherCopy(digest: Digest): Promise<Uint8Array | undefined> {
     for await (const object of this.#storage.list(`${PACKS_FOLDER}/`)) {
+      if (parseName(object.name)?.kind !== "pack") continue;
       const pack = this.#openPack(object.name, object.sizeBytes);
       for (const entry of this.#entries(pack)) {
         if (entry.digest !== digest) continue;
@@ -152,8 +187,14 @@ export class PackedBlocks {
   }
 
   #indexPack(object: StoredObject): void {
-    const entries = this.#entries(this.#openPack(object.name, object.sizeBytes));
+    const entries = this.#fittingEntries(object);
     this.#withIndex((index) => index.addPack({ ...object, entries }));
+  }
+
+  /** Without the record in which a pack was cut off. */
+  #fittingEntries({ name, sizeBytes }: StoredObject): FooterEntry[] {
+    return this.#entries(this.#openPack(name, sizeBytes))
+      .filter((entry) => isPossible({ ...entry, pack: name, packBytes: sizeBytes }));
   }
 
   #entries(pack: OpenPack): FooterEntry[] {
@@ -167,24 +208,48 @@ export class PackedBlocks {
   }
 
   #lookUp(digest: Digest): BlockPlace | undefined {
-    return this.#withIndex((index) => index.lookUp(digest));
+    return this.#withIndex((index) => {
+      const place = index.lookUp(digest);
+      if (place && !isPossible(place)) {
+        throw new Error(`it tells of byte ${place.offset} of "${place.pack}", where no record can be`);
+      }
+      return place;
+    });
   }
 
-  /** SQLite's own errors mean that the cache is damaged or its disk full: another takes over. */
+  /** SQLite's own errors mean that the cache is damaged or its disk full: another takes over, then a temporary one. */
   #withIndex<T>(use: (index: Index) => T): T {
     try {
       return use(this.#index);
     } catch (error) {
       this.#remakeIndex(error);
+    }
+    try {
+      return use(this.#index);
+    } catch (error) {
+      this.#remakeIndex(error, Index.temporary);
       return use(this.#index);
     }
   }
 
-  #remakeIndex(reason: unknown): void {
-    this.tolerated.push(`The index was rebuilt: ${messageOf(reason)}`);
+  #remakeIndex(reason: unknown, makeIndex: MakeIndex = this.#makeIndex): void {
+    this.#noteRebuilt(reason);
     this.#index.close();
-    this.#index = this.#makeIndex(reason);
+    this.#index = makeIndex(reason, (damage) => this.#noteRebuilt(damage));
     this.#isReconciled = false;
     this.#isRemade = true;
   }
+
+  #noteRebuilt(reason: unknown): void {
+    this.tolerated.push(`The index was rebuilt: ${messageOf(reason)}`);
+  }
+}
+
+/** Whether a record can lie there: an index is a file like others, and may say anything. */
+function isPossible({ pack, packBytes, offset, storedBytes }: BlockPlace): boolean {
+  return parseName(pack)?.kind === "pack" &&
+    Number.isSafeInteger(packBytes) && packBytes <= MAX_PACK_BYTES &&
+    Number.isSafeInteger(offset) && offset >= PACK_HEADER_BYTES &&
+    Number.isSafeInteger(storedBytes) && storedBytes > 0 &&
+    offset + RECORD_HEADER_BYTES + storedBytes <= packBytes;
 }
