@@ -50,7 +50,9 @@ export async function compareWithSource(input: CompareInput): Promise<SourceComp
   async function* listed(): AsyncIterable<ListedBlock> {
     let next = 0;
     for await (const page of source.listBlocks(snapshot, { signal })) {
-      if (isOtherVolume(page.shape)) return;
+      const mismatch = otherVolume(exhibit.shape, page.shape);
+      // One difference stands for all: no block of another volume can be compared.
+      if (mismatch) return report(0, mismatch);
       for (const block of page.blocks) {
         await noteUnlisted(next, block.index);
         next = block.index + 1;
@@ -73,14 +75,6 @@ export async function compareWithSource(input: CompareInput): Promise<SourceComp
         }
       }
     }
-  }
-
-  /** One difference that stands for all: no block of another volume can be compared. */
-  function isOtherVolume({ blockCount, blockSizeBytes }: VolumeShape): boolean {
-    const held = exhibit.shape;
-    if (blockCount === held.blockCount && blockSizeBytes === held.blockSizeBytes) return false;
-    report(0, `the service says ${blockCount} blocks of ${blockSizeBytes} bytes`);
-    return true;
   }
 
   const limit = blocksUnderWay(source.maxConcurrency, exhibit.shape);
@@ -110,4 +104,9 @@ export async function compareWithSource(input: CompareInput): Promise<SourceComp
     input.onProgress?.({ comparedBlocks: result.comparedBlocks, totalBlocks });
   });
   return result;
+}
+
+function otherVolume(held: VolumeShape, { blockCount, blockSizeBytes }: VolumeShape): string | undefined {
+  if (blockCount === held.blockCount && blockSizeBytes === held.blockSizeBytes) return undefined;
+  return `the service says ${blockCount} blocks of ${blockSizeBytes} bytes`;
 }
