@@ -145,7 +145,9 @@ export class LocalStorage implements ObjectStorage {
     const facts = this.#disk.stat(this.pathOf(name));
     if (facts === undefined) return undefined;
     if (facts.kind !== "file") {
-      throw new OperatorError("format", `Cannot read "${name}": is a ${facts.kind}, expected a file`);
+      throw new OperatorError("format", `Cannot read "${name}": is a ${facts.kind}, expected a file`, {
+        facts: { file: name },
+      });
     }
     return { name, sizeBytes: facts.sizeBytes };
   }

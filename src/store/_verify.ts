@@ -22,7 +22,7 @@ import {
 import { readChecked } from "./_checked.ts";
 import type { Exhibit } from "./_exhibit.ts";
 import { Index } from "./_index.ts";
-import { parseName } from "./_layout.ts";
+import { documentName, parseName, segmentName } from "./_layout.ts";
 import type { LocalStorage } from "./_local_storage.ts";
 import { type OpenPack, openRecord, readFooter, walkRecords } from "./_pack_reader.ts";
 
@@ -110,6 +110,7 @@ class Verification {
     const { files } = this.#exhibit.inventory;
     const packs = files.filter((file) => parseName(file.name)?.kind === "pack");
     const totalBytes = packs.reduce((sum, pack) => this.#readsData(pack) ? sum + pack.sizeBytes : sum, 0);
+    this.#checkInventory();
     for (const file of files) await this.#checkFile(file);
     for (const pack of packs) {
       await this.#breathe();
@@ -130,6 +131,21 @@ class Verification {
   close(): void {
     this.#good.close();
     this.#bad.close();
+  }
+
+  /** The inventory names all that the manifest needs: what it leaves out no copy holds and nothing else checks. */
+  #checkInventory(): void {
+    const { inventory, inventoryFile, manifest, manifestFile } = this.#exhibit;
+    const names = new Set(inventory.files.map((file) => file.name));
+    const { description, sessions, unreadable } = manifest.acquisition.documents;
+    const documents = [description, sessions, unreadable].flatMap((digest) =>
+      digest ? [documentName(digest)] : []
+    );
+    for (const name of new Set([manifestFile, ...documents, ...manifest.segments.map(segmentName)])) {
+      if (names.has(name)) continue;
+      const message = `Inventory does not name "${name}", which the manifest needs`;
+      this.#report({ code: "file_missing", file: inventoryFile, message });
+    }
   }
 
   /** There, of the right size; and side documents, which nothing else reads, sound. */
