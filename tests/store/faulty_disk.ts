@@ -6,6 +6,16 @@
 import type { Disk, DiskFile } from "../../src/model.ts";
 import { realDisk } from "../../src/world.ts";
 
+/**
+ * No test writes so far into a file: a loop without an end fails here, before it fills the memory or the disk
+ * that the tests' folders are in. (Holes of a file that was resized do not count.)
+ */
+const MAX_WRITTEN_BYTES = 256 * 1024 * 1024;
+
+function refuseRunaway(path: string, endBytes: number): void {
+  if (endBytes > MAX_WRITTEN_BYTES) throw new Error(`runaway write to byte ${endBytes} of ${path}`);
+}
+
 /** The real disk, but nothing is made durable: for tests that lose no power. */
 export const quickDisk: Disk = {
   ...realDisk,
@@ -13,7 +23,10 @@ export const quickDisk: Disk = {
     const file = realDisk.open(path, mode);
     return {
       read: (into, offset) => file.read(into, offset),
-      write: (bytes, offset) => file.write(bytes, offset),
+      write(bytes, offset) {
+        refuseRunaway(path, offset + bytes.length);
+        file.write(bytes, offset);
+      },
       sync: () => Promise.resolve(),
       truncate: (sizeBytes) => file.truncate(sizeBytes),
       sizeBytes: () => file.sizeBytes(),
@@ -173,6 +186,7 @@ class FaultyFile implements DiskFile {
 
   /** What fails half-way has written half: disks that fill up do so too. */
   write(bytes: Uint8Array, offset: number): void {
+    refuseRunaway(this.#path, offset + bytes.length);
     if (!this.#disk.hasCrashed) this.#disk.noteChange(this.#path);
     const half = bytes.subarray(0, bytes.length >> 1);
     this.#disk.step(`write ${bytes.length} bytes to ${this.#path}`, () => this.#file.write(half, offset));
