@@ -7,7 +7,7 @@
 import { crc32 } from "node:zlib";
 import { decodeHex, encodeHex } from "@std/encoding/hex";
 import { OperatorError } from "../errors.ts";
-import type { Digest } from "../model.ts";
+import { type Digest, MAX_BLOCKS, SEGMENT_BLOCKS } from "../model.ts";
 import { decodeCanonicalJson, encodeCanonicalJson } from "./canonical_json.ts";
 import { sessionCountsMember, sessionStartMember, unreadableMember } from "./documents.ts";
 import { checkVolume, parentMember, sourceMember, volumeMember } from "./manifest.ts";
@@ -99,6 +99,8 @@ export function decodeSlot(slot: Uint8Array, blockIndex: number): SegmentBlock |
 
 // ------------------------------------------------------------------------------------------------ log
 
+const MAX_SEGMENTS = MAX_BLOCKS / SEGMENT_BLOCKS;
+
 const packMember = object({ name: text(256), sizeBytes: integer(1) });
 
 const entries = {
@@ -109,7 +111,7 @@ const entries = {
     /** The session so far: what counts if it is killed now. */
     counts: sessionCountsMember,
     /** Segments with a slot written after this line. */
-    segments: arrayOf(integer(0, 1 << 18), 1 << 18),
+    segments: arrayOf(integer(0, MAX_SEGMENTS - 1), MAX_SEGMENTS),
     type: literal("flush"),
     unreadable: arrayOf(unreadableMember, 1 << 16),
     /** Packs of other exhibits that hold blocks of this one. */
@@ -142,10 +144,33 @@ const entryCheck: Check<JournalEntry> = (value, place) => {
   return check(value, place);
 };
 
-/** The most bytes of a line: a flush with all its lists full is far below. */
+/** The most bytes of a line. */
 export const MAX_LOG_LINE_BYTES = 64 * 1024 * 1024;
 
-/** One line: CRC-32 of the JSON in eight hexadecimal digits, a space, the JSON, a newline. */
+/** So many unreadable blocks fit into a line, however long their texts are: 31 KB each at the most. */
+const UNREADABLE_OF_LINE = 1024;
+const USED_PACKS_OF_LINE = 4096;
+
+/** A flush as lines that a reader takes, one or more; only the first says more than its lists. */
+export function splitFlush(flush: FlushEntry): FlushEntry[] {
+  const { unreadable, usedPacks } = flush;
+  const count = Math.max(
+    1,
+    Math.ceil(unreadable.length / UNREADABLE_OF_LINE),
+    Math.ceil(usedPacks.length / USED_PACKS_OF_LINE),
+  );
+  return Array.from({ length: count }, (_, line) => ({
+    ...flush,
+    ...(line > 0 && { packs: [], segments: [] }),
+    unreadable: unreadable.slice(line * UNREADABLE_OF_LINE, (line + 1) * UNREADABLE_OF_LINE),
+    usedPacks: usedPacks.slice(line * USED_PACKS_OF_LINE, (line + 1) * USED_PACKS_OF_LINE),
+  }));
+}
+
+/**
+ * One line: CRC-32 of the JSON in eight hexadecimal digits, a space, the JSON, a newline.
+ * Throws `format` where `decodeLogLine` would not take it.
+ */
 export function encodeLogLine(entry: JournalEntry): Uint8Array<ArrayBuffer> {
   const json = encodeCanonicalJson(entry);
   const prefix = new TextEncoder().encode(`${crc32(json).toString(16).padStart(8, "0")} `);
@@ -153,6 +178,7 @@ export function encodeLogLine(entry: JournalEntry): Uint8Array<ArrayBuffer> {
   line.set(prefix);
   line.set(json, prefix.length);
   line[line.length - 1] = 0x0a;
+  decodeLogLine(line.subarray(0, -1), "new line of the log");
   return line;
 }
 

@@ -8,7 +8,7 @@
 import { OperatorError } from "../errors.ts";
 import type { SessionCounts, SessionStart, UnreadableEntry } from "../format/documents.ts";
 import { zeroDigest } from "../format/digests.ts";
-import type { JournalEntry, JournalHead } from "../format/journal.ts";
+import { type JournalEntry, type JournalHead, splitFlush } from "../format/journal.ts";
 import { checkVolume } from "../format/manifest.ts";
 import { plainBlock, type SegmentBlock } from "../format/segment.ts";
 import {
@@ -30,6 +30,7 @@ import type { LocalStorage } from "./_local_storage.ts";
 import { PackWriter } from "./_pack_writer.ts";
 import type { PackedBlocks } from "./_packed_blocks.ts";
 import { NO_COUNTS, Progress } from "./_progress.ts";
+import { reconcile } from "./_resume.ts";
 
 /** A pack is closed so long after its first block, however slow the link: what a kill loses at the most. */
 const FLUSH_AFTER_MS = 30_000;
@@ -103,14 +104,15 @@ export class Acquisition {
   /** Takes up what an earlier session left. */
   static async resume(parts: AcquisitionParts): Promise<Acquisition> {
     const progress = new Progress();
-    const journal = Journal.open(parts.storage, parts.disk, parts.head, (entry) => progress.apply(entry));
-    const acquisition = new Acquisition(parts, journal, progress, true);
-    // The log tells of blocks that a later session could read, and of some whose slot was never written.
-    for (const index of progress.unreadable.keys()) {
-      if (journal.recorded(index)?.state !== "unreadable") progress.unreadable.delete(index);
+    const replay = (entry: JournalEntry) => progress.apply(entry);
+    const { journal, cutBytes } = await Journal.open(parts.storage, parts.disk, parts.head, replay);
+    try {
+      await reconcile({ ...parts, journal, progress, isCut: cutBytes > 0 });
+    } catch (error) {
+      journal.close();
+      throw error;
     }
-    await acquisition.#checkPacks();
-    return acquisition;
+    return new Acquisition(parts, journal, progress, true);
   }
 
   /** The exhibit that is built on, unless it was dropped. */
@@ -171,9 +173,9 @@ export class Acquisition {
       this.#pendingUnreadable.push({
         attempts,
         block: index,
-        detail: detail.slice(0, 1024),
+        detail: detail.slice(0, 1024).toWellFormed(),
         reason,
-        requestIds,
+        requestIds: requestIds.slice(0, 16).map((id) => id.slice(0, 256).toWellFormed()),
       });
       this.#note(index, plainBlock("unreadable"));
       if (this.#pending.size >= MAX_PENDING_BLOCKS) await this.#flush();
@@ -219,7 +221,9 @@ export class Acquisition {
 
   /** Builds on no parent from here on; the record keeps the reason. */
   dropParent(reason: string): Promise<void> {
-    return this.#enqueue(() => this.#append({ reason: reason.slice(0, 4096), type: "parent_dropped" }));
+    return this.#enqueue(() =>
+      this.#append({ reason: reason.slice(0, 4096).toWellFormed(), type: "parent_dropped" })
+    );
   }
 
   /** Closes the open pack where it is due. To be called now and then while blocks come slowly. */
@@ -275,6 +279,7 @@ export class Acquisition {
         progress: this.#progress,
         counts: this.#allCounts(),
         recorded: (index) => this.#journal.recorded(index),
+        forget: (indexes) => this.#journal.eraseSlots(indexes),
         facts,
       });
       this.#journal.close();
@@ -317,14 +322,15 @@ export class Acquisition {
     if (this.#pending.size === 0) return;
     const packs = this.#pack ? [await this.#closePack(this.#pack)] : [];
     const segments = new Set([...this.#pending.keys()].map((index) => Math.floor(index / SEGMENT_BLOCKS)));
-    await this.#append({
+    const flush = {
       counts: this.#allCounts(),
       packs,
       segments: [...segments],
       type: "flush",
       unreadable: this.#pendingUnreadable,
       usedPacks: [...this.#pendingUsedPacks].map(([name, sizeBytes]) => ({ name, sizeBytes })),
-    });
+    } as const;
+    for (const line of splitFlush(flush)) await this.#append(line);
     await this.#journal.writeSlots(this.#pending);
     this.#pending = new Map();
     this.#pendingSince = undefined;
@@ -359,33 +365,6 @@ export class Acquisition {
     });
     this.#queue = result.then(() => undefined, () => undefined);
     return result;
-  }
-
-  /**
-   * A journal may have come without some of its packs (copied by hand, quarantined). Its blocks are no
-   * longer recorded then: better fetched again than missing at the end.
-   */
-  async #checkPacks(): Promise<void> {
-    let missing = 0;
-    for (const [name, sizeBytes] of this.#progress.packs) {
-      const stat = await this.#parts.storage.stat(name);
-      if (stat?.sizeBytes === sizeBytes) continue;
-      missing++;
-      this.#progress.packs.delete(name);
-    }
-    if (missing === 0) return;
-    const lost = new Map<number, SegmentBlock>();
-    for (const segment of this.#progress.segments) {
-      const first = segment * SEGMENT_BLOCKS;
-      for (let index = first; index < Math.min(first + SEGMENT_BLOCKS, this.shape.blockCount); index++) {
-        const block = this.#journal.recorded(index);
-        if (block?.state !== "stored") continue;
-        const place = await this.#parts.blocks.find(block.digest);
-        if (!place || !this.#progress.packs.has(place.pack)) lost.set(index, block);
-      }
-      await this.#journal.eraseSlots(lost.keys());
-      lost.clear();
-    }
   }
 }
 

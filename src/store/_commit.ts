@@ -71,6 +71,8 @@ export interface CommitInput {
   readonly progress: Progress;
   readonly counts: SessionCounts;
   recorded(index: number): SegmentBlock | undefined;
+  /** Makes it that nothing is recorded of these blocks. */
+  forget(indexes: readonly number[]): Promise<void>;
   readonly facts: CommitFacts;
 }
 
@@ -195,6 +197,7 @@ async function buildSegments(
   let counts = parent ? parent.manifest.counts : NO_STATES;
   let recordedBlocks = 0;
   let unlistedBlocks = 0;
+  const present = new Set<ObjectName>();
   const unreadable: { blocks: number; first: UnreadableDocument["entries"][number]["first"] }[] = [];
   for (let position = 0; position < segmentCount(shape); position++) {
     const blockCount = segmentLength(shape, position);
@@ -216,7 +219,7 @@ async function buildSegments(
       if (!recorded && !base[at] && rest.state === "unreadable") unlistedBlocks++;
       if (block.state === "unreadable") noteUnreadable(unreadable, progress.unreadable.get(index), index);
     }
-    await checkHeld(input, blocks, files);
+    await checkHeld(input, { position, blocks, files, present });
     const bytes = encodeSegment(blocks);
     const digest = sha256(bytes);
     await put(segmentName(digest), bytes);
@@ -260,22 +263,39 @@ function noteUnreadable(
   }
 }
 
-/** Every stored block must be in a pack that the inventory names; a copy elsewhere makes that pack needed too. */
-async function checkHeld(input: CommitInput, blocks: Segment, files: Map<ObjectName, number>): Promise<void> {
-  for (const block of blocks) {
+/**
+ * Every stored block must be in a pack that is there and that the inventory names; a copy elsewhere makes that
+ * pack needed too. What is recorded and held by none is forgotten, so that the next session fetches it again.
+ *
+ * @param segment `present`: packs that were looked at in this commit.
+ */
+async function checkHeld(
+  input: CommitInput,
+  segment: {
+    readonly position: number;
+    readonly blocks: Segment;
+    readonly files: Map<ObjectName, number>;
+    readonly present: Set<ObjectName>;
+  },
+): Promise<void> {
+  const missing: number[] = [];
+  for (const [at, block] of segment.blocks.entries()) {
     if (block.state !== "stored") continue;
-    const place = await input.blocks.find(block.digest);
-    if (!place) {
-      throw new OperatorError(
-        "integrity",
-        `Cannot commit "${input.head.exhibit}": no pack holds block ${block.digest}`,
-        {
-          facts: { digest: block.digest, exhibit: input.head.exhibit },
-        },
-      );
-    }
-    files.set(place.pack, place.packBytes);
+    const place = await input.blocks.findPresent(block.digest, segment.present);
+    if (place) segment.files.set(place.pack, place.packBytes);
+    else missing.push(at);
   }
+  const first = missing[0];
+  if (first === undefined) return;
+  const firstIndex = segment.position * SEGMENT_BLOCKS;
+  const lost = missing.map((at) => firstIndex + at).filter((index) => input.recorded(index) !== undefined);
+  await input.forget(lost);
+  const { exhibit } = input.head;
+  const digest = segment.blocks[first]!.digest!;
+  throw new OperatorError("integrity", `Cannot commit "${exhibit}": no pack holds block ${digest}`, {
+    facts: { digest, exhibit },
+    hints: lost.length > 0 ? ["Run the same command again: what no pack holds is fetched again."] : [],
+  });
 }
 
 /** The listing that was read to its end must be what is recorded; else the snapshot changed under us. */

@@ -4,26 +4,27 @@
  *
  * @see store-format.md, "Journal"
  */
+import { Buffer } from "node:buffer";
 import { OperatorError } from "../errors.ts";
 import {
   decodeJournalHead,
-  decodeLogLine,
   decodeSlot,
   encodeJournalHead,
   encodeLogLine,
   encodeSlot,
   type JournalEntry,
   type JournalHead,
-  MAX_LOG_LINE_BYTES,
   SLOT_BYTES,
 } from "../format/journal.ts";
 import type { SegmentBlock } from "../format/segment.ts";
 import { type Disk, type DiskFile, type ExhibitId, SEGMENT_BLOCKS } from "../model.ts";
 import { isExhibitId } from "../units.ts";
+import { replayLog } from "./_journal_log.ts";
 import { JOURNAL_FOLDER } from "./_layout.ts";
 import type { LocalStorage } from "./_local_storage.ts";
 
-const LOG_BUFFER_BYTES = 1024 * 1024;
+/** The slots of a whole segment, all empty. */
+const EMPTY_SLOTS = Buffer.alloc(SEGMENT_BLOCKS * SLOT_BYTES);
 
 export function journalFolder(exhibit: ExhibitId): string {
   return `${JOURNAL_FOLDER}/${exhibit}`;
@@ -85,26 +86,43 @@ export class Journal {
     return new Journal({ head, map, log, logBytes: 0 });
   }
 
-  /** Opens a journal and replays its log, oldest first; what a crash tore at the log's end is cut away. */
-  static open(
+  /**
+   * Opens a journal and replays its log, oldest first; what a crash tore at the log's end is cut away.
+   * Throws `integrity` where log or block map are damaged otherwise.
+   */
+  static async open(
     storage: LocalStorage,
     disk: Disk,
     head: JournalHead,
     replay: (entry: JournalEntry) => void,
-  ): Journal {
+  ): Promise<{ readonly journal: Journal; readonly cutBytes: number }> {
     const folder = journalFolder(head.exhibit);
     const map = disk.open(storage.pathOf(`${folder}/blocks`), "update");
-    const expected = head.volume.blockCount * SLOT_BYTES;
-    if (map.sizeBytes() !== expected) {
-      throw new OperatorError(
-        "integrity",
-        `Cannot resume from "${folder}/blocks": has ${map.sizeBytes()} bytes, expected ${expected}`,
-      );
+    try {
+      const expected = head.volume.blockCount * SLOT_BYTES;
+      if (map.sizeBytes() !== expected) {
+        throw new OperatorError(
+          "integrity",
+          `Cannot resume from "${folder}/blocks": has ${map.sizeBytes()} bytes, expected ${expected}`,
+        );
+      }
+      const log = disk.open(storage.pathOf(`${folder}/log`), "update");
+      try {
+        const logBytes = replayLog(log, `"${folder}/log"`, replay);
+        const cutBytes = log.sizeBytes() - logBytes;
+        if (cutBytes > 0) {
+          log.truncate(logBytes);
+          await log.sync();
+        }
+        return { journal: new Journal({ head, map, log, logBytes }), cutBytes };
+      } catch (error) {
+        log.close();
+        throw error;
+      }
+    } catch (error) {
+      map.close();
+      throw error;
     }
-    const log = disk.open(storage.pathOf(`${folder}/log`), "update");
-    const logBytes = replayLog(log, `"${folder}/log"`, replay);
-    if (logBytes < log.sizeBytes()) log.truncate(logBytes);
-    return new Journal({ head, map, log, logBytes });
   }
 
   /** What a journal has recorded, for looking only: the store need not be open for writing. */
@@ -159,6 +177,18 @@ export class Journal {
     return decodeSlot(this.#cached.slots.subarray(at, at + SLOT_BYTES), blockIndex);
   }
 
+  /** Segments with a slot that is not empty, in ascending order. Reads the whole map: holes cost little. */
+  touchedSegments(): number[] {
+    const count = Math.ceil(this.head.volume.blockCount / SEGMENT_BLOCKS);
+    const touched: number[] = [];
+    const slots = Buffer.alloc(SEGMENT_BLOCKS * SLOT_BYTES);
+    for (let segment = 0; segment < count; segment++) {
+      const got = this.#map.read(slots, segment * slots.length);
+      if (slots.compare(EMPTY_SLOTS, 0, got, 0, got) !== 0) touched.push(segment);
+    }
+    return touched;
+  }
+
   /** Once or more: after a commit whose last step failed the session is still ended. */
   close(): void {
     if (!this.#isOpen) return;
@@ -173,29 +203,6 @@ export class Journal {
     const slots = new Uint8Array(count * SLOT_BYTES);
     this.#map.read(slots, first * SLOT_BYTES);
     return slots;
-  }
-}
-
-/** Replays all good lines from the start and gives their length. */
-function replayLog(log: DiskFile, name: string, replay: (entry: JournalEntry) => void): number {
-  let goodBytes = 0;
-  let rest = new Uint8Array(0);
-  for (let offset = 0;;) {
-    const buffer = new Uint8Array(rest.length + LOG_BUFFER_BYTES);
-    buffer.set(rest);
-    const got = log.read(buffer.subarray(rest.length), offset);
-    offset += got;
-    let start = 0;
-    const filled = buffer.subarray(0, rest.length + got);
-    for (let end = filled.indexOf(0x0a); end >= 0; end = filled.indexOf(0x0a, start)) {
-      const entry = decodeLogLine(filled.subarray(start, end), name);
-      if (!entry) return goodBytes;
-      replay(entry);
-      goodBytes += end + 1 - start;
-      start = end + 1;
-    }
-    rest = filled.slice(start);
-    if (got === 0 || rest.length > MAX_LOG_LINE_BYTES) return goodBytes;
   }
 }
 

@@ -77,6 +77,23 @@ export class PackedBlocks {
     return stat ? this.#fittingEntries(stat) : [];
   }
 
+  /**
+   * Like `find`, but only where the pack is there with its size: the index alone is no proof. `present`:
+   * packs that were looked at already; it grows.
+   */
+  async findPresent(digest: Digest, present: Set<ObjectName>): Promise<BlockPlace | undefined> {
+    const place = await this.find(digest);
+    if (!place || present.has(place.pack)) return place;
+    const stat = await this.#storage.stat(place.pack);
+    if (stat?.sizeBytes === place.packBytes) {
+      present.add(place.pack);
+      return place;
+    }
+    if (this.#isRemade) return undefined;
+    this.#remakeIndex(`"${place.pack}" is not there with ${place.packBytes} bytes`);
+    return await this.findPresent(digest, present);
+  }
+
   /** Brings the index up to the packs that there are: O(packs), and a footer for each unknown one. */
   async reconcile(): Promise<void> {
     this.#isReconciled = true;

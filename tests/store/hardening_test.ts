@@ -1,0 +1,165 @@
+/**
+ * What an attacker, a careless copy or a failing disk can do to a store's files, and what the store makes of
+ * it: damage is refused or got over, and never becomes evidence.
+ */
+import { assert, assertEquals, assertRejects } from "@std/assert";
+import { OperatorError } from "../../src/errors.ts";
+import { openStoreForWriting, type Store } from "../../src/store/mod.ts";
+import {
+  acquire,
+  acquireAt,
+  beginOrResume,
+  COUNTS,
+  evidenceFiles,
+  FACTS,
+  feed,
+  LATER,
+  noise,
+  type Order,
+  SESSION,
+  shapeOf,
+  tableOf,
+  tableOfExhibit,
+  testWorld,
+  UNREADABLE,
+  verifiedBlock,
+  type Volume,
+  withFolder,
+} from "./fixtures.ts";
+
+const BLOCK = 16_384;
+const SHAPE = shapeOf(BLOCK);
+const bytes = (seed: number) => noise(seed, BLOCK);
+const PARENT: Volume = new Map([[0, bytes(1)], [20_000, bytes(2)], [40_000, bytes(3)]]);
+/** Another block in each of the parent's segments. */
+const CHILD = new Map([[0, bytes(4)], [20_000, bytes(5)], [40_000, bytes(6)]]);
+
+async function writing<T>(root: string, body: (store: Store) => Promise<T>): Promise<T> {
+  const store = await openStoreForWriting(testWorld(), root);
+  try {
+    return await body(store);
+  } finally {
+    store.close();
+  }
+}
+
+async function orderChild(store: Store): Promise<Order> {
+  const parent = (await store.exhibits())[0]!;
+  return { volume: CHILD, shape: SHAPE, snapshot: LATER, parent, parentVolume: PARENT, flushEvery: 1 };
+}
+
+/** A journal over a parent in which every block has a flush of its own; gives its folder. */
+async function interruptedChild(root: string): Promise<string> {
+  await acquireAt(root, { volume: PARENT, shape: SHAPE });
+  return await writing(root, async (store) => {
+    const order = await orderChild(store);
+    const acquisition = await beginOrResume(store, order);
+    await acquisition.startSession(SESSION, () => COUNTS);
+    for (const [index, block] of CHILD) {
+      await acquisition.put(index, verifiedBlock(block));
+      await acquisition.flush();
+    }
+    await acquisition.endSession("interrupted");
+    return `${root}/journal/${acquisition.head.exhibit}`;
+  });
+}
+
+/** Resumes and commits; gives the blocks that were put again. */
+async function resumeChild(root: string): Promise<number[]> {
+  return await writing(root, async (store) => {
+    const put: number[] = [];
+    const order = await orderChild(store);
+    const id = await acquire(store, { ...order, onPut: (index) => put.push(index) });
+    assertEquals(await tableOfExhibit(await store.exhibit(id)), tableOf(CHILD));
+    return put;
+  });
+}
+
+function linesOf(folder: string): string[] {
+  return Deno.readTextFileSync(`${folder}/log`).split("\n").slice(0, -1);
+}
+
+// -------------------------------------------------------------------------------------------- journal
+
+Deno.test("Acquisition.resume() refuses a log with a damaged line before whole ones, and keeps the journal", () =>
+  withFolder(async (root) => {
+    const folder = await interruptedChild(root);
+    const lines = linesOf(folder);
+    assertEquals(lines.length, 5);
+    for (let line = 0; line < lines.length - 1; line++) {
+      const damaged = lines.map((text, at) => at === line ? text.replace("type", "tyqe") : text);
+      const text = damaged.join("\n") + "\n";
+      Deno.writeTextFileSync(`${folder}/log`, text);
+      const error = await assertRejects(() => resumeChild(root), OperatorError);
+      assertEquals([error.code, error.facts["line"]], ["integrity", line + 1]);
+      assertEquals(Deno.readTextFileSync(`${folder}/log`), text, "and it is left as it was");
+    }
+    Deno.writeTextFileSync(`${folder}/log`, lines.join("\n") + "\n");
+    assertEquals(await resumeChild(root), []);
+  }));
+
+Deno.test("Acquisition.resume() takes no segment from the parent whose flush line is lost", async (t) => {
+  const losses: [string, (lines: string[]) => string][] = [
+    ["cut at a line", (lines) => lines.slice(0, 2).join("\n") + "\n"],
+    ["cut within a line", (lines) => lines.slice(0, 3).join("\n").slice(0, -20)],
+    ["all lines", () => ""],
+    ["one line is gone", (lines) => lines.filter((_, at) => at !== 2).join("\n") + "\n"],
+  ];
+  for (const [name, lose] of losses) {
+    await t.step(name, () =>
+      withFolder(async (root) => {
+        const folder = await interruptedChild(root);
+        Deno.writeTextFileSync(`${folder}/log`, lose(linesOf(folder)));
+        assertEquals(await resumeChild(root), [], "the packs are there, so the slots count");
+      }));
+  }
+});
+
+Deno.test("Acquisition.resume() forgets blocks whose flush line and pack are lost", () =>
+  withFolder(async (root) => {
+    const folder = await interruptedChild(root);
+    const lines = linesOf(folder);
+    const [name] = /packs\/[^"]*/.exec(lines[3]!)!;
+    Deno.writeTextFileSync(`${folder}/log`, lines.slice(0, 3).join("\n") + "\n");
+    Deno.removeSync(`${root}/${name}`);
+    assertEquals(await resumeChild(root), [40_000]);
+  }));
+
+Deno.test("commitExhibit() forgets what no pack holds, and the next session fetches it again", () =>
+  withFolder(async (root) => {
+    await interruptedChild(root);
+    await writing(root, async (store) => {
+      const order = await orderChild(store);
+      const acquisition = await beginOrResume(store, order);
+      await acquisition.startSession(SESSION, () => COUNTS);
+      await feed(acquisition, order);
+      // The index names the pack still.
+      const packs = evidenceFiles(root).filter((name) => name.endsWith(".pack"));
+      const { name } = packs.map((name) => ({ name, mtime: Deno.statSync(`${root}/${name}`).mtime! }))
+        .sort((a, b) => b.mtime.getTime() - a.mtime.getTime())[0]!;
+      Deno.renameSync(`${root}/${name}`, `${root}/lost`);
+      const error = await assertRejects(() => acquisition.commit(FACTS), OperatorError);
+      assertEquals(error.code, "integrity");
+      assert(error.hints[0]?.includes("fetched again"), error.hints.join());
+      await acquisition.endSession(error.code);
+    });
+    assertEquals((await resumeChild(root)).length, 1);
+  }));
+
+Deno.test("Acquisition.flush() writes no line that a reader refuses, however much is unreadable", () =>
+  withFolder(async (root) => {
+    const store = await openStoreForWriting(testWorld(), root);
+    const order: Order = { volume: new Map(), shape: SHAPE };
+    const acquisition = await beginOrResume(store, order);
+    await acquisition.startSession(SESSION, () => COUNTS);
+    const detail = "\u0001".repeat(1023) + "\u{1f600}";
+    const requestIds = new Array(20).fill("\u0002".repeat(300));
+    for (let index = 0; index < 2500; index++) {
+      await acquisition.putUnreadable(index, { ...UNREADABLE, detail, requestIds });
+    }
+    await acquisition.endSession("interrupted");
+    const resumed = await beginOrResume(store, order);
+    assertEquals(resumed.unreadableBlocks, 2500);
+    await resumed.endSession("interrupted");
+    store.close();
+  }));
