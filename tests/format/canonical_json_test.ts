@@ -37,6 +37,15 @@ function randomText(below: Below): string {
   return Array.from({ length: below(6) }, () => pick(below, letters)).join("");
 }
 
+/**
+ * Without what JSON escapes: V8 15.0 reads the member name "\\n" as a backslash where it saw an object with such
+ * a name before. The comparison with the canonical text then refuses the document, so nothing wrong is taken.
+ */
+function randomName(below: Below): string {
+  // deno-lint-ignore no-control-regex
+  return randomText(below).replaceAll(/["\\\x00-\x1f]/g, "_");
+}
+
 function randomValue(below: Below, depth = 0): unknown {
   switch (below(depth > 4 ? 5 : 7)) {
     case 0:
@@ -53,7 +62,7 @@ function randomValue(below: Below, depth = 0): unknown {
       return Array.from({ length: below(4) }, () => randomValue(below, depth + 1));
     default:
       return Object.fromEntries(
-        Array.from({ length: below(4) }, () => [randomText(below), randomValue(below, depth + 1)]),
+        Array.from({ length: below(4) }, () => [randomName(below), randomValue(below, depth + 1)]),
       );
   }
 }
