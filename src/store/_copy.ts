@@ -4,7 +4,12 @@
  *
  * @see store-format.md, "Order of writes"
  */
-import { decodeInventory, encodeInventory, MAX_INVENTORY_BYTES } from "../format/inventory.ts";
+import {
+  decodeInventory,
+  encodeInventory,
+  type Inventory,
+  MAX_INVENTORY_BYTES,
+} from "../format/inventory.ts";
 import { sha256 } from "../format/digests.ts";
 import { segmentCount } from "../format/segment.ts";
 import { OperatorError } from "../errors.ts";
@@ -44,9 +49,14 @@ export async function copyExhibit(parts: CopyParts, options: CopyOptions): Promi
   let copiedBytes = 0;
   for (const { name, sizeBytes } of files) {
     options.signal.throwIfAborted();
+    if (!await from.storage.stat(name)) {
+      throw new OperatorError("integrity", `Cannot copy "${name}": the file is missing`, {
+        facts: { file: name },
+      });
+    }
     const file = from.storage.open(name);
     try {
-      copiedBytes += await to.storage.takeOver(name, { file, digest: parseName(name)!.digest });
+      copiedBytes += await to.storage.takeOver(name, { file, sizeBytes, digest: parseName(name)!.digest });
     } finally {
       file.close();
     }
@@ -62,11 +72,23 @@ export async function copyExhibit(parts: CopyParts, options: CopyOptions): Promi
 async function putInventory({ to, exhibit }: CopyParts, files: readonly StoredObject[]): Promise<void> {
   const encode = (committedAt: string) => encodeInventory({ ...exhibit.inventory, committedAt, files });
   for (const name of await inventoryNames(to.storage, exhibit.id)) {
-    const held = decodeInventory(await readChecked(to.storage, name, MAX_INVENTORY_BYTES), `"${name}"`);
+    const held = await heldInventory(to.storage, name);
+    if (!held) continue;
     if (inventoryName(exhibit.id, sha256(encode(held.committedAt))) === name) return;
   }
   const bytes = encode(formatTime(to.world.clock.nowMs()));
   await to.storage.put(inventoryName(exhibit.id, sha256(bytes)), bytes);
+}
+
+/** An inventory of the target; a damaged one goes to quarantine, as every other damaged file does, and is `undefined`. */
+async function heldInventory(storage: LocalStorage, name: ObjectName): Promise<Inventory | undefined> {
+  try {
+    return decodeInventory(await readChecked(storage, name, MAX_INVENTORY_BYTES), `"${name}"`);
+  } catch (error) {
+    if (!(error instanceof OperatorError) || error.code === "storage") throw error;
+    await storage.quarantine(name);
+    return undefined;
+  }
 }
 
 /** The inventory's files, but of the packs only those that hold a block of the exhibit. */
@@ -74,17 +96,20 @@ async function neededFiles({ from, exhibit }: CopyParts, signal: AbortSignal): P
   const packs = new Map<ObjectName, number>();
   // The store's index is a cache that may lie: what goes into the copy's inventory is learned from the packs.
   const held = Index.temporary();
+  let unfit: ObjectName | undefined;
   try {
     for (const file of exhibit.inventory.files) {
       signal.throwIfAborted();
       if (parseName(file.name)?.kind !== "pack") continue;
-      held.addPack({ ...file, entries: await from.blocks.entriesOf(file.name) });
+      if ((await from.storage.stat(file.name))?.sizeBytes !== file.sizeBytes) unfit ??= file.name;
+      else held.addPack({ ...file, entries: await from.blocks.entriesOf(file.name) });
     }
     for (let position = 0; position < segmentCount(exhibit.shape); position++) {
       signal.throwIfAborted();
       for (const block of await exhibit.segment(position)) {
         if (block.state !== "stored") continue;
-        const place = held.lookUp(block.digest) ?? await placeElsewhere(from.blocks, exhibit, block.digest);
+        const place = held.lookUp(block.digest) ??
+          await placeElsewhere(from.blocks, block.digest, { exhibit, file: unfit ?? exhibit.inventoryFile });
         packs.set(place.pack, place.packBytes);
       }
     }
@@ -95,13 +120,18 @@ async function neededFiles({ from, exhibit }: CopyParts, signal: AbortSignal): P
   return [...others, ...[...packs].map(([name, sizeBytes]) => ({ name, sizeBytes }))];
 }
 
-/** A block that none of the exhibit's own packs holds may be in another's. Throws `integrity`. */
-async function placeElsewhere(blocks: PackedBlocks, exhibit: Exhibit, digest: Digest): Promise<BlockPlace> {
+/** A block that none of the exhibit's own packs holds may be in another's. Throws `integrity`, naming `file`. */
+async function placeElsewhere(
+  blocks: PackedBlocks,
+  digest: Digest,
+  wanted: { readonly exhibit: Exhibit; readonly file: ObjectName },
+): Promise<BlockPlace> {
+  const { exhibit, file } = wanted;
   await blocks.read(digest).catch((error) => {
     if (!(error instanceof OperatorError) || error.code === "storage") throw error;
-    throw new OperatorError("integrity", `Cannot copy "${exhibit.id}": ${error.message}`, {
+    throw new OperatorError("integrity", `Cannot copy "${exhibit.id}" for "${file}": ${error.message}`, {
       cause: error,
-      facts: { digest, file: exhibit.inventoryFile },
+      facts: { digest, file },
       hints: [`Run "coldcase verify ${exhibit.id}" to learn the whole damage.`],
     });
   });

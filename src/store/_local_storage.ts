@@ -80,11 +80,11 @@ export class LocalStorage implements ObjectStorage {
    * Takes an object over from another storage's open file, its SHA-256 computed on the way. Gives the bytes
    * that were copied: none where it was there already, whole and sound.
    *
-   * Throws `integrity` where what was read has another digest.
+   * Throws `integrity` where what was read has another digest, or goes on after `sizeBytes`.
    */
   async takeOver(
     name: ObjectName,
-    from: { readonly file: DiskFile; readonly digest: Digest },
+    from: { readonly file: DiskFile; readonly digest: Digest; readonly sizeBytes: number },
   ): Promise<number> {
     if (await this.#isThere(name, from.digest)) return 0;
     const temporary = await this.#temporaryPath();
@@ -94,6 +94,13 @@ export class LocalStorage implements ObjectStorage {
       const hash = new Sha256();
       const buffer = new Uint8Array(COPY_BUFFER_BYTES);
       for (let length = from.file.read(buffer, 0); length > 0; length = from.file.read(buffer, offset)) {
+        if (offset + length > from.sizeBytes) {
+          throw new OperatorError(
+            "integrity",
+            `Cannot copy "${name}": has more than the ${from.sizeBytes} bytes expected`,
+            { facts: { file: name } },
+          );
+        }
         const piece = buffer.subarray(0, length);
         target.write(piece, offset);
         hash.update(piece);
