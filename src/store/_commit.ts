@@ -198,6 +198,8 @@ async function buildSegments(
   let recordedBlocks = 0;
   let unlistedBlocks = 0;
   const present = new Set<ObjectName>();
+  /** The segment that holds nothing: most of a large volume, and made once. */
+  let blank: { readonly blockCount: number; readonly digest: Digest } | undefined;
   const unreadable: { blocks: number; first: UnreadableDocument["entries"][number]["first"] }[] = [];
   for (let position = 0; position < segmentCount(shape); position++) {
     const blockCount = segmentLength(shape, position);
@@ -209,6 +211,12 @@ async function buildSegments(
       continue;
     }
     const base = await parentSegment(parent, position);
+    const isBlank = base.length === 0 && !progress.segments.has(position) && rest.state === "absent";
+    if (isBlank && blank?.blockCount === blockCount) {
+      segments.push(blank.digest);
+      counts = addCounts(counts, { ...NO_STATES, absentBlocks: blockCount }, 1);
+      continue;
+    }
     const blocks: SegmentBlock[] = [];
     for (let at = 0; at < blockCount; at++) {
       const index = position * SEGMENT_BLOCKS + at;
@@ -224,6 +232,7 @@ async function buildSegments(
     const digest = sha256(bytes);
     await put(segmentName(digest), bytes);
     segments.push(digest);
+    if (isBlank) blank = { blockCount, digest };
     counts = addCounts(addCounts(counts, countStates(base), -1), countStates(blocks), 1);
   }
   return { segments, counts, recordedBlocks, unlistedBlocks, unreadable };
