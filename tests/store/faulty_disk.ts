@@ -7,13 +7,13 @@ import type { Disk, DiskFile } from "../../src/model.ts";
 import { realDisk } from "../../src/world.ts";
 
 /**
- * No test writes so far into a file: a loop without an end fails here, before it fills the memory or the disk
- * that the tests' folders are in. (Holes of a file that was resized do not count.)
+ * No test writes so much into a file: a loop without an end fails here, before it fills the memory or the disk
+ * that the tests' folders are in.
  */
 const MAX_WRITTEN_BYTES = 256 * 1024 * 1024;
 
-function refuseRunaway(path: string, endBytes: number): void {
-  if (endBytes > MAX_WRITTEN_BYTES) throw new Error(`runaway write to byte ${endBytes} of ${path}`);
+function refuseRunaway(path: string, writtenBytes: number): void {
+  if (writtenBytes > MAX_WRITTEN_BYTES) throw new Error(`runaway write of ${writtenBytes} bytes to ${path}`);
 }
 
 /** The real disk, but nothing is made durable: for tests that lose no power. */
@@ -21,10 +21,11 @@ export const quickDisk: Disk = {
   ...realDisk,
   open(path, mode) {
     const file = realDisk.open(path, mode);
+    let writtenBytes = 0;
     return {
       read: (into, offset) => file.read(into, offset),
       write(bytes, offset) {
-        refuseRunaway(path, offset + bytes.length);
+        refuseRunaway(path, writtenBytes += bytes.length);
         file.write(bytes, offset);
       },
       sync: () => Promise.resolve(),
@@ -173,6 +174,7 @@ class FaultyFile implements DiskFile {
   readonly #file: DiskFile;
   readonly #path: string;
   #isOpen = true;
+  #writtenBytes = 0;
 
   constructor(disk: FaultyDisk, file: DiskFile, path: string) {
     this.#disk = disk;
@@ -186,7 +188,7 @@ class FaultyFile implements DiskFile {
 
   /** What fails half-way has written half: disks that fill up do so too. */
   write(bytes: Uint8Array, offset: number): void {
-    refuseRunaway(this.#path, offset + bytes.length);
+    refuseRunaway(this.#path, this.#writtenBytes += bytes.length);
     if (!this.#disk.hasCrashed) this.#disk.noteChange(this.#path);
     const half = bytes.subarray(0, bytes.length >> 1);
     this.#disk.step(`write ${bytes.length} bytes to ${this.#path}`, () => this.#file.write(half, offset));
