@@ -5,6 +5,7 @@
  */
 import { arrayOf, type Checked, integer, literal, nullable, object, text, time } from "./schema.ts";
 import { decodeCanonicalJson, encodeCanonicalJson } from "./canonical_json.ts";
+import { OperatorError } from "../errors.ts";
 import { MAX_BLOCKS } from "../model.ts";
 import { hostMember } from "./manifest.ts";
 
@@ -81,20 +82,44 @@ export type SessionCounts = Checked<typeof sessionCountsMember>;
 export type UnreadableEntry = Checked<typeof unreadableMember>;
 export type UnreadableDocument = Checked<typeof unreadableDocument>;
 
+/** Canonical bytes of the list. Throws `format` where they would not be readable again. */
 export function encodeUnreadable(entries: UnreadableDocument["entries"]): Uint8Array<ArrayBuffer> {
-  return encodeCanonicalJson({ entries, type: "coldcase-unreadable", version: 0 });
+  const bytes = encodeCanonicalJson({ entries, type: "coldcase-unreadable", version: 0 });
+  decodeUnreadable(bytes);
+  return bytes;
 }
 
 export function decodeUnreadable(bytes: Uint8Array): UnreadableDocument {
   return decodeCanonicalJson(bytes, {
     name: "list of unreadable blocks",
     maxBytes: MAX_DOCUMENT_BYTES,
-    check: unreadableDocument,
+    check: checkUnreadable,
   });
 }
 
+/** Ascending and apart; only blocks that were never tried are told as a range. */
+function checkUnreadable(value: unknown, place: string): UnreadableDocument {
+  const document = unreadableDocument(value, place);
+  let end = 0;
+  for (const [position, { blocks, first }] of document.entries.entries()) {
+    const fault = first.block < end
+      ? `starts at block ${first.block}, the one before it ends at ${end - 1}`
+      : first.block + blocks > MAX_BLOCKS
+      ? `ends after block ${MAX_BLOCKS - 1}`
+      : blocks > 1 && first.reason !== "not_acquired"
+      ? `is of ${blocks} blocks, expected 1 for "${first.reason}"`
+      : undefined;
+    if (fault) throw new OperatorError("format", `Cannot read ${place}.entries[${position}]: ${fault}`);
+    end = first.block + blocks;
+  }
+  return document;
+}
+
+/** Canonical bytes of the list. Throws `format` where they would not be readable again. */
 export function encodeSessions(sessions: readonly Session[]): Uint8Array<ArrayBuffer> {
-  return encodeCanonicalJson({ sessions, type: "coldcase-sessions", version: 0 });
+  const bytes = encodeCanonicalJson({ sessions, type: "coldcase-sessions", version: 0 });
+  decodeSessions(bytes);
+  return bytes;
 }
 
 export function decodeSessions(bytes: Uint8Array): readonly Session[] {
@@ -111,7 +136,9 @@ export function encodeDescription(
   description: { answer: unknown; receivedAt: string },
 ): Uint8Array<ArrayBuffer> {
   const answer: unknown = JSON.parse(JSON.stringify(description.answer));
-  return encodeCanonicalJson({ ...description, answer, type: "coldcase-description", version: 0 });
+  const bytes = encodeCanonicalJson({ ...description, answer, type: "coldcase-description", version: 0 });
+  decodeDescription(bytes);
+  return bytes;
 }
 
 export function decodeDescription(bytes: Uint8Array): Checked<typeof descriptionDocument> {
@@ -122,19 +149,25 @@ export function decodeDescription(bytes: Uint8Array): Checked<typeof description
   });
 }
 
-/** Any side document is one of these. Throws `format`. */
-export function checkDocument(bytes: Uint8Array, name: string): void {
-  decodeCanonicalJson(bytes, {
+const DOCUMENT_CHECKS = {
+  "coldcase-description": descriptionDocument,
+  "coldcase-sessions": sessionsDocument,
+  "coldcase-unreadable": checkUnreadable,
+} as const;
+
+export type DocumentType = keyof typeof DOCUMENT_CHECKS;
+
+/** @param type That of the manifest's member which names it; `undefined`: any. Throws `format`. */
+export function checkDocument(bytes: Uint8Array, name: string, type?: DocumentType): void {
+  decodeCanonicalJson<unknown>(bytes, {
     name,
     maxBytes: MAX_DOCUMENT_BYTES,
     check: (value, place) => {
-      const type = (value as { type?: unknown } | null)?.type;
-      const check = type === "coldcase-unreadable"
-        ? unreadableDocument
-        : type === "coldcase-sessions"
-        ? sessionsDocument
-        : descriptionDocument;
-      return check(value, place);
+      const own = (value as { type?: unknown } | null)?.type;
+      const known = typeof own === "string" && Object.hasOwn(DOCUMENT_CHECKS, own)
+        ? own as DocumentType
+        : "coldcase-description";
+      return DOCUMENT_CHECKS[type ?? known](value, place);
     },
   });
 }

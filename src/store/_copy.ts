@@ -20,6 +20,7 @@ import { type Exhibit, inventoryNames } from "./_exhibit.ts";
 import { type BlockPlace, Index } from "./_index.ts";
 import { inventoryName, parseName } from "./_layout.ts";
 import type { LocalStorage } from "./_local_storage.ts";
+import { inventoryFaults } from "./_needed_files.ts";
 import type { PackedBlocks } from "./_packed_blocks.ts";
 
 export interface CopyOptions {
@@ -43,6 +44,13 @@ interface CopyParts {
 /** Throws `integrity` where a file of the source is not what its name says; `storage`. */
 export async function copyExhibit(parts: CopyParts, options: CopyOptions): Promise<CopySummary> {
   const { from, to } = parts;
+  const fault = inventoryFaults(parts.exhibit)[0];
+  if (fault !== undefined) {
+    const { id, inventoryFile } = parts.exhibit;
+    throw new OperatorError("integrity", `Cannot copy "${id}": its inventory is not whole: ${fault}`, {
+      facts: { file: inventoryFile },
+    });
+  }
   const files = await neededFiles(parts, options.signal);
   const totalBytes = files.reduce((sum, file) => sum + file.sizeBytes, 0);
   let doneBytes = 0;

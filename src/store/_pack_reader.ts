@@ -86,12 +86,17 @@ export function walkRecords(pack: OpenPack): FooterEntry[] {
  * The block of a record, its digest checked.
  *
  * @param record Header and stored bytes.
- * @param expected Whose record it must be, and where it is, for messages.
+ * @param expected Whose record it must be, and where it is, for messages; `blockBytes`: its block's length.
  * Throws `integrity` or `format`, naming pack and byte.
  */
 export function openRecord(
   record: Uint8Array,
-  expected: { readonly name: string; readonly offset: number; readonly digest: Digest },
+  expected: {
+    readonly name: string;
+    readonly offset: number;
+    readonly digest: Digest;
+    readonly blockBytes?: number;
+  },
 ): Uint8Array {
   const place = `record at byte ${expected.offset} of pack "${expected.name}"`;
   const header = decodeRecordHeader(record, expected);
@@ -107,6 +112,13 @@ export function openRecord(
       `Cannot accept ${place}: holds ${header.storedBytes} bytes, expected ${
         record.length - RECORD_HEADER_BYTES
       }`,
+    );
+  }
+  const blockBytes = expected.blockBytes ?? header.blockBytes;
+  if (header.blockBytes !== blockBytes) {
+    throw new OperatorError(
+      "integrity",
+      `Cannot accept ${place}: its block has ${header.blockBytes} bytes, expected ${blockBytes}`,
     );
   }
   let block: Uint8Array;

@@ -17,6 +17,7 @@ import { indexAt } from "./_index.ts";
 import { Journal, journalFolder, journalHeads, removeJournal } from "./_journal.ts";
 import { CACHE_FOLDER, EXHIBITS_FOLDER, INDEX_FILE, JOURNAL_FOLDER, TEMPORARY_FOLDER } from "./_layout.ts";
 import type { LocalStorage } from "./_local_storage.ts";
+import { inventoryFaults } from "./_needed_files.ts";
 import { PackedBlocks } from "./_packed_blocks.ts";
 import { verifyExhibit, type VerifyOptions, type VerifySummary } from "./_verify.ts";
 
@@ -183,10 +184,12 @@ export class Store {
   }
 
   /**
-   * Whether an exhibit can be built on: every file that its inventory names is there with its size.
-   * Gives the reason where not.
+   * Whether an exhibit can be built on: its inventory names all that it needs, and each file is there with
+   * its size. Gives the reason where not.
    */
   async whyNotParent(exhibit: Exhibit): Promise<string | undefined> {
+    const fault = inventoryFaults(exhibit)[0];
+    if (fault !== undefined) return `its inventory is not whole: ${fault}`;
     for (const file of exhibit.inventory.files) {
       const stat = await this.#parts.storage.stat(file.name);
       if (stat?.sizeBytes !== file.sizeBytes) {

@@ -22,9 +22,12 @@ import {
 import { readChecked } from "./_checked.ts";
 import type { Exhibit } from "./_exhibit.ts";
 import { Index } from "./_index.ts";
-import { documentName, parseName, segmentName } from "./_layout.ts";
+import { documentName, parseName } from "./_layout.ts";
 import type { LocalStorage } from "./_local_storage.ts";
+import { memoryFile } from "./_memory_file.ts";
+import { inventoryFaults, neededDocuments } from "./_needed_files.ts";
 import { type OpenPack, openRecord, readFooter, walkRecords } from "./_pack_reader.ts";
+import { UnreadableComparison } from "./_verify_unreadable.ts";
 
 /** One thing that is wrong. Every finding of verify is an integrity failure. */
 export interface Finding {
@@ -110,7 +113,10 @@ class Verification {
     const { files } = this.#exhibit.inventory;
     const packs = files.filter((file) => parseName(file.name)?.kind === "pack");
     const totalBytes = packs.reduce((sum, pack) => this.#readsData(pack) ? sum + pack.sizeBytes : sum, 0);
-    this.#checkInventory();
+    const { inventoryFile: file } = this.#exhibit;
+    for (const fault of inventoryFaults(this.#exhibit)) {
+      this.#report({ code: "file_missing", file, message: `"${file}": ${fault}` });
+    }
     for (const file of files) await this.#checkFile(file);
     for (const pack of packs) {
       await this.#breathe();
@@ -131,21 +137,6 @@ class Verification {
   close(): void {
     this.#good.close();
     this.#bad.close();
-  }
-
-  /** The inventory names all that the manifest needs: what it leaves out no copy holds and nothing else checks. */
-  #checkInventory(): void {
-    const { inventory, inventoryFile, manifest, manifestFile } = this.#exhibit;
-    const names = new Set(inventory.files.map((file) => file.name));
-    const { description, sessions, unreadable } = manifest.acquisition.documents;
-    const documents = [description, sessions, unreadable].flatMap((digest) =>
-      digest ? [documentName(digest)] : []
-    );
-    for (const name of new Set([manifestFile, ...documents, ...manifest.segments.map(segmentName)])) {
-      if (names.has(name)) continue;
-      const message = `Inventory does not name "${name}", which the manifest needs`;
-      this.#report({ code: "file_missing", file: inventoryFile, message });
-    }
   }
 
   /** There, of the right size; and side documents, which nothing else reads, sound. */
@@ -169,7 +160,12 @@ class Verification {
           message: `"${file.name}" has ${stat.sizeBytes} bytes, the inventory says ${file.sizeBytes}`,
         });
       } else if (named.kind === "document") {
-        checkDocument(await readChecked(this.#storage, file.name, MAX_DOCUMENT_BYTES), `"${file.name}"`);
+        const type = neededDocuments(this.#exhibit).get(file.name);
+        checkDocument(
+          await readChecked(this.#storage, file.name, MAX_DOCUMENT_BYTES),
+          `"${file.name}"`,
+          type,
+        );
       }
     });
   }
@@ -215,12 +211,13 @@ class Verification {
       });
     }
     const entries = this.#entries({ name, sizeBytes: bytes.length, file: memoryFile(bytes) });
+    const blockBytes = this.#exhibit.shape.blockSizeBytes;
     const good: FooterEntry[] = [];
     const bad: FooterEntry[] = [];
     for (const [record, entry] of entries.entries()) {
       try {
         const end = entry.offset + RECORD_HEADER_BYTES + entry.storedBytes;
-        openRecord(bytes.subarray(entry.offset, end), { ...entry, name });
+        openRecord(bytes.subarray(entry.offset, end), { ...entry, name, blockBytes });
         good.push(entry);
       } catch (error) {
         if (!(error instanceof OperatorError)) throw error;
@@ -253,6 +250,8 @@ class Verification {
     const { shape, manifest, manifestFile } = this.#exhibit;
     let counts: StateCounts = { absentBlocks: 0, storedBlocks: 0, unreadableBlocks: 0, zeroBlocks: 0 };
     let isComplete = true;
+    const comparison = await this.#unreadableComparison();
+    let isCompared = comparison === undefined;
     for (let position = 0; position < segmentCount(shape); position++) {
       if (position % 64 === 0) await this.#breathe();
       const firstBlock = position * SEGMENT_BLOCKS;
@@ -267,6 +266,11 @@ class Verification {
           zeroBlocks: counts.zeroBlocks + own.zeroBlocks,
         };
         this.#checkBlocks(firstBlock, segment.map((block) => block.digest));
+        const difference = isCompared ? undefined : comparison?.differenceIn(segment, firstBlock);
+        if (difference !== undefined) {
+          isCompared = true;
+          this.#report({ code: "counts_differ", file: this.#unreadableFile, message: difference });
+        }
       } catch (error) {
         if (!(error instanceof OperatorError)) throw error;
         isComplete = false;
@@ -289,6 +293,22 @@ class Verification {
           counts[differing]
         }`,
       });
+    }
+  }
+
+  get #unreadableFile(): ObjectName {
+    const { manifest, manifestFile } = this.#exhibit;
+    const digest = manifest.acquisition.documents.unreadable;
+    return digest ? documentName(digest) : manifestFile;
+  }
+
+  /** `undefined` where the list of unreadable blocks is of no use, which is reported with the other files. */
+  async #unreadableComparison(): Promise<UnreadableComparison | undefined> {
+    try {
+      return new UnreadableComparison(await this.#exhibit.unreadable() ?? []);
+    } catch (error) {
+      if (!(error instanceof OperatorError) || error.code === "storage") throw error;
+      return undefined;
     }
   }
 
@@ -316,14 +336,8 @@ class Verification {
   }
 
   #faultOf(digest: Digest): Pick<Finding, "code" | "file" | "message"> {
-    const place = this.#bad.lookUp(digest);
-    if (place) {
-      return {
-        code: "block_damaged",
-        file: place.pack,
-        message: `held by damaged records of "${place.pack}"`,
-      };
-    }
+    const file = this.#bad.lookUp(digest)?.pack;
+    if (file) return { code: "block_damaged", file, message: `held by damaged records of "${file}"` };
     return {
       code: "block_missing",
       file: this.#exhibit.inventoryFile,
@@ -378,23 +392,4 @@ class Verification {
     this.#options.signal.throwIfAborted();
     await this.#clock.sleep(0, this.#options.signal);
   }
-}
-
-/** Bytes in memory as a file that can only be read. */
-function memoryFile(bytes: Uint8Array): DiskFile {
-  const refuse = () => {
-    throw new Error("this file is in memory and can only be read");
-  };
-  return {
-    read(into, offset) {
-      const piece = bytes.subarray(offset, offset + into.length);
-      into.set(piece);
-      return piece.length;
-    },
-    write: refuse,
-    sync: refuse,
-    truncate: refuse,
-    sizeBytes: () => bytes.length,
-    close: () => undefined,
-  };
 }

@@ -2,9 +2,15 @@
  * What an attacker, a careless copy or a failing disk can do to a store's files, and what the store makes of
  * it: damage is refused or got over, and never becomes evidence.
  */
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { OperatorError } from "../../src/errors.ts";
-import { openStoreForWriting, type Store } from "../../src/store/mod.ts";
+import { encodeCanonicalJson } from "../../src/format/canonical_json.ts";
+import { sha256 } from "../../src/format/digests.ts";
+import { encodeSessions, encodeUnreadable } from "../../src/format/documents.ts";
+import { encodeInventory } from "../../src/format/inventory.ts";
+import { encodeManifest, type Manifest } from "../../src/format/manifest.ts";
+import type { ExhibitId, StoredObject } from "../../src/model.ts";
+import { type Finding, openStoreForWriting, type Store } from "../../src/store/mod.ts";
 import {
   acquire,
   acquireAt,
@@ -16,6 +22,7 @@ import {
   LATER,
   noise,
   type Order,
+  reading,
   SESSION,
   shapeOf,
   tableOf,
@@ -163,3 +170,126 @@ Deno.test("Acquisition.flush() writes no line that a reader refuses, however muc
     await resumed.endSession("interrupted");
     store.close();
   }));
+
+// ----------------------------------------------------------------------------------- inventory, documents
+
+const EXHIBIT_VOLUME: Volume = new Map<number, Uint8Array | "unreadable">([
+  [0, bytes(1)],
+  [7, "unreadable"],
+  [20_000, "unreadable"],
+]);
+
+async function findingsOf(root: string, id: ExhibitId): Promise<Finding[]> {
+  const findings: Finding[] = [];
+  await reading(root, async (store) => {
+    const signal = new AbortController().signal;
+    const onFinding = (finding: Finding) => findings.push(finding);
+    await store.verify(await store.exhibit(id), { level: "full", signal, onFinding });
+  });
+  return findings;
+}
+
+/** Writes a document under the name that its bytes have. */
+function plant(
+  root: string,
+  kind: "manifest" | "inventory" | "document",
+  id: ExhibitId,
+  content: Uint8Array,
+) {
+  const digest = sha256(content);
+  const name = kind === "document"
+    ? `documents/${digest}.json`
+    : `exhibits/${id}/${kind}-${digest}.${kind === "manifest" ? "json" : "txt"}`;
+  Deno.writeFileSync(`${root}/${name}`, content);
+  return { name, sizeBytes: content.length, digest };
+}
+
+/** Replaces manifest and inventory by edited ones: an exhibit as a forger, or a faulty program, would write it. */
+async function forge(
+  root: string,
+  id: ExhibitId,
+  edit: { manifest?: (manifest: Manifest) => Manifest; files?: (files: StoredObject[]) => StoredObject[] },
+): Promise<void> {
+  await reading(root, async (store) => {
+    const exhibit = await store.exhibit(id);
+    const manifest = encodeManifest((edit.manifest ?? ((same) => same))(exhibit.manifest));
+    Deno.removeSync(`${root}/${exhibit.manifestFile}`);
+    Deno.removeSync(`${root}/${exhibit.inventoryFile}`);
+    const planted = plant(root, "manifest", id, manifest);
+    const files = exhibit.inventory.files.filter((file) => file.name !== exhibit.manifestFile);
+    const all = (edit.files ?? ((same) => same))([...files, planted]);
+    const inventory = { ...exhibit.inventory, manifest: planted.digest, files: all };
+    plant(root, "inventory", id, encodeInventory(inventory));
+  });
+}
+
+Deno.test("Store finds an inventory that lacks or adds files, and neither copies it nor builds on it", async (t) => {
+  const edits: [string, (files: StoredObject[]) => StoredObject[]][] = [
+    ["manifest", (files) => files.filter((file) => !file.name.includes("manifest"))],
+    ["segment", (files) => files.filter((file) => !file.name.startsWith("segments/"))],
+    ["document", (files) => files.filter((file) => !file.name.startsWith("documents/"))],
+    ["surplus", (files) => [...files, { name: `documents/${"0".repeat(64)}.json`, sizeBytes: 2 }]],
+    ["two manifests", (files) => {
+      const other = files.find((file) => file.name.includes("manifest"))!.name.replace(
+        /[0-9a-f]{64}/,
+        "0".repeat(64),
+      );
+      return [...files, { name: other, sizeBytes: 2 }];
+    }],
+  ];
+  for (const [name, files] of edits) {
+    await t.step(name, () =>
+      withFolder(async (folder) => {
+        const root = `${folder}/store`;
+        const id = await acquireAt(root, { volume: EXHIBIT_VOLUME, shape: SHAPE });
+        assertEquals(await findingsOf(root, id), []);
+        await forge(root, id, { files });
+        const findings = await findingsOf(root, id);
+        assert(findings.some(({ file }) => file.includes("inventory")), JSON.stringify(findings));
+        await writing(`${folder}/copy`, (target) =>
+          reading(root, async (store) => {
+            const exhibit = await store.exhibit(id);
+            assert((await store.whyNotParent(exhibit))?.includes("inventory"));
+            const signal = new AbortController().signal;
+            const error = await assertRejects(() => store.copyTo(target, exhibit, { signal }), OperatorError);
+            assertEquals(error.code, "integrity");
+          }));
+      }));
+  }
+});
+
+Deno.test("Store.verify() finds side documents of another type, out of order, or of other blocks", async (t) => {
+  const entry = (block: number, blocks = 1) => ({
+    blocks,
+    first: { attempts: 0, block, detail: "x", reason: "not_acquired" as const, requestIds: [] },
+  });
+  const list = (...entries: unknown[]) =>
+    encodeCanonicalJson({ entries, type: "coldcase-unreadable", version: 0 });
+  const documents: [string, Uint8Array][] = [
+    ["another type", encodeSessions([])],
+    ["descending", list(entry(20_000), entry(7))],
+    ["twice", list(entry(7), entry(7), entry(20_000))],
+    ["overlapping", list(entry(0, 8), entry(7), entry(20_000))],
+    ["one too few", list(entry(7))],
+    ["one too many", list(entry(7, 2), entry(20_000))],
+    ["another block", list(entry(7), entry(20_001))],
+    ["none", list()],
+  ];
+  for (const [name, content] of documents) {
+    await t.step(name, () =>
+      withFolder(async (root) => {
+        const id = await acquireAt(root, { volume: EXHIBIT_VOLUME, shape: SHAPE });
+        const planted = plant(root, "document", id, content);
+        await forge(root, id, {
+          manifest: (manifest) => {
+            const documents = { ...manifest.acquisition.documents, unreadable: planted.digest };
+            return { ...manifest, acquisition: { ...manifest.acquisition, documents } };
+          },
+          files: (files) => [...files, planted],
+        });
+        const own = (await findingsOf(root, id)).filter(({ file }) => file === planted.name);
+        assertEquals(own.length, 1, JSON.stringify(own));
+      }));
+  }
+  assertThrows(() => encodeUnreadable([entry(7), entry(7)]), OperatorError);
+});

@@ -1,0 +1,36 @@
+/**
+ * Compares the blocks that segments call unreadable with the side document that says why, while verify walks
+ * over the segments in order. Only the first difference is told: others follow from it.
+ */
+import type { UnreadableDocument } from "../format/documents.ts";
+import type { Segment } from "../format/segment.ts";
+
+export class UnreadableComparison {
+  readonly #entries: UnreadableDocument["entries"];
+  #at = 0;
+
+  /** @param entries Ascending, not overlapping. */
+  constructor(entries: UnreadableDocument["entries"]) {
+    this.#entries = entries;
+  }
+
+  /** How the segment that starts at `firstBlock` differs; `undefined` where it does not. Ascending calls. */
+  differenceIn(segment: Segment, firstBlock: number): string | undefined {
+    for (const [position, { state }] of segment.entries()) {
+      const index = firstBlock + position;
+      const isListed = this.#lists(index);
+      if (isListed === (state === "unreadable")) continue;
+      return isListed
+        ? `Block ${index} is ${state}, the list of unreadable blocks names it`
+        : `Block ${index} is unreadable, the list of unreadable blocks does not name it`;
+    }
+    return undefined;
+  }
+
+  #lists(index: number): boolean {
+    for (let entry = this.#entries[this.#at]; entry; entry = this.#entries[++this.#at]) {
+      if (index < entry.first.block + entry.blocks) return index >= entry.first.block;
+    }
+    return false;
+  }
+}
