@@ -79,12 +79,24 @@ export async function copyExhibit(parts: CopyParts, options: CopyOptions): Promi
 /** The inventory of the copy; the manifest is among its files, so it comes last. Once written it stays. */
 async function putInventory({ to, exhibit }: CopyParts, files: readonly StoredObject[]): Promise<void> {
   const encode = (committedAt: string) => encodeInventory({ ...exhibit.inventory, committedAt, files });
+  let isThere = false;
+  let earliestMs = to.world.clock.nowMs();
   for (const name of await inventoryNames(to.storage, exhibit.id)) {
     const held = await heldInventory(to.storage, name);
     if (!held) continue;
-    if (inventoryName(exhibit.id, sha256(encode(held.committedAt))) === name) return;
+    if (held.manifest !== exhibit.inventory.manifest) {
+      throw new OperatorError(
+        "integrity",
+        `Cannot copy "${exhibit.id}": the target holds it with another manifest, ${held.manifest}`,
+        { facts: { exhibit: exhibit.id, file: name } },
+      );
+    }
+    // The newest inventory counts, and another host's clock may be ahead.
+    earliestMs = Math.max(earliestMs, Date.parse(held.committedAt) + 1);
+    isThere ||= inventoryName(exhibit.id, sha256(encode(held.committedAt))) === name;
   }
-  const bytes = encode(formatTime(to.world.clock.nowMs()));
+  if (isThere) return;
+  const bytes = encode(formatTime(earliestMs));
   await to.storage.put(inventoryName(exhibit.id, sha256(bytes)), bytes);
 }
 

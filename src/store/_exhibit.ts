@@ -197,7 +197,10 @@ export async function inventoryNames(storage: ObjectStorage, id: ExhibitId): Pro
   return names;
 }
 
-/** Copying and repairing write new inventories; the one committed last says where the exhibit lies now. */
+/**
+ * Copying and repairing write new inventories; the one committed last says where the exhibit lies now.
+ * All of them are of one manifest.
+ */
 async function newestInventory(
   storage: ObjectStorage,
   id: ExhibitId,
@@ -205,6 +208,13 @@ async function newestInventory(
   let newest: { readonly name: ObjectName; readonly inventory: Inventory } | undefined;
   for (const name of await inventoryNames(storage, id)) {
     const inventory = decodeInventory(await readChecked(storage, name, MAX_INVENTORY_BYTES), `"${name}"`);
+    if (newest && inventory.manifest !== newest.inventory.manifest) {
+      throw new OperatorError(
+        "integrity",
+        `Cannot open exhibit "${id}": "${newest.name}" and "${name}" name different manifests`,
+        { facts: { exhibit: id, file: name } },
+      );
+    }
     if (!newest || inventory.committedAt > newest.inventory.committedAt) newest = { name, inventory };
   }
   if (!newest) {

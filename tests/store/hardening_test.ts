@@ -293,3 +293,31 @@ Deno.test("Store.verify() finds side documents of another type, out of order, or
   }
   assertThrows(() => encodeUnreadable([entry(7), entry(7)]), OperatorError);
 });
+
+Deno.test("Exhibit refuses inventories of two manifests, and a copy's inventory is the newest of its store", () =>
+  withFolder(async (folder) => {
+    const [root, copy] = [`${folder}/store`, `${folder}/copy`];
+    const id = await acquireAt(root, { volume: EXHIBIT_VOLUME, shape: SHAPE });
+    const copyOver = () =>
+      writing(copy, (target) =>
+        reading(root, async (store) => {
+          await store.copyTo(target, await store.exhibit(id), { signal: new AbortController().signal });
+        }));
+    await copyOver();
+    const inventory = await reading(copy, async (store) => (await store.exhibit(id)).inventory);
+    const ahead = { ...inventory, committedAt: "2099-01-01T00:00:00.000Z", files: inventory.files.slice(1) };
+    plant(copy, "inventory", id, encodeInventory(ahead));
+    for (const { name } of Deno.readDirSync(`${copy}/exhibits/${id}`)) {
+      const path = `${copy}/exhibits/${id}/${name}`;
+      if (name.startsWith("inventory") && !Deno.readTextFileSync(path).includes("2099")) {
+        Deno.removeSync(path);
+      }
+    }
+    await copyOver();
+    const newest = await reading(copy, async (store) => (await store.exhibit(id)).inventory);
+    assertEquals([newest.committedAt, newest.files], ["2099-01-01T00:00:00.001Z", inventory.files]);
+    plant(copy, "inventory", id, encodeInventory({ ...inventory, manifest: sha256(new Uint8Array(1)) }));
+    const error = await assertRejects(() => reading(copy, (store) => store.exhibit(id)), OperatorError);
+    assertEquals(error.code, "integrity");
+    assertEquals((await assertRejects(copyOver, OperatorError)).code, "integrity");
+  }));
