@@ -16,7 +16,7 @@ import type { Tally } from "../plan.ts";
 import type { Exhibit, JournalHead, Store } from "../store/mod.ts";
 import { refuseUnreadableState } from "./_begin.ts";
 import { isParentsFault } from "./_count.ts";
-import { chooseParent, type ParentWish } from "./_parent.ts";
+import { chooseParent, type ParentChoice, type ParentWish, whyNotParent } from "./_parent.ts";
 import { walk } from "./_walk.ts";
 
 export interface PlanInput {
@@ -56,12 +56,7 @@ export async function planSnapshot(input: PlanInput): Promise<SnapshotPlan> {
   const first = await firstPage(input);
   const { shape } = first;
   const journal = (await store?.journals())?.findLast((head) => head.source.snapshot === snapshot);
-  let { parent, dropped } = store && !journal
-    ? await chooseParent({ store, source, snapshot, shape, description, wish: input.parent })
-    : {
-      parent: journal?.parent ? await store?.exhibit(journal.parent.exhibit) : undefined,
-      dropped: undefined,
-    };
+  let { parent, dropped } = await parentToPlan({ ...input, description, shape }, journal);
   const view = journal && store?.view(journal);
   try {
     for (;;) {
@@ -100,6 +95,23 @@ export async function planSnapshot(input: PlanInput): Promise<SnapshotPlan> {
   } finally {
     view?.close();
   }
+}
+
+/** As the acquisition that is under way has it or, without one, as a new one would. */
+async function parentToPlan(
+  { store, source, snapshot, shape, description, parent: wish }: PlanInput & {
+    readonly description: SnapshotDescription | undefined;
+    readonly shape: VolumeShape;
+  },
+  journal: JournalHead | undefined,
+): Promise<ParentChoice> {
+  if (!store) return { parent: undefined, dropped: undefined };
+  if (!journal) return await chooseParent({ store, source, snapshot, shape, description, wish });
+  const { parent, fault } = await store.parentOf(journal);
+  const dropped = parent ? await whyNotParent({ store, source, shape }, parent) : undefined;
+  return parent && dropped !== undefined
+    ? { parent: undefined, dropped: `${parent.id}: ${dropped}` }
+    : { parent, dropped: fault };
 }
 
 async function firstPage({ source, snapshot, signal }: PlanInput) {

@@ -7,6 +7,7 @@ import type { BlockSource, ExhibitId } from "../model.ts";
 import type { Acquisition, SourceSideCounts } from "../store/mod.ts";
 import { formatTime } from "../units.ts";
 import type { AcquireInput } from "./_input.ts";
+import { fittingCommandLine } from "./_record.ts";
 
 /** How often a slow acquisition looks whether its pack is due. */
 const TICK_MS = 1000;
@@ -20,7 +21,9 @@ export async function inSession(
   const { acquisition, callerArn } = work;
   try {
     const start = input.source.counts();
-    const session = { ...input.session, callerArn, startedAt: formatTime(input.clock.nowMs()) };
+    const commandLine = fittingCommandLine(input.session.commandLine);
+    const startedAt = formatTime(input.clock.nowMs());
+    const session = { ...input.session, commandLine, callerArn, startedAt };
     input.spending.addBefore(acquisition.before);
     await acquisition.startSession(session, () => countsSince(input, start));
     await steps();

@@ -11,6 +11,7 @@ import { type BegunAcquisition, findJournal, openAcquisition, refuseOtherJournal
 import { countSteps, type Remaining, walkInput, walkUntilHeld } from "./_count.ts";
 import type { AcquireInput } from "./_input.ts";
 import { blocksUnderWay, forEachConcurrently } from "./_pool.ts";
+import { refuseLongFacts } from "./_record.ts";
 import { inSession, whileTicking } from "./_session.ts";
 import { type Step, walk } from "./_walk.ts";
 
@@ -30,6 +31,7 @@ type Prepared = BegunAcquisition & Remaining;
  * `budget`, `storage`, `interrupted`, `usage` where a journal is of something else, `not_found`.
  */
 export async function acquireSnapshot(input: AcquireInput): Promise<ExhibitId> {
+  refuseLongFacts(input);
   await refuseOtherJournal(input);
   const identity = await input.source.callerIdentity({ signal: input.signal });
   const { acquisition, ...rest } = await openAcquisition(input);
@@ -48,6 +50,7 @@ export async function acquireSnapshot(input: AcquireInput): Promise<ExhibitId> {
  * acquired; where the service no longer lists the snapshot, every block that is not recorded does.
  */
 export async function commitPartial(input: AcquireInput): Promise<ExhibitId> {
+  refuseLongFacts(input);
   await refuseOtherJournal(input);
   const head = await findJournal(input);
   if (!head) {

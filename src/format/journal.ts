@@ -44,12 +44,14 @@ const headDocument = object({
 /** What an acquisition is of; a command that differs is refused. */
 export type JournalHead = Checked<typeof headDocument>;
 
+export const MAX_HEAD_BYTES = 65_536;
+
 export function encodeJournalHead(head: JournalHead): Uint8Array<ArrayBuffer> {
   return encodeCanonicalJson(head);
 }
 
 export function decodeJournalHead(bytes: Uint8Array, name: string): JournalHead {
-  const head = decodeCanonicalJson(bytes, { name, maxBytes: 65_536, check: headDocument });
+  const head = decodeCanonicalJson(bytes, { name, maxBytes: MAX_HEAD_BYTES, check: headDocument });
   checkVolume(head.volume, name);
   return head;
 }

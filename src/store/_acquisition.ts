@@ -132,7 +132,10 @@ export class Acquisition {
 
   /** Blocks recorded as unreadable, in all sessions. */
   get unreadableBlocks(): number {
-    return this.#progress.unreadable.size + this.#pendingUnreadable.length;
+    // One that was tried again, in vain, is in both.
+    const added = new Set(this.#pendingUnreadable.map((entry) => entry.block));
+    for (const block of added) if (this.#progress.unreadable.has(block)) added.delete(block);
+    return this.#progress.unreadable.size + added.size;
   }
 
   /** Notes that a session works on it now. `counts` is asked whenever something is recorded. */

@@ -14,6 +14,7 @@ import {
   encodeSlot,
   type JournalEntry,
   type JournalHead,
+  MAX_HEAD_BYTES,
   SLOT_BYTES,
 } from "../format/journal.ts";
 import type { SegmentBlock } from "../format/segment.ts";
@@ -47,7 +48,14 @@ async function readHead(storage: LocalStorage, exhibit: ExhibitId): Promise<Jour
   const name = `${journalFolder(exhibit)}/head.json`;
   const facts = await storage.stat(name);
   if (!facts) return undefined;
-  return decodeJournalHead(await storage.read(name, { offset: 0, length: facts.sizeBytes }), `"${name}"`);
+  const length = Math.min(facts.sizeBytes, MAX_HEAD_BYTES + 1);
+  const head = decodeJournalHead(await storage.read(name, { offset: 0, length }), `"${name}"`);
+  // Else a journal that was put under another name would count as one that nobody needs, and be cleared away.
+  if (head.exhibit === exhibit) return head;
+  throw new OperatorError("integrity", `Cannot use "${name}": it is the journal of "${head.exhibit}"`, {
+    facts: { file: name },
+    hints: [`Move "${journalFolder(exhibit)}" back to the name that it had.`],
+  });
 }
 
 export class Journal {

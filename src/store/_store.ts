@@ -47,6 +47,7 @@ export class Store {
   /** True where the file system's promises could not be proved and that was accepted. */
   readonly isUnsafe: boolean;
   readonly #parts: StoreParts;
+  readonly #passedOver = new Set<string>();
   #blocks: PackedBlocks | undefined;
 
   constructor(parts: StoreParts) {
@@ -65,9 +66,9 @@ export class Store {
     return this.#parts.disk.freeBytes(this.path);
   }
 
-  /** Damage in caches that was noticed and got over. */
+  /** Damage that was noticed and got over: in caches, and in exhibits that were not asked for. */
   get tolerated(): readonly string[] {
-    return this.#blocks?.tolerated ?? [];
+    return [...this.#passedOver, ...this.#blocks?.tolerated ?? []];
   }
 
   /** Ids of all committed exhibits, in no meaningful order. */
@@ -90,8 +91,24 @@ export class Store {
   async exhibits(): Promise<Exhibit[]> {
     const all: Exhibit[] = [];
     for (const id of await this.exhibitIds()) all.push(await this.exhibit(id));
-    const startOf = (exhibit: Exhibit) => exhibit.manifest.acquisition.startedAt;
-    return all.sort((a, b) => startOf(a) < startOf(b) ? -1 : startOf(a) > startOf(b) ? 1 : 0);
+    return all.sort(byStart);
+  }
+
+  /** One damaged exhibit must not stop work on the others. */
+  async #soundExhibits(): Promise<
+    { readonly sound: readonly Exhibit[]; readonly faults: readonly OperatorError[] }
+  > {
+    const sound: Exhibit[] = [];
+    const faults: OperatorError[] = [];
+    for (const id of await this.exhibitIds()) {
+      try {
+        sound.push(await this.exhibit(id));
+      } catch (error) {
+        if (!(error instanceof OperatorError) || error.code === "storage") throw error;
+        faults.push(error);
+      }
+    }
+    return { sound: sound.sort(byStart), faults };
   }
 
   /**
@@ -102,7 +119,7 @@ export class Store {
    */
   async find(reference: string): Promise<Exhibit> {
     if (isExhibitId(reference)) return await this.exhibit(reference);
-    const all = await this.exhibits();
+    const { sound: all, faults } = await this.#soundExhibits();
     if (isSnapshotId(reference)) {
       const newest = newestOf(all, reference);
       if (newest) return newest;
@@ -123,6 +140,8 @@ export class Store {
         );
       }
     }
+    // It may be one of those that are damaged.
+    if (faults[0]) throw faults[0];
     throw new OperatorError(
       "not_found",
       `Cannot find exhibit "${reference}": the store "${this.path}" does not hold it`,
@@ -133,9 +152,11 @@ export class Store {
     );
   }
 
-  /** The newest exhibit of a snapshot that no other supersedes. */
+  /** The newest exhibit of a snapshot that no other supersedes. Damaged ones are passed over, and that is told. */
   async newestOf(snapshot: SnapshotId): Promise<Exhibit | undefined> {
-    return newestOf(await this.exhibits(), snapshot);
+    const { sound, faults } = await this.#soundExhibits();
+    for (const { message } of faults) this.#passedOver.add(`An exhibit was passed over: ${message}`);
+    return newestOf(sound, snapshot);
   }
 
   /** Acquisitions under way. */
@@ -161,16 +182,29 @@ export class Store {
     return await Acquisition.begin(this.#acquisitionParts(head, plan.parent));
   }
 
-  /** Takes up an acquisition. Throws `integrity` where its parent is not what it was. */
+  /** Takes up an acquisition; without its parent where that is damaged, gone, or not what it was. */
   async resume(head: JournalHead): Promise<Acquisition> {
-    const parent = head.parent ? await this.exhibit(head.parent.exhibit) : undefined;
-    if (parent && parentFacts(parent).manifest !== head.parent?.manifest) {
-      throw new OperatorError(
-        "integrity",
-        `Cannot resume "${head.exhibit}": its parent "${parent.id}" has another manifest now`,
-      );
+    const { parent, fault } = await this.parentOf(head);
+    const acquisition = await Acquisition.resume(this.#acquisitionParts(head, parent));
+    if (fault !== undefined && acquisition.parentDropped === undefined) await acquisition.dropParent(fault);
+    return acquisition;
+  }
+
+  /** The exhibit that an acquisition builds on, or why it cannot. */
+  async parentOf(
+    head: JournalHead,
+  ): Promise<{ readonly parent: Exhibit | undefined; readonly fault: string | undefined }> {
+    if (!head.parent) return { parent: undefined, fault: undefined };
+    const { exhibit: id, manifest } = head.parent;
+    try {
+      const parent = await this.exhibit(id);
+      return parent.inventory.manifest === manifest
+        ? { parent, fault: undefined }
+        : { parent: undefined, fault: `${id}: it has another manifest than when this was begun` };
+    } catch (error) {
+      if (!(error instanceof OperatorError) || error.code === "storage") throw error;
+      return { parent: undefined, fault: `${id}: ${error.message}` };
     }
-    return await Acquisition.resume(this.#acquisitionParts(head, parent));
   }
 
   /** What an acquisition under way has recorded, for a plan: nothing is written. */
@@ -248,6 +282,11 @@ export class Store {
     const { world, disk, storage } = this.#parts;
     return { storage, disk, clock: world.clock, blocks: this.#packedBlocks(), head, parent };
   }
+}
+
+function byStart(a: Exhibit, b: Exhibit): number {
+  const [first, second] = [a.manifest.acquisition.startedAt, b.manifest.acquisition.startedAt];
+  return first < second ? -1 : first > second ? 1 : 0;
 }
 
 function newestOf(exhibits: readonly Exhibit[], snapshot: SnapshotId): Exhibit | undefined {

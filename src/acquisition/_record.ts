@@ -1,0 +1,31 @@
+/**
+ * What a command tells for the record, held to what the record takes: before the first block is fetched, not
+ * when all of them are and nothing can be committed.
+ *
+ * @see store-format.md, "Manifest" and "Side documents"
+ */
+import { OperatorError } from "../errors.ts";
+import { caseMember } from "../format/manifest.ts";
+import type { AcquireInput } from "./_input.ts";
+
+/** As `sessionMember` takes them. */
+const MAX_ARGUMENTS = 256;
+const MAX_ARGUMENT_LENGTH = 8192;
+
+/** Throws `usage` where a text about the case is longer than the record takes. */
+export function refuseLongFacts({ commitFacts }: AcquireInput): void {
+  try {
+    caseMember(commitFacts.case, "the facts of the case");
+  } catch (error) {
+    if (!(error instanceof OperatorError)) throw error;
+    throw new OperatorError("usage", error.message, { hints: ["Say it in fewer words."], cause: error });
+  }
+}
+
+/** A command line for the record. What is beyond its limits is left out, and the record says that it was. */
+export function fittingCommandLine(args: readonly string[]): string[] {
+  const fitting = args.slice(0, args.length > MAX_ARGUMENTS ? MAX_ARGUMENTS - 1 : MAX_ARGUMENTS)
+    .map((arg) => arg.length > MAX_ARGUMENT_LENGTH ? `${arg.slice(0, MAX_ARGUMENT_LENGTH - 1)}…` : arg);
+  if (fitting.length < args.length) fitting.push(`… and ${args.length - fitting.length} more arguments`);
+  return fitting;
+}
