@@ -52,7 +52,8 @@ export async function openAcquisition(
   const isTold = input.parent !== undefined && input.parent !== "auto";
   const isRetry = supersedes && input.retryUnreadable && !input.fresh && !isTold;
   const wish = isRetry ? supersedes : input.parent ?? "auto";
-  const { parent, dropped } = await chooseParent({ store, source, snapshot, shape, description, wish });
+  const known = { store, source, snapshot, shape, description, signal: input.signal };
+  const { parent, dropped } = await chooseParent({ ...known, wish });
   const acquisition = await store.begin({
     source: {
       kind: "aws-ebs",

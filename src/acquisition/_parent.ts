@@ -22,7 +22,11 @@ export interface ParentInput {
   readonly shape: VolumeShape;
   readonly description: SnapshotDescription | undefined;
   readonly wish: ParentWish;
+  readonly signal: AbortSignal;
 }
+
+/** Exhibits of other volumes that are tried at the most: a request each. */
+const MAX_COMPARED = 32;
 
 /**
  * The newest exhibit of the same source whose volume may be the same. Whether the two snapshots are of one
@@ -47,18 +51,45 @@ export async function whyNotParent(
   return whyNotComparable(input, exhibit) ?? await input.store.whyNotParent(exhibit);
 }
 
+/**
+ * The newest exhibit that may be of the same volume. Where the service does not say which volume a snapshot is
+ * of (the caller may not ask EC2) and there are several, it is asked which of them it can compare.
+ */
 async function newestCandidate(input: ParentInput): Promise<Exhibit | undefined> {
-  const volumeId = input.description?.volumeId;
-  let newest: Exhibit | undefined;
-  for (const exhibit of await usableExhibits(input.store)) {
-    const theirs = exhibit.manifest.acquisition.snapshot.volumeId;
-    // An earlier exhibit of the same snapshot is no parent: a fresh acquisition would take over all of it.
-    if (exhibit.manifest.source.snapshot === input.snapshot) continue;
-    if (whyNotComparable(input, exhibit) !== undefined) continue;
-    if (volumeId !== undefined && theirs !== null && theirs !== volumeId) continue;
-    if (!newest || ageOf(exhibit) >= ageOf(newest)) newest = exhibit;
+  const candidates = (await usableExhibits(input.store)).filter((exhibit) => mayBeOfVolume(input, exhibit));
+  candidates.sort((a, b) => ageOf(a) < ageOf(b) ? 1 : ageOf(a) > ageOf(b) ? -1 : 0);
+  const [newest, ...others] = candidates;
+  if (!newest || others.length === 0) return newest;
+  for (const candidate of candidates.slice(0, MAX_COMPARED)) {
+    if (isOfKnownVolume(input, candidate) || await canBeCompared(input, candidate)) return candidate;
   }
-  return newest;
+  return newest; // the walk finds out what the service has against it, and the record says so
+}
+
+function mayBeOfVolume(input: ParentInput, exhibit: Exhibit): boolean {
+  const ours = input.description?.volumeId;
+  const theirs = exhibit.manifest.acquisition.snapshot.volumeId;
+  // An earlier exhibit of the same snapshot is no parent: a fresh acquisition would take over all of it.
+  return exhibit.manifest.source.snapshot !== input.snapshot &&
+    whyNotComparable(input, exhibit) === undefined &&
+    (ours === undefined || theirs === null || theirs === ours);
+}
+
+function isOfKnownVolume({ description }: ParentInput, { manifest }: Exhibit): boolean {
+  return description?.volumeId !== undefined &&
+    description.volumeId === manifest.acquisition.snapshot.volumeId;
+}
+
+/** One request. A refusal that is about the caller or the network is as good as a yes: the walk will meet it. */
+async function canBeCompared({ source, snapshot, signal }: ParentInput, exhibit: Exhibit): Promise<boolean> {
+  const first = exhibit.manifest.source.snapshot;
+  try {
+    for await (const _ of source.listChangedBlocks({ first, second: snapshot }, { signal })) break;
+    return true;
+  } catch (error) {
+    if (!(error instanceof OperatorError)) throw error;
+    return error.facts["reason"] !== "UNRELATED_SNAPSHOTS" && error.code !== "not_found";
+  }
 }
 
 /** A damaged exhibit elsewhere in the store must not stop an acquisition; verify is there to name it. */

@@ -99,14 +99,14 @@ export async function planSnapshot(input: PlanInput): Promise<SnapshotPlan> {
 
 /** As the acquisition that is under way has it or, without one, as a new one would. */
 async function parentToPlan(
-  { store, source, snapshot, shape, description, parent: wish }: PlanInput & {
+  { store, source, snapshot, shape, description, parent: wish, signal }: PlanInput & {
     readonly description: SnapshotDescription | undefined;
     readonly shape: VolumeShape;
   },
   journal: JournalHead | undefined,
 ): Promise<ParentChoice> {
   if (!store) return { parent: undefined, dropped: undefined };
-  if (!journal) return await chooseParent({ store, source, snapshot, shape, description, wish });
+  if (!journal) return await chooseParent({ store, source, snapshot, shape, description, wish, signal });
   const { parent, fault } = await store.parentOf(journal);
   const dropped = parent ? await whyNotParent({ store, source, shape }, parent) : undefined;
   return parent && dropped !== undefined

@@ -1,5 +1,5 @@
 /** Which exhibit an incremental acquisition builds on: what is found by itself, what is told, what is passed over. */
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { OperatorError } from "../../src/errors.ts";
 import type { ExhibitId } from "../../src/model.ts";
 import type { Store } from "../../src/store/mod.ts";
@@ -135,5 +135,38 @@ Deno.test("acquireSnapshot() resumed where the parent lost a pack goes on in ful
     const acquired = await acquireInFull(store, source);
     assert(droppedReason(acquired).includes("is missing"));
     assertEquals(acquired.prepared.isResumed, true);
+  });
+});
+
+Deno.test("acquireSnapshot() finds the volume's own exhibit among others where the service says no volume ids", async () => {
+  await withStore(async (store) => {
+    const source = new FakeSource({
+      [FIRST]: { blocks: { 0: 1, 1: 2 }, volume: "vol-a" },
+      [SECOND]: { blocks: { 0: 3, 5: 5 }, volume: "vol-b" },
+      [THIRD]: { blocks: { 0: 1, 1: 9 }, volume: "vol-a" },
+    });
+    const own = (await acquire(store, source, FIRST)).exhibit;
+    const other = (await acquire(store, source, SECOND)).exhibit;
+    assert(own.manifest.acquisition.startedAt <= other.manifest.acquisition.startedAt);
+    source.fetched.length = 0;
+    const { exhibit } = await acquire(store, source, THIRD);
+    assertEquals(exhibit.manifest.parent?.exhibit, own.id);
+    assertEquals(source.fetched, [1]);
+  });
+});
+
+Deno.test("acquireSnapshot() acquires in full and says so where none of several exhibits is of the volume", async () => {
+  await withStore(async (store) => {
+    const source = new FakeSource({
+      [FIRST]: { blocks: { 0: 1 }, volume: "vol-a" },
+      [SECOND]: { blocks: { 0: 3 }, volume: "vol-b" },
+      [THIRD]: { blocks: { 0: 1, 1: 9 }, volume: "vol-c" },
+    });
+    await acquire(store, source, FIRST);
+    const newest = (await acquire(store, source, SECOND)).exhibit;
+    source.fetched.length = 0;
+    const { exhibit } = await acquire(store, source, THIRD);
+    assertEquals([exhibit.manifest.parent, source.fetched], [null, [0, 1]]);
+    assertStringIncludes(exhibit.manifest.acquisition.parentDropped!, newest.id);
   });
 });
