@@ -178,6 +178,14 @@ export function decodeManifest(bytes: Uint8Array, name = "manifest"): Manifest {
       `Cannot accept ${name}: counts ${sum} blocks, its volume has ${shape.blockCount}`,
     );
   }
+  if ((manifest.acquisition.documents.unreadable === null) !== (unreadableBlocks === 0)) {
+    throw new OperatorError(
+      "integrity",
+      `Cannot accept ${name}: counts ${unreadableBlocks} unreadable blocks, and names ${
+        manifest.acquisition.documents.unreadable ?? "no list"
+      } of them`,
+    );
+  }
   const computed = imageDigest(shape, manifest.segments);
   if (computed !== manifest.imageDigest) {
     throw new OperatorError(

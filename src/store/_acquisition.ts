@@ -287,7 +287,7 @@ export class Acquisition {
       });
       this.#journal.close();
       // Only when closed: file systems of the network and of FUSE keep an open file's folder from going.
-      removeJournal(this.#parts.storage, this.#parts.disk, this.head.exhibit);
+      await removeJournal(this.#parts.storage, this.#parts.disk, this.head.exhibit);
     });
   }
 

@@ -39,22 +39,27 @@ export class Index {
   readonly #insertPack: StatementSync;
   readonly #selectPack: StatementSync;
   #isTemporary = false;
+  readonly #isReadOnly: boolean;
+  /** Packs that an index which is only read does not know yet. */
+  #additions: Index | undefined;
   #temporaryPath: string | undefined;
 
   /**
-   * @param path A file, made where it is missing.
+   * @param path A file, made where it is missing. With `readOnly` it must be there, and stays as it is.
    * Throws the platform's error where the file is damaged or cannot be used.
    */
-  constructor(path: string) {
-    this.#database = new DatabaseSync(path);
+  constructor(path: string, options: { readonly readOnly?: boolean } = {}) {
+    this.#isReadOnly = options.readOnly ?? false;
+    this.#database = new DatabaseSync(path, { readOnly: this.#isReadOnly });
     try {
       // Nothing is lost with the index, so it need not be durable; a torn file is found and made anew.
       this.#database.exec(
         `PRAGMA busy_timeout = 10000; PRAGMA synchronous = OFF; PRAGMA cache_size = -${CACHE_KIB};`,
       );
       const version = this.#database.prepare("PRAGMA user_version").get()?.["user_version"];
-      if (version !== 0 && version !== INDEX_VERSION) throw new Error(`index has version ${version}`);
-      this.#database.exec(TABLES);
+      const isUsable = version === INDEX_VERSION || (version === 0 && !this.#isReadOnly);
+      if (!isUsable) throw new Error(`index has version ${version}`);
+      if (!this.#isReadOnly) this.#database.exec(TABLES);
       if (version === 0) this.#database.exec(`PRAGMA user_version = ${INDEX_VERSION}`);
       this.#select = this.#database.prepare(
         "SELECT name, bytes, offset, stored FROM blocks JOIN packs ON packs.id = blocks.pack WHERE digest = ?",
@@ -103,7 +108,8 @@ export class Index {
 
   lookUp(digest: Digest): BlockPlace | undefined {
     const row = this.#select.get(decodeHex(digest));
-    return row && {
+    if (!row) return this.#additions?.lookUp(digest);
+    return {
       pack: String(row["name"]),
       packBytes: Number(row["bytes"]),
       offset: Number(row["offset"]),
@@ -112,12 +118,17 @@ export class Index {
   }
 
   hasPack(pack: { readonly name: ObjectName; readonly sizeBytes: number }): boolean {
-    return this.#selectPack.get(pack.name)?.["bytes"] === pack.sizeBytes;
+    return this.#selectPack.get(pack.name)?.["bytes"] === pack.sizeBytes ||
+      (this.#additions?.hasPack(pack) ?? false);
   }
 
   addPack(
     pack: { readonly name: ObjectName; readonly sizeBytes: number; readonly entries: readonly FooterEntry[] },
   ): void {
+    if (this.#isReadOnly) {
+      this.#additions ??= Index.temporary();
+      return this.#additions.addPack(pack);
+    }
     this.#database.exec("BEGIN IMMEDIATE");
     try {
       const id = this.#insertPack.run(pack.name, pack.sizeBytes).lastInsertRowid;
@@ -132,6 +143,7 @@ export class Index {
   }
 
   close(): void {
+    this.#additions?.close();
     this.#database.close();
     if (this.#temporaryPath !== undefined) Deno.removeSync(this.#temporaryPath);
   }
@@ -143,8 +155,21 @@ export class Index {
  */
 export type MakeIndex = (damage: unknown, tolerate: (damage: unknown) => void) => Index;
 
+/** The index at `path` for one who writes nothing; where there is none, or a damaged one, a temporary one. */
+export function indexForReading(path: string, isThere: () => boolean): MakeIndex {
+  return (damage, tolerate) => {
+    if (damage !== undefined || !isThere()) return Index.temporary();
+    try {
+      return new Index(path, { readOnly: true });
+    } catch (error) {
+      tolerate(error);
+      return Index.temporary();
+    }
+  };
+}
+
 /**
- * The index at `path`. A damaged one is removed and made anew; where the place is of no use at all
+ * The index at `path`, for one who holds the store's lock. A damaged one is removed and made anew; where the place is of no use at all
  * (read-only media), a temporary one takes its place.
  */
 export function indexAt(path: string, remove: () => void): MakeIndex {

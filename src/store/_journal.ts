@@ -216,12 +216,16 @@ export class Journal {
 
 /**
  * Removes a journal whose exhibit is committed (or that has no head). The head goes first: what a crash
- * leaves after it is no journal any more. Removal is not erasure: the disk may keep what was in it.
+ * leaves after it is no journal any more. Removal is not erasure: the disk may keep what was in it. A folder
+ * with something else in it is moved to quarantine.
  */
-export function removeJournal(storage: LocalStorage, disk: Disk, exhibit: ExhibitId): void {
+export async function removeJournal(storage: LocalStorage, disk: Disk, exhibit: ExhibitId): Promise<void> {
   const folder = storage.pathOf(journalFolder(exhibit));
-  for (const name of ["head.json", "open.pack", "log", "blocks"]) {
-    if (disk.stat(`${folder}/${name}`)) disk.remove(`${folder}/${name}`);
+  const isFolder = disk.stat(folder)?.kind === "directory";
+  for (const name of isFolder ? ["head.json", "open.pack", "log", "blocks"] : []) {
+    const kind = disk.stat(`${folder}/${name}`)?.kind;
+    if (kind === "file" || kind === "symlink") disk.remove(`${folder}/${name}`);
   }
-  disk.remove(folder);
+  if (isFolder && disk.list(folder).length === 0) disk.remove(folder);
+  else await storage.quarantine(journalFolder(exhibit));
 }

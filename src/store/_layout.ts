@@ -13,6 +13,8 @@ export const TEMPORARY_FOLDER = "tmp";
 export const QUARANTINE_FOLDER = "quarantine";
 export const CACHE_FOLDER = "cache";
 export const INDEX_FILE = "cache/index.sqlite";
+/** The index, and what SQLite may keep beside it. */
+export const INDEX_FILES = ["", "-journal", "-wal", "-shm"].map((end) => INDEX_FILE + end);
 export const PACKS_FOLDER = "packs";
 export const EXHIBITS_FOLDER = "exhibits";
 export const CUSTODY_FOLDER = "custody";

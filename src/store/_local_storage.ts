@@ -165,6 +165,7 @@ export class LocalStorage implements ObjectStorage {
     await this.makeFolder(QUARANTINE_FOLDER);
     this.#disk.rename(this.pathOf(name), this.pathOf(target));
     await this.#disk.syncDirectory(this.pathOf(QUARANTINE_FOLDER));
+    await this.#disk.syncDirectory(this.#parentOf(name));
     return target;
   }
 

@@ -13,9 +13,16 @@ import { formatTime, isExhibitId, isSnapshotId } from "../units.ts";
 import { Acquisition } from "./_acquisition.ts";
 import { copyExhibit, type CopyOptions, type CopySummary } from "./_copy.ts";
 import { Exhibit, inventoryNames } from "./_exhibit.ts";
-import { indexAt } from "./_index.ts";
+import { indexAt, indexForReading } from "./_index.ts";
 import { Journal, journalFolder, journalHeads, removeJournal } from "./_journal.ts";
-import { CACHE_FOLDER, EXHIBITS_FOLDER, INDEX_FILE, JOURNAL_FOLDER, TEMPORARY_FOLDER } from "./_layout.ts";
+import {
+  CACHE_FOLDER,
+  EXHIBITS_FOLDER,
+  INDEX_FILE,
+  INDEX_FILES,
+  JOURNAL_FOLDER,
+  TEMPORARY_FOLDER,
+} from "./_layout.ts";
 import type { LocalStorage } from "./_local_storage.ts";
 import { inventoryFaults } from "./_needed_files.ts";
 import { PackedBlocks } from "./_packed_blocks.ts";
@@ -246,20 +253,25 @@ export class Store {
     return copyExhibit({ from, to: target.#parts, exhibit }, options);
   }
 
-  /** Clears away what killed sessions left that is no evidence. The store is open for writing. */
+  /**
+   * Clears away what killed sessions left that is no evidence. What nobody of us put there is moved to
+   * quarantine: it must not keep the store from being written to. The store is open for writing.
+   */
   async tidyUp(): Promise<void> {
     const { disk, storage } = this.#parts;
-    if (disk.stat(storage.pathOf(TEMPORARY_FOLDER))) {
-      for (const name of disk.list(storage.pathOf(TEMPORARY_FOLDER))) {
-        disk.remove(storage.pathOf(`${TEMPORARY_FOLDER}/${name}`));
-      }
+    const namesIn = (folder: string) =>
+      disk.stat(storage.pathOf(folder)) ? disk.list(storage.pathOf(folder)) : [];
+    for (const name of namesIn(TEMPORARY_FOLDER).map((name) => `${TEMPORARY_FOLDER}/${name}`)) {
+      if (disk.stat(storage.pathOf(name))?.kind === "directory") await storage.quarantine(name);
+      else disk.remove(storage.pathOf(name));
     }
     await storage.makeFolder(CACHE_FOLDER);
-    if (!disk.stat(storage.pathOf(JOURNAL_FOLDER))) return;
+    const names = namesIn(JOURNAL_FOLDER).filter(isExhibitId);
+    if (names.length === 0) return;
     const alive = new Set((await this.journals()).map((head) => head.exhibit));
     const committed = new Set(await this.exhibitIds());
-    for (const name of disk.list(storage.pathOf(JOURNAL_FOLDER))) {
-      if (isExhibitId(name) && (!alive.has(name) || committed.has(name))) removeJournal(storage, disk, name);
+    for (const name of names) {
+      if (!alive.has(name) || committed.has(name)) await removeJournal(storage, disk, name);
     }
   }
 
@@ -270,12 +282,17 @@ export class Store {
   }
 
   #packedBlocks(): PackedBlocks {
-    const { disk, storage } = this.#parts;
+    const { disk, storage, lock } = this.#parts;
     const path = storage.pathOf(INDEX_FILE);
-    return this.#blocks ??= new PackedBlocks(
-      storage,
-      indexAt(path, () => disk.stat(path) && disk.remove(path)),
-    );
+    const remove = () => {
+      for (const file of INDEX_FILES.map((name) => storage.pathOf(name))) {
+        if (disk.stat(file)) disk.remove(file);
+      }
+    };
+    // Without the lock somebody else may be writing: nothing is made, repaired or removed then.
+    const isThere = () => (disk.stat(path)?.sizeBytes ?? 0) > 0;
+    const makeIndex = lock ? indexAt(path, remove) : indexForReading(path, isThere);
+    return this.#blocks ??= new PackedBlocks(storage, makeIndex);
   }
 
   #acquisitionParts(head: JournalHead, parent: Exhibit | undefined) {

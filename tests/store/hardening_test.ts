@@ -19,6 +19,7 @@ import {
   evidenceFiles,
   FACTS,
   feed,
+  filesBelow,
   LATER,
   noise,
   type Order,
@@ -320,4 +321,61 @@ Deno.test("Exhibit refuses inventories of two manifests, and a copy's inventory 
     const error = await assertRejects(() => reading(copy, (store) => store.exhibit(id)), OperatorError);
     assertEquals(error.code, "integrity");
     assertEquals((await assertRejects(copyOver, OperatorError)).code, "integrity");
+  }));
+
+// ------------------------------------------------------------------------------------- caches, left-overs
+
+Deno.test("openStore() writes nothing, whatever state the index is in", async (t) => {
+  const states: [string, (index: string) => void][] = [
+    ["whole", () => undefined],
+    ["missing", (index) => Deno.removeSync(index)],
+    ["damaged", (index) => Deno.writeTextFileSync(index, "no index".repeat(1000))],
+    ["empty", (index) => Deno.writeTextFileSync(index, "")],
+  ];
+  for (const [name, change] of states) {
+    await t.step(name, () =>
+      withFolder(async (root) => {
+        const id = await acquireAt(root, { volume: PARENT, shape: SHAPE });
+        const spare = Deno.readFileSync(`${root}/cache/index.sqlite`);
+        await acquireAt(root, { volume: CHILD, shape: SHAPE, snapshot: LATER });
+        if (name === "whole") Deno.writeFileSync(`${root}/cache/index.sqlite`, spare); // it lags
+        change(`${root}/cache/index.sqlite`);
+        const contents = () =>
+          filesBelow(root).map((file) => [file, sha256(Deno.readFileSync(`${root}/${file}`))]);
+        const before = contents();
+        await reading(root, async (store) => {
+          assertEquals(await tableOfExhibit(await store.exhibit(id)), tableOf(PARENT));
+          for (const exhibit of await store.exhibits()) await tableOfExhibit(exhibit);
+          assertEquals(store.tolerated.length > 0, name === "damaged");
+        });
+        assertEquals(contents(), before);
+        await writing(root, async (store) => void await tableOfExhibit(await store.exhibit(id)));
+        assertEquals(Deno.readTextFileSync(`${root}/cache/index.sqlite`).startsWith("SQLite"), true);
+      }));
+  }
+});
+
+Deno.test("openStoreForWriting() moves what nobody of it left in tmp/ and journal/ to quarantine", () =>
+  withFolder(async (root) => {
+    const id = await acquireAt(root, { volume: PARENT, shape: SHAPE });
+    Deno.mkdirSync(`${root}/tmp/mine/too`, { recursive: true });
+    Deno.writeTextFileSync(`${root}/tmp/mine/too/notes`, "notes");
+    Deno.mkdirSync(`${root}/journal/ex-00000000000000aa/log`, { recursive: true });
+    Deno.writeTextFileSync(`${root}/journal/ex-00000000000000aa/log/deep`, "1");
+    Deno.mkdirSync(`${root}/journal/ex-00000000000000bb`);
+    Deno.writeTextFileSync(`${root}/journal/ex-00000000000000bb/unknown`, "2");
+    Deno.mkdirSync(`${root}/journal/${id}`);
+    Deno.writeTextFileSync(`${root}/journal/${id}/.swp`, "3");
+    await writing(root, () => Promise.resolve());
+    const left = filesBelow(root, "quarantine/").map((name) => Deno.readTextFileSync(`${root}/${name}`));
+    assertEquals(left.sort(), ["1", "2", "3", "notes"]);
+    assertEquals([...Deno.readDirSync(`${root}/tmp`), ...Deno.readDirSync(`${root}/journal`)], []);
+  }));
+
+Deno.test("Store refuses a journal that was renamed by hand", () =>
+  withFolder(async (root) => {
+    const folder = await interruptedChild(root);
+    Deno.renameSync(folder, `${root}/journal/ex-00000000000000aa`);
+    const error = await assertRejects(() => writing(root, (store) => store.journals()), OperatorError);
+    assertEquals(error.code, "integrity");
   }));
