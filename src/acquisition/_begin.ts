@@ -16,7 +16,12 @@ export interface BegunAcquisition {
   readonly describedAt: string;
 }
 
-export async function findJournal(input: AcquireInput): Promise<JournalHead | undefined> {
+/** What tells whether a journal is of the same command. */
+type Wanted = Pick<AcquireInput, "store" | "source" | "snapshot" | "parent" | "fresh">;
+
+export async function findJournal(
+  input: Pick<Wanted, "store" | "snapshot">,
+): Promise<JournalHead | undefined> {
   return (await input.store.journals()).findLast((head) => head.source.snapshot === input.snapshot);
 }
 
@@ -24,7 +29,7 @@ export async function findJournal(input: AcquireInput): Promise<JournalHead | un
  * Refuses a command that is not of what the snapshot's journal began with. To be asked before the service is: in
  * the wrong Region that would say that there is no such snapshot. Throws `usage`.
  */
-export async function refuseOtherJournal(input: AcquireInput): Promise<void> {
+export async function refuseOtherJournal(input: Wanted): Promise<void> {
   const head = await findJournal(input);
   if (head && !input.fresh) refuseOtherCommand(input, head, await wantedParent(input, head));
 }
@@ -93,7 +98,7 @@ export function refuseUnreadableState(
 }
 
 /** The parent that the command asks for, as the journal's head would name it. */
-async function wantedParent(input: AcquireInput, head: JournalHead): Promise<string | undefined> {
+async function wantedParent(input: Wanted, head: JournalHead): Promise<string | undefined> {
   const { source, store, parent } = input;
   if (parent === undefined || parent === "auto") return head.parent?.exhibit;
   if (parent === "none") return undefined;
@@ -104,7 +109,7 @@ async function wantedParent(input: AcquireInput, head: JournalHead): Promise<str
 }
 
 /** A resumed acquisition must be of the same thing (design: resume). */
-function refuseOtherCommand(input: AcquireInput, head: JournalHead, wanted: string | undefined): void {
+function refuseOtherCommand(input: Wanted, head: JournalHead, wanted: string | undefined): void {
   const { source, snapshot } = input;
   const differences: [string, string, string][] = [
     ["Region", head.source.region, source.region],

@@ -14,7 +14,7 @@ import type {
 } from "../model.ts";
 import type { Tally } from "../plan.ts";
 import type { Exhibit, JournalHead, Store } from "../store/mod.ts";
-import { refuseUnreadableState } from "./_begin.ts";
+import { findJournal, refuseOtherJournal, refuseUnreadableState } from "./_begin.ts";
 import { isParentsFault } from "./_count.ts";
 import { chooseParent, type ParentChoice, type ParentWish, whyNotParent } from "./_parent.ts";
 import { walk } from "./_walk.ts";
@@ -51,14 +51,17 @@ export interface SnapshotPlan {
 /** Throws as `acquireSnapshot` does, `access` where the canary is refused. */
 export async function planSnapshot(input: PlanInput): Promise<SnapshotPlan> {
   const { source, snapshot, store, signal } = input;
+  if (store) await refuseOtherJournal({ store, source, snapshot, parent: input.parent, fresh: false });
   const description = await source.describe(snapshot, { signal });
   refuseUnreadableState(snapshot, description);
   const first = await firstPage(input);
   const { shape } = first;
-  const journal = (await store?.journals())?.findLast((head) => head.source.snapshot === snapshot);
-  let { parent, dropped } = await parentToPlan({ ...input, description, shape }, journal);
+  const journal = store && await findJournal({ store, snapshot });
   const view = journal && store?.view(journal);
   try {
+    let { parent, dropped } = view?.parentDropped !== undefined
+      ? { parent: undefined, dropped: view.parentDropped }
+      : await parentToPlan({ ...input, description, shape }, journal);
     for (;;) {
       const counting = walk({
         source,

@@ -133,15 +133,24 @@ export class Journal {
     }
   }
 
-  /** What a journal has recorded, for looking only: the store need not be open for writing. */
+  /** Opens a journal for looking only: the store need not be open for writing. */
   static view(
     storage: LocalStorage,
     disk: Disk,
     head: JournalHead,
-  ): { recorded(index: number): SegmentBlock | undefined; close(): void } {
-    const map = disk.open(storage.pathOf(`${journalFolder(head.exhibit)}/blocks`), "read");
-    const log = disk.open(storage.pathOf(`${journalFolder(head.exhibit)}/log`), "read");
-    return new Journal({ head, map, log, logBytes: 0 });
+    replay: (entry: JournalEntry) => void,
+  ): Journal {
+    const folder = journalFolder(head.exhibit);
+    const map = disk.open(storage.pathOf(`${folder}/blocks`), "read");
+    const log = disk.open(storage.pathOf(`${folder}/log`), "read");
+    const journal = new Journal({ head, map, log, logBytes: 0 });
+    try {
+      replayLog(log, `"${folder}/log"`, replay);
+    } catch (error) {
+      journal.close();
+      throw error;
+    }
+    return journal;
   }
 
   /** Durable when it returns. */

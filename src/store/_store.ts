@@ -26,6 +26,7 @@ import {
 import type { LocalStorage } from "./_local_storage.ts";
 import { inventoryFaults } from "./_needed_files.ts";
 import { PackedBlocks } from "./_packed_blocks.ts";
+import { Progress } from "./_progress.ts";
 import { verifyExhibit, type VerifyOptions, type VerifySummary } from "./_verify.ts";
 
 /** What an acquisition is to be of. */
@@ -34,6 +35,14 @@ export interface AcquisitionPlan {
   readonly shape: VolumeShape;
   readonly parent: Exhibit | undefined;
   readonly supersedes: ExhibitId | undefined;
+}
+
+/** What an acquisition under way has recorded. */
+export interface JournalView {
+  /** Why it builds on no parent any more; `undefined` where it does, or never did. */
+  readonly parentDropped: string | undefined;
+  recorded(index: number): SegmentBlock | undefined;
+  close(): void;
 }
 
 /** What a store is made of when it is opened. */
@@ -215,8 +224,19 @@ export class Store {
   }
 
   /** What an acquisition under way has recorded, for a plan: nothing is written. */
-  view(head: JournalHead): { recorded(index: number): SegmentBlock | undefined; close(): void } {
-    return Journal.view(this.#parts.storage, this.#parts.disk, head);
+  view(head: JournalHead): JournalView {
+    const progress = new Progress();
+    const { storage, disk } = this.#parts;
+    const journal = Journal.view(storage, disk, head, (entry) => progress.apply(entry));
+    return {
+      parentDropped: progress.parentDropped,
+      recorded(index) {
+        const block = journal.recorded(index);
+        // As a resumed acquisition has it: marked, but never tried.
+        return block?.state === "unreadable" && !progress.unreadable.has(index) ? undefined : block;
+      },
+      close: () => journal.close(),
+    };
   }
 
   /** Moves the journal of an acquisition that is not to be taken up to quarantine. */

@@ -155,3 +155,32 @@ Deno.test("Store refuses a journal that lies under another name, and clears noth
     const { exhibit } = await inStore(folder, (store) => acquire(store, source, FIRST));
     assertEquals(exhibit.manifest.counts.storedBlocks, 2);
   }));
+
+Deno.test("planSnapshot() goes by a journal whose parent was dropped, as acquireSnapshot() does", () =>
+  withStore(async (store) => {
+    const source = slowSource({
+      [FIRST]: { blocks: { 0: 1, 1: 2, 2: 3 } },
+      [SECOND]: { blocks: { 0: 1, 1: 3, 2: 4 } },
+    });
+    await acquire(store, source, FIRST);
+    source.onPage = (call) => {
+      if (call === "changed") throw new OperatorError("access", "not allowed");
+    };
+    await interruptAt(1, { store, source, snapshot: SECOND });
+    source.onPage = () => {}; // allowed now, but this acquisition is a full one
+    const plan = await planOf(store, source, SECOND);
+    source.fetched.length = 0;
+    const { prepared } = await acquire(store, source, SECOND);
+    assertEquals([plan.tally.fetchBlocks, source.fetched], [2, [1, 2]]);
+    assertEquals([plan.parent, plan.parentDropped], [undefined, prepared.parentDropped]);
+  }));
+
+Deno.test("planSnapshot() refuses another Region than the journal's, as acquireSnapshot() does", () =>
+  withStore(async (store) => {
+    const source = slowSource({ [FIRST]: { blocks: { 0: 1, 1: 2 } } });
+    await interruptAt(1, { store, source, snapshot: FIRST });
+    const elsewhere = Object.assign(slowSource({ [FIRST]: { blocks: {} } }), { region: "eu-west-1" });
+    const error = await assertRejects(() => planOf(store, elsewhere, FIRST), OperatorError);
+    assertEquals([error.code, elsewhere.listed], ["usage", []]);
+    assertStringIncludes(error.message, "eu-west-1");
+  }));
