@@ -22,7 +22,7 @@ const WORTHWHILE = 31 / 32;
 
 /** A block as a record holds it: `raw` gives `block` itself back, not a copy. */
 export function packBlock(block: Uint8Array): { readonly codec: Codec; readonly stored: Uint8Array } {
-  const compressed = zstdCompressSync(block, ZSTD_OPTIONS);
+  const compressed = firstFrame(zstdCompressSync(block, ZSTD_OPTIONS));
   return compressed.length < block.length * WORTHWHILE
     ? { codec: "zstd", stored: compressed }
     : { codec: "raw", stored: block };
@@ -40,6 +40,7 @@ export function unpackBlock(
   let block = stored;
   try {
     if (record.codec === "zstd") {
+      checkFrame(stored);
       block = zstdDecompressSync(stored, { maxOutputLength: record.blockBytes, params: UNZSTD_PARAMS });
     }
   } catch (error) {
@@ -52,4 +53,47 @@ export function unpackBlock(
     );
   }
   return block;
+}
+
+/**
+ * Refuses what is more, or less, than one zstd frame without a dictionary: the decoder alone takes several
+ * frames for one, and tolerates bytes after the last. Blocks are walked by their headers, not read.
+ *
+ * @see RFC 8878, section 3.1.1
+ */
+function checkFrame(bytes: Uint8Array): void {
+  const end = frameEnd(bytes);
+  if (end !== bytes.length) throw new Error(`its frame ends at byte ${end}, expected ${bytes.length}`);
+}
+
+/** Deno appends an empty frame where the compressed bytes fill several of its buffers (2.9.6, measured). */
+function firstFrame(compressed: Uint8Array): Uint8Array {
+  const end = frameEnd(compressed);
+  const isFollowedByEmpty = compressed.length === end + EMPTY_FRAME.length &&
+    EMPTY_FRAME.every((byte, at) => compressed[end + at] === byte);
+  return isFollowedByEmpty ? compressed.subarray(0, end) : compressed;
+}
+
+/** Magic, single segment of no bytes, one raw block of no bytes, the last. */
+const EMPTY_FRAME = [0x28, 0xb5, 0x2f, 0xfd, 0x20, 0x00, 0x01, 0x00, 0x00] as const;
+
+/** Offset of the byte after the frame that `bytes` start with. */
+function frameEnd(bytes: Uint8Array): number {
+  const fields = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  if (bytes.length < 9 || fields.getUint32(0, true) !== 0xfd2fb528) throw new Error("it is no zstd frame");
+  const descriptor = fields.getUint8(4);
+  if ((descriptor & 0x08) !== 0) throw new Error("its frame header has a reserved bit");
+  if ((descriptor & 0x03) !== 0) throw new Error("its frame needs a dictionary");
+  const isSingleSegment = (descriptor & 0x20) !== 0;
+  const contentSizeBytes = [isSingleSegment ? 1 : 0, 2, 4, 8][descriptor >> 6]!;
+  const checksumBytes = (descriptor & 0x04) === 0 ? 0 : 4;
+  let end = 5 + (isSingleSegment ? 0 : 1) + contentSizeBytes;
+  for (let isLast = false; !isLast;) {
+    if (end + 3 > bytes.length) throw new Error("its frame is cut off");
+    const header = fields.getUint16(end, true) | fields.getUint8(end + 2) << 16;
+    isLast = (header & 1) !== 0;
+    // Type 1 is one byte, repeated.
+    end += 3 + ((header >> 1 & 3) === 1 ? 1 : header >> 3);
+  }
+  return end + checksumBytes;
 }

@@ -139,3 +139,49 @@ Deno.test("unpackBlock() gives other bytes, or refuses, where any one byte of a 
     }
   });
 });
+
+Deno.test("packBlock() writes exactly one frame, of whatever length", () => {
+  const below = seededBelow(13);
+  for (const size of [32_768, 65_536, 131_072, 524_288]) {
+    for (let share = 0; share < 64; share++) {
+      const block = new Uint8Array(size);
+      block.set(randomBytes(below, Math.floor(size * share / 64)));
+      const { codec, stored } = packBlock(block);
+      // Refused where it is two, as Deno's own output is for some lengths.
+      assertSameBytes(unpackBlock(stored, { codec, blockBytes: size }), block);
+    }
+  }
+});
+
+Deno.test("unpackBlock() refuses bytes, frames and dictionaries beside the one frame", () => {
+  const block = bytesOf("0123456789abcde\n".repeat(256));
+  const { stored } = packBlock(block);
+  const record = { codec: "zstd", blockBytes: block.length } as const;
+  const emptyFrame = [0x28, 0xb5, 0x2f, 0xfd, 0x20, 0x00, 0x01, 0x00, 0x00];
+  const skippable = [0x50, 0x2a, 0x4d, 0x18, 0x01, 0x00, 0x00, 0x00, 0x00];
+  assertSameBytes(unpackBlock(stored, record), block);
+  const others = [[...stored, 0], [...stored, ...emptyFrame], [...stored, ...skippable], [
+    ...skippable,
+    ...stored,
+  ]];
+  for (const other of others) {
+    assertRefused(
+      () => unpackBlock(new Uint8Array(other), record),
+      "integrity",
+      "Cannot decompress a record",
+    );
+  }
+  // Without size and checksum: descriptor, window, one raw block.
+  const plain = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x58, 0x01, 0x80, 0x00, ...block];
+  assertSameBytes(unpackBlock(new Uint8Array(plain), record), block);
+  const withDictionary = [...plain.slice(0, 4), 0x01, 0x58, 0x07, ...plain.slice(6)];
+  assertRefused(() => unpackBlock(new Uint8Array(withDictionary), record), "integrity", "dictionary");
+  assertRefused(
+    () => unpackBlock(new Uint8Array([...plain, 0, 0, 0, 0]), record),
+    "integrity",
+    "ends at byte",
+  );
+  const withChecksum = zstdCompressSync(block, { params: { [constants.ZSTD_c_checksumFlag]: 1 } });
+  assertSameBytes(unpackBlock(withChecksum, record), block);
+  assertRefused(() => unpackBlock(withChecksum.subarray(0, -4), record), "integrity", "ends at byte");
+});
