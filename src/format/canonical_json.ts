@@ -12,9 +12,22 @@ import type { Check } from "./schema.ts";
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** The canonical bytes of `value`, without a final newline. */
+/** The canonical bytes of `value`, without a final newline. Throws `format` for a text that is no Unicode. */
 export function encodeCanonicalJson(value: unknown): Uint8Array<ArrayBuffer> {
-  return encoder.encode(canonicalize(value));
+  const text = canonicalize(value);
+  // A lone surrogate is written as an escape, and nothing else is that starts so (but for a backslash before "ud").
+  if (text.includes("\\ud") && !isUnicode(value)) {
+    throw new OperatorError("format", "Cannot write canonical JSON: a text holds a lone surrogate");
+  }
+  return encoder.encode(text);
+}
+
+/** Whether no text in `value`, names of members included, holds half of a surrogate pair. */
+function isUnicode(value: unknown): boolean {
+  if (typeof value === "string") return value.isWellFormed();
+  if (typeof value !== "object" || value === null) return true;
+  if (Array.isArray(value)) return value.every(isUnicode);
+  return Object.entries(value).every(([name, member]) => name.isWellFormed() && isUnicode(member));
 }
 
 /**

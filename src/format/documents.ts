@@ -135,7 +135,10 @@ export function decodeSessions(bytes: Uint8Array): readonly Session[] {
 export function encodeDescription(
   description: { answer: unknown; receivedAt: string },
 ): Uint8Array<ArrayBuffer> {
-  const answer: unknown = JSON.parse(JSON.stringify(description.answer));
+  const answer: unknown = JSON.parse(
+    JSON.stringify(description.answer),
+    (_, value) => typeof value === "string" ? value.toWellFormed() : value,
+  );
   const bytes = encodeCanonicalJson({ ...description, answer, type: "coldcase-description", version: 0 });
   decodeDescription(bytes);
   return bytes;

@@ -59,8 +59,9 @@ export function decodeInventory(bytes: Uint8Array, name = "inventory"): Inventor
   if (bytes.length > MAX_INVENTORY_BYTES) {
     refuse(`has ${bytes.length} bytes, at most ${MAX_INVENTORY_BYTES} are allowed`);
   }
-  if (bytes.some((byte) => byte > 0x7e || (byte < 0x20 && byte !== 0x0a))) {
-    refuse("holds a byte that is not printable ASCII");
+  for (let at = 0; at < bytes.length; at++) { // a callback a byte takes ten times as long
+    const byte = bytes[at]!;
+    if (byte > 0x7e || (byte < 0x20 && byte !== 0x0a)) refuse("holds a byte that is not printable ASCII");
   }
   const lines = new TextDecoder().decode(bytes).split("\n");
   if (lines.pop() !== "") refuse("does not end with a newline");

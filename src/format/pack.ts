@@ -199,6 +199,7 @@ export function decodePackFooter(
   if (sha256(bytes) !== entriesDigest) refuse(name, "footer's SHA-256 is not what the trailer says");
   const fields = view(bytes);
   const entries: FooterEntry[] = [];
+  const digests = new Set<Digest>();
   let expectedOffset = PACK_HEADER_BYTES;
   for (let at = 0; at < bytes.length; at += FOOTER_ENTRY_BYTES) {
     const offset = fields.getUint32(at + 32, true);
@@ -210,7 +211,12 @@ export function decodePackFooter(
       );
     }
     expectedOffset = offset + RECORD_HEADER_BYTES + storedBytes;
-    entries.push({ digest: encodeHex(bytes.subarray(at, at + 32)) as Digest, offset, storedBytes });
+    const digest = encodeHex(bytes.subarray(at, at + 32)) as Digest;
+    if (digests.has(digest)) {
+      refuse(name, `entry ${entries.length} has the digest of one before it, ${digest}`);
+    }
+    digests.add(digest);
+    entries.push({ digest, offset, storedBytes });
   }
   if (expectedOffset !== footerOffset) {
     refuse(name, `records end at byte ${expectedOffset}, the footer starts at ${footerOffset}`);

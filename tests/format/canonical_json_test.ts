@@ -184,3 +184,24 @@ Deno.test("decodeCanonicalJson() names document and place where a check refuses"
   );
   assert(decodeCanonicalJson(bytesOf('{"list":[]}'), options).list.length === 0);
 });
+
+Deno.test("canonical JSON refuses texts and names with half of a surrogate pair, and no others", () => {
+  const check = (value: unknown) => value;
+  const decode = (text: string) =>
+    decodeCanonicalJson(new TextEncoder().encode(text), { name: "it", maxBytes: 1000, check });
+  for (
+    const text of [
+      '"\\ud800"',
+      '"a\\udfffb"',
+      '["\\udbff"]',
+      '{"\\ud800":1}',
+      '{"a":[{"b":"\\udc00\\ud800"}]}',
+    ]
+  ) {
+    assertRefused(() => decode(text), "format", "Cannot read it");
+  }
+  assertRefused(() => encodeCanonicalJson({ a: ["\ud800"] }), "format", "lone surrogate");
+  for (const value of ["\u{1f600}", "\\ud800", { "\\ud800": "\u{10ffff}" }]) {
+    assertEquals(decode(new TextDecoder().decode(encodeCanonicalJson(value))), value);
+  }
+});

@@ -48,10 +48,13 @@ function recordSaying(offset: number, values: readonly number[], of = record): U
 }
 
 /** Entries of records of `sizes` that follow one another. */
-function tiled(sizes: readonly number[], digest = () => digestOf("b2")): FooterEntry[] {
+function tiled(
+  sizes: readonly number[],
+  digest = (at: number) => digestOf((0xb2 + at).toString(16)),
+): FooterEntry[] {
   let offset = PACK_HEADER_BYTES;
-  return sizes.map((storedBytes) => {
-    const entry = { digest: digest(), offset, storedBytes };
+  return sizes.map((storedBytes, at) => {
+    const entry = { digest: digest(at), offset, storedBytes };
     offset += RECORD_HEADER_BYTES + storedBytes;
     return entry;
   });
@@ -313,4 +316,10 @@ Deno.test("decodePackFooter() refuses a footer of another length than the traile
     );
   }
   assert(decodePackFooter(footer.subarray(0, 80), { ...trailer, name: "3f9a" }).length === 2);
+});
+
+Deno.test("decodePackFooter() refuses two entries of one digest", () => {
+  const entries = tiled([100, 200, 300], (at) => digestOf(at === 1 ? "c1" : "c0"));
+  const { footer, sizeBytes } = footerAt(entries, 16 + 3 * RECORD_HEADER_BYTES + 600);
+  assertRefused(() => readFooter(footer, sizeBytes), "format", "entry 2 has the digest of one before it");
 });
