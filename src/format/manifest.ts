@@ -75,8 +75,8 @@ const acquisitionMember = object({
   case: caseMember,
   /** AWS's clock minus the host's, last measured. */
   clockSkewMs: nullable(integer(-1e15)),
-  /** Blocks of the source's listing. */
-  listedBlocks: count,
+  /** Blocks of the source's listing; null: none was read to its end. */
+  listedBlocks: nullable(count),
   fetchedBlocks: count,
   takenOverBlocks: count,
   /** Earliest time at which bytes of taken-over blocks were read from their source; null where none was taken over. */

@@ -133,8 +133,7 @@ async function recordAcquisition(
   const sessions = [...progress.sessions.slice(0, -1), current];
   const total = (count: "fetchedBlocks" | "receivedBytes" | "retries" | "throttles") =>
     sessions.reduce((sum, session) => sum + session[count], 0);
-  const listed = built.counts.storedBlocks + built.counts.zeroBlocks + built.counts.unreadableBlocks;
-  const takenOver = listed - built.recordedBlocks - built.unlistedBlocks;
+  const takenOver = built.counts.storedBlocks + built.counts.zeroBlocks - built.fetchedBlocks;
   return {
     case: facts.case,
     clockSkewMs: input.counts.clockSkewMs,
@@ -148,7 +147,7 @@ async function recordAcquisition(
     exhibit: head.exhibit,
     fetchedBlocks: total("fetchedBlocks"),
     host: facts.host,
-    listedBlocks: listed,
+    listedBlocks: progress.listing?.blocks ?? null,
     parentDropped: progress.parentDropped ?? null,
     receivedBytes: total("receivedBytes"),
     retries: total("retries"),
@@ -172,10 +171,8 @@ function readSince(parent: Exhibit | undefined): string | null {
 interface Built {
   readonly segments: readonly Digest[];
   readonly counts: StateCounts;
-  /** Blocks that this acquisition recorded as zero, stored or unreadable. */
-  readonly recordedBlocks: number;
-  /** Unreadable blocks that no listing named: it was not read to its end, so they may be absent. */
-  readonly unlistedBlocks: number;
+  /** Blocks of which this acquisition has the bytes: stored or zero. The parent's are taken over. */
+  readonly fetchedBlocks: number;
   readonly unreadable: UnreadableDocument["entries"];
 }
 
@@ -195,8 +192,7 @@ async function buildSegments(
   const rest = plainBlock(input.facts.rest === "absent" ? "absent" : "unreadable");
   const segments: Digest[] = [];
   let counts = parent ? parent.manifest.counts : NO_STATES;
-  let recordedBlocks = 0;
-  let unlistedBlocks = 0;
+  let fetchedBlocks = 0;
   const present = new Set<ObjectName>();
   /** The segment that holds nothing: most of a large volume, and made once. */
   let blank: { readonly blockCount: number; readonly digest: Digest } | undefined;
@@ -223,8 +219,7 @@ async function buildSegments(
       const recorded = input.recorded(index);
       const block = recorded ?? base[at] ?? rest;
       blocks.push(block);
-      if (recorded && recorded.state !== "absent") recordedBlocks++;
-      if (!recorded && !base[at] && rest.state === "unreadable") unlistedBlocks++;
+      if (recorded?.state === "stored" || recorded?.state === "zero") fetchedBlocks++;
       if (block.state === "unreadable") noteUnreadable(unreadable, progress.unreadable.get(index), index);
     }
     await checkHeld(input, { position, blocks, files, present });
@@ -235,7 +230,7 @@ async function buildSegments(
     if (isBlank) blank = { blockCount, digest };
     counts = addCounts(addCounts(counts, countStates(base), -1), countStates(blocks), 1);
   }
-  return { segments, counts, recordedBlocks, unlistedBlocks, unreadable };
+  return { segments, counts, fetchedBlocks, unreadable };
 }
 
 /** The parent's digest of a segment in which nothing was recorded. */

@@ -4,6 +4,7 @@
  *
  * @see store-format.md, "Pack"
  */
+import { Buffer } from "node:buffer";
 import { unpackBlock } from "../cipher.ts";
 import { messageOf, OperatorError } from "../errors.ts";
 import { sha256 } from "../format/digests.ts";
@@ -65,21 +66,51 @@ export function readFooter(pack: OpenPack): FooterEntry[] {
   return decodePackFooter(readExactly(pack, { offset: trailer.footerOffset, length }), { ...trailer, name });
 }
 
-/** The entries that the record headers give, up to the first place where there is no good one. */
+/** So many places that look like a record and are none: whoever made more wants to keep us busy. */
+const MAX_FALSE_HEADERS = 100_000;
+const SEARCH_BYTES = 1024 * 1024;
+
+/**
+ * The entries that the record headers give. Where there is no good one, the next is searched for: one damaged
+ * header costs its own record only. What is found inside another record's bytes is harmless: digests tell.
+ */
 export function walkRecords(pack: OpenPack): FooterEntry[] {
   const entries: FooterEntry[] = [];
-  const header = new Uint8Array(RECORD_HEADER_BYTES);
-  for (let offset = PACK_HEADER_BYTES; pack.file.read(header, offset) === RECORD_HEADER_BYTES;) {
-    try {
-      const record = decodeRecordHeader(header, { name: pack.name, offset });
-      entries.push({ digest: record.digest, offset, storedBytes: record.storedBytes });
-      offset += RECORD_HEADER_BYTES + record.storedBytes;
-    } catch (error) {
-      if (error instanceof OperatorError) break; // the footer starts here, or damage does
-      throw error;
-    }
+  for (let offset = PACK_HEADER_BYTES;;) {
+    const entry = recordAt(pack, offset) ?? nextRecord(pack, offset + 1);
+    if (!entry) return entries;
+    entries.push(entry);
+    offset = entry.offset + RECORD_HEADER_BYTES + entry.storedBytes;
   }
-  return entries;
+}
+
+/** The record whose good header is at `offset` and that ends within the pack. */
+function recordAt(pack: OpenPack, offset: number): FooterEntry | undefined {
+  const header = new Uint8Array(RECORD_HEADER_BYTES);
+  if (pack.file.read(header, offset) !== RECORD_HEADER_BYTES) return undefined;
+  try {
+    const { digest, storedBytes } = decodeRecordHeader(header, { name: pack.name, offset });
+    const isWhole = offset + RECORD_HEADER_BYTES + storedBytes <= pack.sizeBytes;
+    return isWhole ? { digest, offset, storedBytes } : undefined;
+  } catch (error) {
+    if (error instanceof OperatorError && error.code === "format") return undefined; // footer, or damage
+    throw error;
+  }
+}
+
+function nextRecord(pack: OpenPack, from: number): FooterEntry | undefined {
+  const bytes = Buffer.alloc(SEARCH_BYTES);
+  let falseHeaders = 0;
+  for (let start = from;;) {
+    const got = pack.file.read(bytes, start);
+    const filled = bytes.subarray(0, got);
+    for (let at = filled.indexOf("CBLK"); at >= 0; at = filled.indexOf("CBLK", at + 1)) {
+      const entry = recordAt(pack, start + at);
+      if (entry || ++falseHeaders > MAX_FALSE_HEADERS) return entry;
+    }
+    if (got < SEARCH_BYTES) return undefined;
+    start += got - 3; // a magic may lie across two pieces
+  }
 }
 
 /**

@@ -16,7 +16,7 @@ import type {
   VolumeShape,
   World,
 } from "../../src/model.ts";
-import type { Acquisition, CommitFacts, Exhibit, JournalHead, Store } from "../../src/store/mod.ts";
+import type { Acquisition, CommitFacts, Exhibit, Finding, JournalHead, Store } from "../../src/store/mod.ts";
 import { openStore, openStoreForWriting, type WriteOptions } from "../../src/store/mod.ts";
 import { volumeShape } from "../../src/units.ts";
 import { quickDisk } from "./faulty_disk.ts";
@@ -324,4 +324,25 @@ export function flipBit(path: string, offset: number, bit = 0): void {
   const bytes = Deno.readFileSync(path);
   bytes[offset]! ^= 1 << bit;
   Deno.writeFileSync(path, bytes);
+}
+
+/** Runs `body` with the store at `path`, open for writing. */
+export async function writing<T>(path: string, body: (store: Store) => Promise<T>): Promise<T> {
+  const store = await openStoreForWriting(testWorld(), path);
+  try {
+    return await body(store);
+  } finally {
+    store.close();
+  }
+}
+
+/** What a full verification finds. */
+export async function findingsOf(path: string, id: ExhibitId): Promise<Finding[]> {
+  const findings: Finding[] = [];
+  await reading(path, async (store) => {
+    const signal = new AbortController().signal;
+    const onFinding = (finding: Finding) => findings.push(finding);
+    await store.verify(await store.exhibit(id), { level: "full", signal, onFinding });
+  });
+  return findings;
 }
