@@ -307,6 +307,10 @@ export interface HostFacts {
   readonly operatingSystem: string;
   readonly cpuCount: number;
   readonly processId: number;
+  /** `Deno 2.9.6 (x86_64-unknown-linux-gnu)`. */
+  readonly runtime: string;
+  /** The executable that the program is; `undefined` where it runs from its source. */
+  readonly programPath: string | undefined;
 }
 
 /** Everything outside that a command may use. Built once, in `main.ts`; tests build their own. */

@@ -165,5 +165,7 @@ function hostFacts(): HostFacts {
     operatingSystem: `${Deno.build.os} ${Deno.osRelease()} ${Deno.build.arch}`,
     cpuCount: navigator.hardwareConcurrency,
     processId: Deno.pid,
+    runtime: `Deno ${Deno.version.deno} (${Deno.build.target})`,
+    programPath: Deno.build.standalone ? Deno.execPath() : undefined,
   };
 }

@@ -5,13 +5,10 @@
  *
  * @see store-format.md, "Addenda and receipts"
  */
-import { OperatorError } from "../errors.ts";
 import { decodeCanonicalJson, encodeCanonicalJson } from "./canonical_json.ts";
-import { custodyHeadMember } from "./custody.ts";
-import { hostMember } from "./manifest.ts";
+import { custodyHeadMember, hexadecimal, hostMember, MAX_CUSTODY_HEADS } from "./members.ts";
 import {
   arrayOf,
-  type Check,
   type Checked,
   digest,
   exhibitId,
@@ -25,17 +22,7 @@ import {
 
 export const MAX_ADDENDUM_BYTES = 256 * 1024;
 
-function hexadecimal(length: number): Check<string> {
-  return (value, place) => {
-    if (typeof value === "string" && value.length === length && /^[0-9a-f]*$/.test(value)) return value;
-    throw new OperatorError(
-      "format",
-      `Cannot read ${place}: is ${JSON.stringify(value)}, expected ${length} hexadecimal digits`,
-    );
-  };
-}
-
-const custodyHeads = arrayOf(custodyHeadMember, 1024);
+const custodyHeads = arrayOf(custodyHeadMember, MAX_CUSTODY_HEADS);
 
 const addendumDocument = object({
   at: time,
@@ -55,7 +42,7 @@ const addendumDocument = object({
   host: hostMember,
   manifest: digest,
   type: literal("coldcase-addendum"),
-  version: literal(1),
+  version: literal(0),
   volumeSizeBytes: integer(1),
 });
 
@@ -73,7 +60,7 @@ const receiptDocument = object({
   reason: nullable(text(4096)),
   to: hexadecimal(32),
   type: literal("coldcase-receipt"),
-  version: literal(1),
+  version: literal(0),
 });
 
 export type Addendum = Checked<typeof addendumDocument>;

@@ -8,7 +8,7 @@
 import { createHash } from "node:crypto";
 import { OperatorError } from "../errors.ts";
 import { decodeCanonicalJson, encodeCanonicalJson } from "./canonical_json.ts";
-import { hostMember } from "./manifest.ts";
+import { custodyHeadMember, hexadecimal, hostMember, MAX_CUSTODY_HEADS, toolMember } from "./members.ts";
 import {
   arrayOf,
   type Check,
@@ -26,18 +26,6 @@ import {
 
 export const MAX_CUSTODY_ENTRY_BYTES = 256 * 1024;
 
-/** What a chain is called: 32 hexadecimal digits. */
-const chainName: Check<string> = (value, place) => {
-  if (typeof value === "string" && /^[0-9a-f]{32}$/.test(value)) return value;
-  throw new OperatorError(
-    "format",
-    `Cannot read ${place}: is ${JSON.stringify(value)}, expected 32 hexadecimal digits`,
-  );
-};
-
-/** The newest entry of a chain, as somebody saw it. */
-export const custodyHeadMember = object({ chain: chainName, digest, sequence: integer(0) });
-
 /** The verbs of the log. */
 export const CUSTODY_ACTIONS = ["acquire", "verify", "export", "copy", "sign", "note", "timestamp"] as const;
 
@@ -50,7 +38,7 @@ const fact: Check<string | number | boolean | null> = (value, place) => {
 const entryDocument = object({
   action: literal(...CUSTODY_ACTIONS),
   at: time,
-  chain: chainName,
+  chain: hexadecimal(32),
   /** AWS's clock minus the host's, where this command measured it. */
   clockSkewMs: nullable(integer(-1e15)),
   commandLine: arrayOf(text(8192), 256),
@@ -62,17 +50,17 @@ const entryDocument = object({
   reason: nullable(text(4096)),
   result: object({ exitCode: integer(0, 255), facts: recordOf(fact, 64), outcome: text(64) }),
   /** Heads of other chains in the store when this was written: they can't be cut below that unnoticed. */
-  seen: arrayOf(custodyHeadMember, 1024),
-  sequence: integer(0),
+  seen: arrayOf(custodyHeadMember, MAX_CUSTODY_HEADS),
+  sequence: integer(0, 99_999_999),
   /** Fingerprint of the key that signs the entry: `SHA256:` and unpadded Base64. */
   signer: text(128),
-  tool: object({ name: literal("coldcase"), version: text(64) }),
+  tool: toolMember,
   type: literal("coldcase-custody"),
-  version: literal(1),
+  version: literal(0),
 });
 
 export type CustodyEntry = Checked<typeof entryDocument>;
-export type CustodyHead = Checked<typeof custodyHeadMember>;
+export type { CustodyHead } from "./members.ts";
 export type CustodyAction = (typeof CUSTODY_ACTIONS)[number];
 
 /** The chain of a key on a host in a store: the first 32 digits of a SHA-256 over the three. */

@@ -7,7 +7,7 @@ import { arrayOf, type Checked, integer, literal, nullable, object, text, time }
 import { decodeCanonicalJson, encodeCanonicalJson } from "./canonical_json.ts";
 import { OperatorError } from "../errors.ts";
 import { MAX_BLOCKS } from "../model.ts";
-import { hostMember } from "./manifest.ts";
+import { hostMember } from "./members.ts";
 
 export const MAX_DOCUMENT_BYTES = 64 * 1024 * 1024;
 
@@ -26,11 +26,29 @@ const unreadableDocument = object({
   version: literal(0),
 });
 
+/** Something of a session that the record names one by one. */
+export const sessionEventMember = object({
+  at: time,
+  /** What happened, in one line; never a secret. */
+  detail: text(1024),
+  kind: literal("credentials", "failed_request", "throttle", "wait", "clock_skew"),
+  requestId: nullable(text(256)),
+});
+
+/** So many events are kept of a session; the rest is counted. */
+export const MAX_SESSION_EVENTS = 1000;
+
 const sessionStart = {
+  callerAccount: nullable(text(64)),
+  /** As STS names the caller: of an assumed role, role and session. */
   callerArn: nullable(text(2048)),
   commandLine: arrayOf(text(8192), 256),
+  /** Where the credentials come from, in words. */
+  credentialSource: nullable(text(1024)),
   examiner: nullable(text(256)),
   host: hostMember,
+  /** URL of the proxy, without user and password; null: a direct connection. */
+  proxy: nullable(text(2048)),
   startedAt: time,
   toolVersion: text(64),
 };
@@ -38,6 +56,8 @@ const sessionStart = {
 const sessionCounts = {
   clockSkewMs: nullable(integer(-1e15)),
   credentialChanges: integer(0),
+  /** Events beyond the first thousand. */
+  eventsLeftOut: integer(0),
   fetchedBlocks: integer(0),
   firstRequestId: nullable(text(256)),
   getRequests: integer(0),
@@ -60,7 +80,12 @@ export const sessionStartMember = object(sessionStart);
 /** What a session has done so far. */
 export const sessionCountsMember = object(sessionCounts);
 /** One run of the program that worked on the acquisition. */
-export const sessionMember = object({ ...sessionStart, ...sessionCounts, ...sessionEnd });
+export const sessionMember = object({
+  ...sessionStart,
+  ...sessionCounts,
+  ...sessionEnd,
+  events: arrayOf(sessionEventMember, MAX_SESSION_EVENTS),
+});
 
 const sessionsDocument = object({
   sessions: arrayOf(sessionMember, 100_000),
@@ -78,6 +103,7 @@ const descriptionDocument = object({
 
 export type Session = Checked<typeof sessionMember>;
 export type SessionStart = Checked<typeof sessionStartMember>;
+export type SessionEvent = Checked<typeof sessionEventMember>;
 export type SessionCounts = Checked<typeof sessionCountsMember>;
 export type UnreadableEntry = Checked<typeof unreadableMember>;
 export type UnreadableDocument = Checked<typeof unreadableDocument>;

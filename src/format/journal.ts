@@ -9,7 +9,13 @@ import { decodeHex, encodeHex } from "@std/encoding/hex";
 import { OperatorError } from "../errors.ts";
 import { type Digest, MAX_BLOCKS, SEGMENT_BLOCKS } from "../model.ts";
 import { decodeCanonicalJson, encodeCanonicalJson } from "./canonical_json.ts";
-import { sessionCountsMember, sessionStartMember, unreadableMember } from "./documents.ts";
+import {
+  MAX_SESSION_EVENTS,
+  sessionCountsMember,
+  sessionEventMember,
+  sessionStartMember,
+  unreadableMember,
+} from "./documents.ts";
 import { checkVolume, parentMember, sourceMember, volumeMember } from "./manifest.ts";
 import {
   arrayOf,
@@ -112,6 +118,8 @@ const entries = {
     packs: arrayOf(packMember, 64),
     /** The session so far: what counts if it is killed now. */
     counts: sessionCountsMember,
+    /** Since the line before. */
+    events: arrayOf(sessionEventMember, MAX_SESSION_EVENTS),
     /** Segments with a slot written after this line. */
     segments: arrayOf(integer(0, MAX_SEGMENTS - 1), MAX_SEGMENTS),
     type: literal("flush"),
@@ -124,6 +132,7 @@ const entries = {
   session_ended: object({
     counts: sessionCountsMember,
     endedAt: time,
+    events: arrayOf(sessionEventMember, MAX_SESSION_EVENTS),
     outcome: text(64),
     type: literal("session_ended"),
   }),
@@ -163,7 +172,7 @@ export function splitFlush(flush: FlushEntry): FlushEntry[] {
   );
   return Array.from({ length: count }, (_, line) => ({
     ...flush,
-    ...(line > 0 && { packs: [], segments: [] }),
+    ...(line > 0 && { events: [], packs: [], segments: [] }),
     unreadable: unreadable.slice(line * UNREADABLE_OF_LINE, (line + 1) * UNREADABLE_OF_LINE),
     usedPacks: usedPacks.slice(line * USED_PACKS_OF_LINE, (line + 1) * USED_PACKS_OF_LINE),
   }));

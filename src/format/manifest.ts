@@ -10,6 +10,7 @@ import { MAX_BLOCKS, SEGMENT_BLOCKS, type VolumeShape } from "../model.ts";
 import { volumeShape } from "../units.ts";
 import { decodeCanonicalJson, encodeCanonicalJson } from "./canonical_json.ts";
 import { imageDigest } from "./digests.ts";
+import { custodyHeadMember, hostMember, MAX_CUSTODY_HEADS, toolMember } from "./members.ts";
 import {
   arrayOf,
   type Checked,
@@ -20,6 +21,7 @@ import {
   literal,
   nullable,
   object,
+  recordOf,
   snapshotId,
   text,
   time,
@@ -65,14 +67,10 @@ export const caseMember = object({
   organization: nullable(text(256)),
 });
 
-export const hostMember = object({
-  hostname: text(256),
-  operatingSystem: text(256),
-  user: text(256),
-});
-
 const acquisitionMember = object({
   case: caseMember,
+  /** Heads of the custody log's chains when it was committed: they can't be cut below that unnoticed. */
+  custodyHeads: arrayOf(custodyHeadMember, MAX_CUSTODY_HEADS),
   /** AWS's clock minus the host's, last measured. */
   clockSkewMs: nullable(integer(-1e15)),
   /** Blocks of the source's listing; null: none was read to its end. */
@@ -85,6 +83,12 @@ const acquisitionMember = object({
   parentDropped: nullable(text()),
   destination: object({ fileSystem: text(64), path: text() }),
   unsafeFileSystem: flag,
+  /** What was verified, by then: each block's SHA-256 against the checksum that the service declared with it. */
+  verification: object({
+    at: time,
+    level: literal("on_arrival"),
+    result: literal("all_matched", "some_unreadable"),
+  }),
   documents: object({
     /** What the service said of the snapshot, verbatim; null: not permitted or not known. */
     description: nullable(digest),
@@ -98,6 +102,8 @@ const acquisitionMember = object({
   receivedBytes: count,
   retries: count,
   sessions: integer(1),
+  /** Fingerprint of the key that signed first: `SHA256:` and unpadded Base64. */
+  signer: text(128),
   /** What the service said of the snapshot; null: not permitted or not told. */
   snapshot: object({
     completedAt: nullable(time),
@@ -107,11 +113,12 @@ const acquisitionMember = object({
     ownerAccount: nullable(text(64)),
     startedAt: nullable(time),
     storageTier: nullable(text(64)),
+    tags: recordOf(text(256), 64),
     volumeId: nullable(text(64)),
   }),
   startedAt: time,
   throttles: count,
-  tool: object({ name: literal("coldcase"), version: text(64) }),
+  tool: toolMember,
 });
 
 const countsMember = object({

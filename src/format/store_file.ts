@@ -5,6 +5,7 @@
  * @see store-format.md, "Store file"
  */
 import { OperatorError } from "../errors.ts";
+import { hexadecimal } from "./members.ts";
 import { decodeCanonicalJson, encodeCanonicalJson } from "./canonical_json.ts";
 import { arrayOf, type Checked, flag, integer, literal, nullable, object, text, time } from "./schema.ts";
 
@@ -14,6 +15,8 @@ const storeDocument = object({
   createdAt: time,
   /** Features that a reader must know; none in this version. */
   features: arrayOf(text(64), 64),
+  /** 32 hexadecimal digits, random: custody chains and receipts name the store by it. */
+  id: hexadecimal(32),
   mixedCases: flag,
   /** `plain` only, in this version. */
   mode: literal("plain"),

@@ -1,0 +1,45 @@
+/**
+ * Members that several documents share: the host, the program, a head of the custody log.
+ *
+ * @see store-format.md, "Conventions"
+ */
+import { OperatorError } from "../errors.ts";
+import { type Check, type Checked, digest, integer, literal, nullable, object, text } from "./schema.ts";
+
+export const hostMember = object({
+  hostname: text(256),
+  operatingSystem: text(256),
+  user: text(256),
+});
+
+/** The program that made a record. */
+export const toolMember = object({
+  /** SHA-256 of the executable; null: run from its source. */
+  digest: nullable(digest),
+  name: literal("coldcase"),
+  /** `Deno 2.9.6 (x86_64-unknown-linux-gnu)`. */
+  runtime: text(256),
+  version: text(64),
+});
+
+/** Exactly `length` lower-case hexadecimal digits. */
+export function hexadecimal(length: number): Check<string> {
+  return (value, place) => {
+    if (typeof value === "string" && value.length === length && /^[0-9a-f]*$/.test(value)) return value;
+    throw new OperatorError(
+      "format",
+      `Cannot read ${place}: is ${
+        String(JSON.stringify(value)).slice(0, 80)
+      }, expected ${length} hexadecimal digits`,
+    );
+  };
+}
+
+/** The newest entry of a chain of the custody log, as somebody saw it. */
+export const custodyHeadMember = object({ chain: hexadecimal(32), digest, sequence: integer(0, 99_999_999) });
+
+/** Chains that one document names at most. */
+export const MAX_CUSTODY_HEADS = 1024;
+
+export type ToolFacts = Checked<typeof toolMember>;
+export type CustodyHead = Checked<typeof custodyHeadMember>;
