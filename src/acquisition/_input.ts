@@ -2,7 +2,7 @@
  * What an acquisition is asked to do and what it tells on the way: the types that the loop's files share.
  * No behaviour.
  */
-import type { SessionStart } from "../format/documents.ts";
+import type { SessionEvent, SessionStart } from "../format/documents.ts";
 import type { BlockSource, Clock, ExhibitId, SnapshotId, VolumeShape } from "../model.ts";
 import type { Cost, Tally } from "../plan.ts";
 import type { CommitFacts, Exhibit, Store } from "../store/mod.ts";
@@ -22,11 +22,14 @@ export interface AcquireInput {
   readonly maxUnreadable: number;
   readonly concurrency: number | undefined;
   readonly spending: Spending;
-  readonly session: Omit<SessionStart, "callerArn" | "startedAt">;
+  readonly session: Omit<SessionStart, "callerAccount" | "callerArn" | "startedAt">;
   /** Everything that a commit needs beside what the acquisition finds out. */
   readonly commitFacts: Omit<CommitFacts, "description" | "snapshot" | "isPartial" | "rest">;
   /** Times that the credentials changed since the source was opened. */
   credentialChanges(): number;
+  /** Events for the record since the last call, and how many were left out of all. */
+  takeEvents(): readonly SessionEvent[];
+  eventsLeftOut(): number;
   /** Told once, before the first block is asked for. */
   onPrepared?(facts: PreparedFacts): void;
   onCounting?(done: { readonly throughBlock: number; readonly blockCount: number }): void;

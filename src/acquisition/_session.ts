@@ -3,7 +3,7 @@
  * staying open on a slow link.
  */
 import { OperatorError } from "../errors.ts";
-import type { BlockSource, ExhibitId } from "../model.ts";
+import type { BlockSource, CallerIdentity, ExhibitId } from "../model.ts";
 import type { Acquisition, SourceSideCounts } from "../store/mod.ts";
 import { formatTime } from "../units.ts";
 import type { AcquireInput } from "./_input.ts";
@@ -15,17 +15,24 @@ const TICK_MS = 1000;
 /** Runs the steps of a session; an error ends the session, with what was put made durable, and is thrown. */
 export async function inSession(
   input: AcquireInput,
-  work: { readonly acquisition: Acquisition; readonly callerArn: string | null },
+  work: { readonly acquisition: Acquisition; readonly caller: CallerIdentity | undefined },
   steps: () => Promise<void>,
 ): Promise<ExhibitId> {
-  const { acquisition, callerArn } = work;
+  const { acquisition, caller } = work;
   try {
     const start = input.source.counts();
-    const commandLine = fittingCommandLine(input.session.commandLine);
-    const startedAt = formatTime(input.clock.nowMs());
-    const session = { ...input.session, commandLine, callerArn, startedAt };
+    const session = {
+      ...input.session,
+      callerAccount: caller?.account ?? null,
+      callerArn: caller?.arn ?? null,
+      commandLine: fittingCommandLine(input.session.commandLine),
+      startedAt: formatTime(input.clock.nowMs()),
+    };
     input.spending.addBefore(acquisition.before);
-    await acquisition.startSession(session, () => countsSince(input, start));
+    await acquisition.startSession(session, {
+      counts: () => countsSince(input, start),
+      takeEvents: () => input.takeEvents(),
+    });
     await steps();
     return acquisition.head.exhibit;
   } catch (error) {
@@ -44,6 +51,7 @@ function countsSince(input: AcquireInput, start: ReturnType<BlockSource["counts"
   return {
     clockSkewMs: now.clockSkewMs === undefined ? null : Math.round(now.clockSkewMs),
     credentialChanges: input.credentialChanges(),
+    eventsLeftOut: input.eventsLeftOut(),
     firstRequestId: now.firstRequestId ?? null,
     getRequests: now.getRequests - start.getRequests,
     lastRequestId: now.lastRequestId ?? null,

@@ -4,7 +4,7 @@
  * incremental acquisition, and it retries nothing: that is the source's business.
  */
 import { OperatorError } from "../errors.ts";
-import { type ExhibitId, MAX_BLOCKS } from "../model.ts";
+import { type ExhibitId, MAX_BLOCKS, type SnapshotDescription } from "../model.ts";
 import { remainingRequests } from "../plan.ts";
 import type { Acquisition, CommitFacts } from "../store/mod.ts";
 import { type BegunAcquisition, findJournal, openAcquisition, refuseOtherJournal } from "./_begin.ts";
@@ -35,7 +35,7 @@ export async function acquireSnapshot(input: AcquireInput): Promise<ExhibitId> {
   await refuseOtherJournal(input);
   const identity = await input.source.callerIdentity({ signal: input.signal });
   const { acquisition, ...rest } = await openAcquisition(input);
-  return await inSession(input, { acquisition, callerArn: identity?.arn ?? null }, async () => {
+  return await inSession(input, { acquisition, caller: identity }, async () => {
     const prepared = { acquisition, ...rest, ...await countSteps(input, acquisition) };
     announce(input, prepared);
     await fetchBlocks(input, prepared);
@@ -63,7 +63,7 @@ export async function commitPartial(input: AcquireInput): Promise<ExhibitId> {
     );
   }
   const acquisition = await input.store.resume(head);
-  return await inSession(input, { acquisition, callerArn: null }, async () => {
+  return await inSession(input, { acquisition, caller: undefined }, async () => {
     const isListed = await markRest(input, acquisition);
     await acquisition.commit(
       commitFacts(input, { description: undefined, describedAt: "" }, {
@@ -186,7 +186,14 @@ function commitFacts(
       ownerAccount: description?.ownerAccount ?? null,
       startedAt: utc(description?.startedAt),
       storageTier: description?.storageTier ?? null,
+      tags: tagsOf(description),
       volumeId: description?.volumeId ?? null,
     },
   };
+}
+
+/** At most so many tags as EBS allows, each cut to what the record holds. */
+function tagsOf(description: SnapshotDescription | undefined): Record<string, string> {
+  const tags = Object.entries(description?.tags ?? {}).slice(0, 64);
+  return Object.fromEntries(tags.map(([name, value]) => [name.slice(0, 256), value.slice(0, 256)]));
 }

@@ -6,7 +6,7 @@
  * @see store-format.md, "Order of writes"
  */
 import { OperatorError } from "../errors.ts";
-import type { SessionCounts, SessionStart, UnreadableEntry } from "../format/documents.ts";
+import type { SessionCounts, SessionEvent, SessionStart, UnreadableEntry } from "../format/documents.ts";
 import { zeroDigest } from "../format/digests.ts";
 import { type JournalEntry, type JournalHead, splitFlush } from "../format/journal.ts";
 import { checkVolume } from "../format/manifest.ts";
@@ -40,6 +40,13 @@ const MAX_PENDING_BLOCKS = 65_536;
 /** Everything in a session's counts but what the acquisition counts itself. */
 export type SourceSideCounts = Omit<SessionCounts, "fetchedBlocks">;
 
+/** What a session tells of itself whenever something is recorded. */
+export interface SessionReport {
+  counts(): SourceSideCounts;
+  /** Events since the last call. */
+  takeEvents(): readonly SessionEvent[];
+}
+
 /** Sums over sessions. */
 export type SessionTotals = Readonly<
   Record<"fetchedBlocks" | "getRequests" | "listRequests" | "receivedBytes", number>
@@ -65,7 +72,7 @@ export class Acquisition {
   readonly #journal: Journal;
   readonly #progress: Progress;
   readonly #zeroDigest: Digest;
-  #counts: () => SourceSideCounts;
+  #report: SessionReport = { counts: () => NO_COUNTS, takeEvents: () => [] };
   readonly #before: SessionTotals;
   #fetchedBlocks = 0;
   #pack: PackWriter | undefined;
@@ -92,7 +99,6 @@ export class Acquisition {
       listRequests: progress.total("listRequests"),
       receivedBytes: progress.total("receivedBytes"),
     };
-    this.#counts = () => NO_COUNTS;
   }
 
   /** Starts a new acquisition: from here on the store knows of it. */
@@ -138,9 +144,9 @@ export class Acquisition {
     return this.#progress.unreadable.size + added.size;
   }
 
-  /** Notes that a session works on it now. `counts` is asked whenever something is recorded. */
-  async startSession(session: SessionStart, counts: () => SourceSideCounts): Promise<void> {
-    this.#counts = counts;
+  /** Notes that a session works on it now. `report` is asked whenever something is recorded. */
+  async startSession(session: SessionStart, report: SessionReport): Promise<void> {
+    this.#report = report;
     await this.#enqueue(() => this.#append({ session, type: "session_started" }));
   }
 
@@ -255,6 +261,7 @@ export class Acquisition {
           this.#append({
             counts: this.#allCounts(),
             endedAt: formatTime(this.#parts.clock.nowMs()),
+            events: this.#report.takeEvents(),
             outcome,
             type: "session_ended",
           })
@@ -281,6 +288,7 @@ export class Acquisition {
         shape: this.shape,
         progress: this.#progress,
         counts: this.#allCounts(),
+        events: this.#report.takeEvents(),
         recorded: (index) => this.#journal.recorded(index),
         forget: (indexes) => this.#journal.eraseSlots(indexes),
         facts,
@@ -297,7 +305,7 @@ export class Acquisition {
   }
 
   #allCounts(): SessionCounts {
-    return { ...this.#counts(), fetchedBlocks: this.#fetchedBlocks };
+    return { ...this.#report.counts(), fetchedBlocks: this.#fetchedBlocks };
   }
 
   #note(index: number, block: SegmentBlock): void {
@@ -327,6 +335,7 @@ export class Acquisition {
     const segments = new Set([...this.#pending.keys()].map((index) => Math.floor(index / SEGMENT_BLOCKS)));
     const flush = {
       counts: this.#allCounts(),
+      events: this.#report.takeEvents(),
       packs,
       segments: [...segments],
       type: "flush",

@@ -1,6 +1,6 @@
 /**
  * Makes an exhibit of a complete acquisition: segments, side documents, manifest, inventory, in this order,
- * each durable before the next; the inventory is the commit point. Work is in proportion to the change where
+ * each durable before the next; the inventory's signature is the commit point. Work is in proportion to the change where
  * there is a parent. One segment is in memory at a time.
  *
  * @see store-format.md, "Order of writes"
@@ -10,7 +10,9 @@ import {
   encodeDescription,
   encodeSessions,
   encodeUnreadable,
+  MAX_SESSION_EVENTS,
   type SessionCounts,
+  type SessionEvent,
   type UnreadableDocument,
 } from "../format/documents.ts";
 import { imageDigest, sha256 } from "../format/digests.ts";
@@ -37,11 +39,15 @@ import {
   type VolumeShape,
 } from "../model.ts";
 import { formatTime } from "../units.ts";
+import type { ToolFacts } from "../format/members.ts";
+import type { SigningKey } from "../keys.ts";
+import { custodyHeads } from "./_custody.ts";
 import type { Exhibit } from "./_exhibit.ts";
-import { documentName, inventoryName, manifestName, parseName, segmentName } from "./_layout.ts";
+import { documentName, manifestName, parseName, segmentName } from "./_layout.ts";
 import type { LocalStorage } from "./_local_storage.ts";
 import type { PackedBlocks } from "./_packed_blocks.ts";
 import type { Progress } from "./_progress.ts";
+import { putInventory, putSignature } from "./_signatures.ts";
 
 /** What the one who commits tells. */
 export interface CommitFacts {
@@ -49,7 +55,9 @@ export interface CommitFacts {
   readonly destination: AcquisitionRecord["destination"];
   readonly unsafeFileSystem: boolean;
   readonly host: AcquisitionRecord["host"];
-  readonly toolVersion: string;
+  readonly tool: ToolFacts;
+  /** Signs manifest and inventory. */
+  readonly key: SigningKey;
   readonly snapshot: AcquisitionRecord["snapshot"];
   /** The service's own words on the snapshot; `undefined`: not known. */
   readonly description: { readonly answer: unknown; readonly receivedAt: string } | undefined;
@@ -70,6 +78,8 @@ export interface CommitInput {
   readonly parent: Exhibit | undefined;
   readonly progress: Progress;
   readonly counts: SessionCounts;
+  /** Of the session, since the last flush. */
+  readonly events: readonly SessionEvent[];
   recorded(index: number): SegmentBlock | undefined;
   /** Makes it that nothing is recorded of these blocks. */
   forget(indexes: readonly number[]): Promise<void>;
@@ -105,7 +115,9 @@ export async function commitExhibit(input: CommitInput): Promise<void> {
   };
   const bytes = encodeManifest(manifest);
   const manifestDigest = sha256(bytes);
-  await put(manifestName(head.exhibit, manifestDigest), bytes);
+  const name = manifestName(head.exhibit, manifestDigest);
+  await put(name, bytes);
+  await putSignature(storage, { name, bytes, namespace: "coldcase-manifest@v1" }, facts.key);
   const inventory = encodeInventory({
     exhibit: head.exhibit,
     snapshot: head.source.snapshot,
@@ -114,7 +126,7 @@ export async function commitExhibit(input: CommitInput): Promise<void> {
     committedAt: endedAt,
     files: [...files].map(([name, sizeBytes]): StoredObject => ({ name, sizeBytes })),
   });
-  await storage.put(inventoryName(head.exhibit, sha256(inventory)), inventory);
+  await putInventory(storage, { exhibit: head.exhibit, bytes: inventory, key: facts.key });
 }
 
 /** The acquisition's record; its side documents are put on the way. */
@@ -129,7 +141,9 @@ async function recordAcquisition(
     await put(documentName(digest), bytes);
     return digest;
   };
-  const current = { ...progress.sessions.at(-1)!, ...input.counts, endedAt, outcome: "committed" };
+  const last = progress.sessions.at(-1)!;
+  const events = [...last.events, ...input.events].slice(0, MAX_SESSION_EVENTS);
+  const current = { ...last, ...input.counts, endedAt, events, outcome: "committed" };
   const sessions = [...progress.sessions.slice(0, -1), current];
   const total = (count: "fetchedBlocks" | "receivedBytes" | "retries" | "throttles") =>
     sessions.reduce((sum, session) => sum + session[count], 0);
@@ -137,6 +151,7 @@ async function recordAcquisition(
   return {
     case: facts.case,
     clockSkewMs: input.counts.clockSkewMs,
+    custodyHeads: await custodyHeads(input.storage),
     destination: facts.destination,
     documents: {
       description: facts.description ? await putDocument(encodeDescription(facts.description)) : null,
@@ -152,13 +167,19 @@ async function recordAcquisition(
     receivedBytes: total("receivedBytes"),
     retries: total("retries"),
     sessions: sessions.length,
+    signer: facts.key.fingerprint,
     snapshot: facts.snapshot,
     startedAt: head.createdAt,
     takenOverBlocks: takenOver,
     takenOverReadSince: takenOver > 0 ? readSince(input.parent) : null,
     throttles: total("throttles"),
-    tool: { name: "coldcase", version: facts.toolVersion },
+    tool: facts.tool,
     unsafeFileSystem: facts.unsafeFileSystem,
+    verification: {
+      at: endedAt,
+      level: "on_arrival",
+      result: built.counts.unreadableBlocks > 0 ? "some_unreadable" : "all_matched",
+    },
   };
 }
 

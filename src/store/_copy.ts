@@ -17,13 +17,28 @@ import type { Clock, Digest, ObjectName, StoredObject } from "../model.ts";
 import { formatTime } from "../units.ts";
 import { readChecked } from "./_checked.ts";
 import { type Exhibit, inventoryNames } from "./_exhibit.ts";
+import {
+  CUSTODY_FOLDER,
+  EXHIBITS_FOLDER,
+  inventoryName,
+  KEYS_FOLDER,
+  parseName,
+  RECEIPTS_FOLDER,
+} from "./_layout.ts";
+import { putInventory, putSignature } from "./_signatures.ts";
+import type { SigningKey } from "../keys.ts";
+import { MAX_MANIFEST_BYTES } from "../format/manifest.ts";
 import { type BlockPlace, Index } from "./_index.ts";
-import { inventoryName, parseName } from "./_layout.ts";
 import type { LocalStorage } from "./_local_storage.ts";
 import { inventoryFaults } from "./_needed_files.ts";
 import type { PackedBlocks } from "./_packed_blocks.ts";
 
+/** Signatures, addenda, custody entries and keys are small; what is larger is none of them. */
+const MAX_BESIDE_BYTES = 1024 * 1024;
+
 export interface CopyOptions {
+  /** Signs the inventory of the copy. */
+  readonly key: SigningKey;
   readonly signal: AbortSignal;
   onProgress?(done: { readonly doneBytes: number; readonly totalBytes: number }): void;
 }
@@ -33,6 +48,9 @@ export interface CopySummary {
   readonly copiedBytes: number;
   /** Bytes that the target held already. */
   readonly heldBytes: number;
+  /** Name of the copy's inventory in the target. */
+  readonly inventory: ObjectName;
+  readonly inventoryDigest: Digest;
 }
 
 interface CopyParts {
@@ -72,15 +90,43 @@ export async function copyExhibit(parts: CopyParts, options: CopyOptions): Promi
     options.onProgress?.({ doneBytes, totalBytes });
     await to.world.clock.sleep(0, options.signal);
   }
-  await putInventory(parts, files);
-  return { files: files.length, copiedBytes, heldBytes: totalBytes - copiedBytes };
+  await copyBeside(parts);
+  const inventory = await settleInventory(parts, files, options.key);
+  return {
+    files: files.length,
+    copiedBytes,
+    heldBytes: totalBytes - copiedBytes,
+    inventory,
+    inventoryDigest: parseName(inventory)!.digest,
+  };
 }
 
-/** The inventory of the copy; the manifest is among its files, so it comes last. Once written it stays. */
-async function putInventory({ to, exhibit }: CopyParts, files: readonly StoredObject[]): Promise<void> {
+/** Signatures over the manifest, addenda with theirs, and the custody log travel along: a union of both stores. */
+async function copyBeside({ from, to, exhibit }: CopyParts): Promise<void> {
+  const folders = [
+    `${EXHIBITS_FOLDER}/${exhibit.id}/`,
+    `${CUSTODY_FOLDER}/`,
+    `${RECEIPTS_FOLDER}/`,
+    `${KEYS_FOLDER}/`,
+  ];
+  for (const folder of folders) {
+    for await (const { name, sizeBytes } of from.storage.list(folder)) {
+      const isInventory = /\/inventory-[^/]*$/.test(name);
+      if (isInventory || sizeBytes > MAX_BESIDE_BYTES || await to.storage.stat(name)) continue;
+      await to.storage.put(name, await from.storage.read(name, { offset: 0, length: sizeBytes }));
+    }
+  }
+}
+
+/** The inventory of the copy; what it names is there, so it comes last. Once written and signed it stays. */
+async function settleInventory(
+  { to, exhibit }: CopyParts,
+  files: readonly StoredObject[],
+  key: SigningKey,
+): Promise<ObjectName> {
   const encode = (committedAt: string) => encodeInventory({ ...exhibit.inventory, committedAt, files });
-  let isThere = false;
   let earliestMs = to.world.clock.nowMs();
+  let there: ObjectName | undefined;
   for (const name of await inventoryNames(to.storage, exhibit.id)) {
     const held = await heldInventory(to.storage, name);
     if (!held) continue;
@@ -93,11 +139,18 @@ async function putInventory({ to, exhibit }: CopyParts, files: readonly StoredOb
     }
     // The newest inventory counts, and another host's clock may be ahead.
     earliestMs = Math.max(earliestMs, Date.parse(held.committedAt) + 1);
-    isThere ||= inventoryName(exhibit.id, sha256(encode(held.committedAt))) === name;
+    if (inventoryName(exhibit.id, sha256(encode(held.committedAt))) === name) there = name;
   }
-  if (isThere) return;
-  const bytes = encode(formatTime(earliestMs));
-  await to.storage.put(inventoryName(exhibit.id, sha256(bytes)), bytes);
+  if (there) return there;
+  const manifest = await readChecked(to.storage, exhibit.manifestFile, MAX_MANIFEST_BYTES);
+  const document = {
+    name: exhibit.manifestFile,
+    bytes: manifest,
+    namespace: "coldcase-manifest@v1",
+  } as const;
+  // Both signatures are by one key: who says where it lies says what it is, too.
+  await putSignature(to.storage, document, key);
+  return await putInventory(to.storage, { exhibit: exhibit.id, bytes: encode(formatTime(earliestMs)), key });
 }
 
 /** An inventory of the target; a damaged one goes to quarantine, as every other damaged file does, and is `undefined`. */

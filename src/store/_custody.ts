@@ -17,6 +17,7 @@ import {
   MAX_CUSTODY_ENTRY_BYTES,
 } from "../format/custody.ts";
 import { sha256 } from "../format/digests.ts";
+import type { ToolFacts } from "../format/members.ts";
 import type { SigningKey } from "../keys.ts";
 import type { Clock, Digest, Disk, ObjectName, ObjectStorage } from "../model.ts";
 import { isDigest } from "../units.ts";
@@ -73,7 +74,7 @@ export interface CustodyParts {
   readonly disk: Disk;
   readonly clock: Clock;
   readonly storeId: string;
-  readonly toolVersion: string;
+  readonly tool: ToolFacts;
 }
 
 /**
@@ -87,37 +88,46 @@ export async function appendCustody(
   facts: CustodyFacts,
   key: SigningKey,
 ): Promise<CustodyHead> {
-  const { storage, clock } = parts;
-  const chain = custodyChain({
-    signer: key.fingerprint,
-    hostname: facts.host.hostname,
-    storeId: parts.storeId,
-  });
   const lock = await waitForLock(parts);
   try {
-    const heads = await custodyHeads(storage);
-    const own = heads.find((head) => head.chain === chain);
-    const entry: CustodyEntry = {
-      ...facts,
-      at: new Date(clock.nowMs()).toISOString(),
-      chain,
-      previous: own?.digest ?? null,
-      seen: heads.filter((head) => head.chain !== chain).slice(0, 1024),
-      sequence: own ? own.sequence + 1 : 0,
-      signer: key.fingerprint,
-      tool: { name: "coldcase", version: parts.toolVersion },
-      type: "coldcase-custody",
-      version: 1,
-    };
-    const bytes = encodeCustodyEntry(entry);
-    const digest = sha256(bytes);
-    const name = custodyName(chain, entry.sequence, digest);
-    await putSignature(storage, { name, bytes, namespace: "coldcase-custody@v1" }, key);
-    await storage.put(name, bytes);
-    return { chain, digest, sequence: entry.sequence };
+    const { name, bytes, head } = await nextEntry(parts, facts, key);
+    await putSignature(parts.storage, { name, bytes, namespace: "coldcase-custody@v1" }, key);
+    await parts.storage.put(name, bytes);
+    return head;
   } finally {
     lock.release();
   }
+}
+
+/** The entry that would come next in the chain of this key on this host. Nothing is written. */
+export async function nextEntry(
+  parts: CustodyParts,
+  facts: CustodyFacts,
+  key: SigningKey,
+): Promise<{ readonly name: ObjectName; readonly bytes: Uint8Array; readonly head: CustodyHead }> {
+  const { hostname } = facts.host;
+  const chain = custodyChain({ signer: key.fingerprint, hostname, storeId: parts.storeId });
+  const heads = await custodyHeads(parts.storage);
+  const own = heads.find((head) => head.chain === chain);
+  const entry: CustodyEntry = {
+    ...facts,
+    at: new Date(parts.clock.nowMs()).toISOString(),
+    chain,
+    previous: own?.digest ?? null,
+    seen: heads.filter((head) => head.chain !== chain).slice(0, 1024),
+    sequence: own ? own.sequence + 1 : 0,
+    signer: key.fingerprint,
+    tool: parts.tool,
+    type: "coldcase-custody",
+    version: 0,
+  };
+  const bytes = encodeCustodyEntry(entry);
+  const digest = sha256(bytes);
+  return {
+    name: custodyName(chain, entry.sequence, digest),
+    bytes,
+    head: { chain, digest, sequence: entry.sequence },
+  };
 }
 
 async function waitForLock({ storage, disk, clock }: CustodyParts): Promise<{ release(): void }> {
@@ -148,6 +158,9 @@ export interface CustodyCheck {
   readonly faults: readonly CustodyFault[];
 }
 
+/** Gets a good entry, its digest and the file that holds it. */
+export type OnCustodyEntry = (entry: CustodyEntry, digest: Digest, file: ObjectName) => void;
+
 /**
  * Checks all chains, each entry's name, form, signature and predecessor, and that everything is there that
  * an anchor names.
@@ -158,7 +171,7 @@ export interface CustodyCheck {
 export async function checkCustody(
   storage: ObjectStorage,
   anchors: readonly CustodyHead[],
-  onEntry: (entry: CustodyEntry, digest: Digest) => void = () => {},
+  onEntry: OnCustodyEntry = () => {},
 ): Promise<CustodyCheck> {
   const faults: CustodyFault[] = [];
   const heads: CustodyHead[] = [];
@@ -176,7 +189,7 @@ export async function checkCustody(
         for (const head of entry.seen) named.set(placeOf(head), head);
         const fault = linkFault(entry, { place, chain, before, signer });
         if (fault) faults.push({ ...fault, file: place.name });
-        else onEntry(entry, place.digest);
+        else onEntry(entry, place.digest, place.name);
         signer ??= entry.signer;
       }
       before = place;

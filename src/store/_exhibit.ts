@@ -34,6 +34,7 @@ import {
 } from "../model.ts";
 import { readChecked } from "./_checked.ts";
 import { documentName, EXHIBITS_FOLDER, manifestName, parseName, segmentName } from "./_layout.ts";
+import { checkSignatures, type SignatureCheck } from "./_signatures.ts";
 import type { PackedBlocks } from "./_packed_blocks.ts";
 
 export class Exhibit implements BlockReader {
@@ -42,6 +43,10 @@ export class Exhibit implements BlockReader {
   readonly inventory: Inventory;
   readonly manifestFile: ObjectName;
   readonly inventoryFile: ObjectName;
+  /** Signatures over the manifest: at least one holds. */
+  readonly manifestCheck: SignatureCheck;
+  /** Signatures over the inventory: at least one holds, by a key that signed the manifest too. */
+  readonly inventoryCheck: SignatureCheck;
   readonly shape: VolumeShape;
   readonly #storage: ObjectStorage;
   readonly #blocks: PackedBlocks;
@@ -49,7 +54,10 @@ export class Exhibit implements BlockReader {
   readonly #segments = new Map<number, Segment>();
 
   private constructor(
-    parts: Pick<Exhibit, "manifest" | "inventory" | "manifestFile" | "inventoryFile">,
+    parts: Pick<
+      Exhibit,
+      "manifest" | "inventory" | "manifestFile" | "inventoryFile" | "manifestCheck" | "inventoryCheck"
+    >,
     storage: ObjectStorage,
     blocks: PackedBlocks,
   ) {
@@ -58,6 +66,8 @@ export class Exhibit implements BlockReader {
     this.inventory = parts.inventory;
     this.manifestFile = parts.manifestFile;
     this.inventoryFile = parts.inventoryFile;
+    this.manifestCheck = parts.manifestCheck;
+    this.inventoryCheck = parts.inventoryCheck;
     this.shape = checkVolume(parts.manifest.volume, parts.manifestFile);
     this.#storage = storage;
     this.#blocks = blocks;
@@ -65,29 +75,34 @@ export class Exhibit implements BlockReader {
 
   /** Throws `not_found` where the exhibit was never committed, `integrity` or `format` where it is damaged. */
   static async load(storage: ObjectStorage, blocks: PackedBlocks, id: ExhibitId): Promise<Exhibit> {
-    const { name: inventoryFile, inventory } = await newestInventory(storage, id);
+    const { name: inventoryFile, inventory, check: inventoryCheck } = await newestInventory(storage, id);
     const manifestFile = manifestName(id, inventory.manifest);
-    const manifest = decodeManifest(
-      await readChecked(storage, manifestFile, MAX_MANIFEST_BYTES),
-      `"${manifestFile}"`,
-    );
-    const mismatch = inventory.exhibit !== id || manifest.acquisition.exhibit !== id
-      ? "exhibit"
-      : manifest.source.snapshot !== inventory.snapshot
-      ? "snapshot"
-      : (manifest.parent?.exhibit ?? null) !== inventory.parent
-      ? "parent"
-      : undefined;
-    if (mismatch) {
-      throw new OperatorError(
-        "integrity",
-        `Cannot accept "${inventoryFile}": its ${mismatch} is not that of "${manifestFile}"`,
-        {
-          facts: { file: inventoryFile },
-        },
-      );
+    const bytes = await readChecked(storage, manifestFile, MAX_MANIFEST_BYTES);
+    const manifest = decodeManifest(bytes, `"${manifestFile}"`);
+    const manifestCheck = await checkSignatures(storage, {
+      name: manifestFile,
+      bytes,
+      namespace: "coldcase-manifest@v1",
+    });
+    const refuse = (fault: string, file = inventoryFile): never => {
+      throw new OperatorError("integrity", `Cannot accept "${file}": ${fault}`, { facts: { file } });
+    };
+    if (inventory.exhibit !== id || manifest.acquisition.exhibit !== id) refuse("it is of another exhibit");
+    if (manifest.source.snapshot !== inventory.snapshot) {
+      refuse(`its snapshot is not that of "${manifestFile}"`);
     }
-    return new Exhibit({ manifest, inventory, manifestFile, inventoryFile }, storage, blocks);
+    if ((manifest.parent?.exhibit ?? null) !== inventory.parent) {
+      refuse(`its parent is not that of "${manifestFile}"`);
+    }
+    if (manifestCheck.held.length === 0) {
+      refuse(manifestCheck.faults[0]?.message ?? "it has no signature", manifestFile);
+    }
+    const signers = new Set(manifestCheck.held.map(({ key }) => key.fingerprint));
+    if (!inventoryCheck.held.some(({ key }) => signers.has(key.fingerprint))) {
+      refuse(`no key signed both it and "${manifestFile}"`);
+    }
+    const parts = { manifest, inventory, manifestFile, inventoryFile, manifestCheck, inventoryCheck };
+    return new Exhibit(parts, storage, blocks);
   }
 
   /** Segment `position`, its digest compared with the manifest's. Throws `integrity` or `format`. */
@@ -167,6 +182,21 @@ export class Exhibit implements BlockReader {
     }
   }
 
+  /** Names of the side documents; null as in the manifest. */
+  get documentFiles(): {
+    sessions: ObjectName;
+    unreadable: ObjectName | null;
+    description: ObjectName | null;
+  } {
+    const { sessions, unreadable, description } = this.manifest.acquisition.documents;
+    const nameOf = (digest: Digest | null) => digest && documentName(digest);
+    return {
+      sessions: documentName(sessions),
+      unreadable: nameOf(unreadable),
+      description: nameOf(description),
+    };
+  }
+
   /** The unreadable blocks with their reasons; `undefined` where there are none. */
   async unreadable(): Promise<UnreadableDocument["entries"] | undefined> {
     const digest = this.manifest.acquisition.documents.unreadable;
@@ -188,26 +218,44 @@ export class Exhibit implements BlockReader {
   }
 }
 
-/** Names of the inventories of an exhibit; none: it was never committed. */
+/** Names of the signed inventories of an exhibit; none: it was never committed. */
 export async function inventoryNames(storage: ObjectStorage, id: ExhibitId): Promise<ObjectName[]> {
   const names: ObjectName[] = [];
+  const signed = new Set<string>();
   for await (const { name } of storage.list(`${EXHIBITS_FOLDER}/${id}/`)) {
     if (parseName(name)?.kind === "inventory") names.push(name);
+    const stem = /^(.*)\.[0-9a-f]{16}\.sshsig$/.exec(name)?.[1];
+    if (stem) signed.add(`${stem}.txt`);
   }
-  return names;
+  return names.filter((name) => signed.has(name));
+}
+
+interface SignedInventory {
+  readonly name: ObjectName;
+  readonly inventory: Inventory;
+  readonly check: SignatureCheck;
 }
 
 /**
- * Copying and repairing write new inventories; the one committed last says where the exhibit lies now.
- * All of them are of one manifest.
+ * Copying and repairing write new inventories; the one committed last says where the exhibit lies now. One
+ * whose signature does not hold is no inventory, and makes the exhibit unusable: which one is the newest is
+ * not known any more. All of them are of one manifest.
  */
-async function newestInventory(
-  storage: ObjectStorage,
-  id: ExhibitId,
-): Promise<{ readonly name: ObjectName; readonly inventory: Inventory }> {
-  let newest: { readonly name: ObjectName; readonly inventory: Inventory } | undefined;
+async function newestInventory(storage: ObjectStorage, id: ExhibitId): Promise<SignedInventory> {
+  let newest: SignedInventory | undefined;
   for (const name of await inventoryNames(storage, id)) {
-    const inventory = decodeInventory(await readChecked(storage, name, MAX_INVENTORY_BYTES), `"${name}"`);
+    const bytes = await readChecked(storage, name, MAX_INVENTORY_BYTES);
+    const inventory = decodeInventory(bytes, `"${name}"`);
+    const check = await checkSignatures(storage, { name, bytes, namespace: "coldcase-inventory@v1" });
+    if (check.held.length === 0) {
+      throw new OperatorError(
+        "integrity",
+        `Cannot accept "${name}": ${check.faults[0]?.message ?? "it has no signature"}`,
+        {
+          facts: { file: name },
+        },
+      );
+    }
     if (newest && inventory.manifest !== newest.inventory.manifest) {
       throw new OperatorError(
         "integrity",
@@ -215,7 +263,7 @@ async function newestInventory(
         { facts: { exhibit: id, file: name } },
       );
     }
-    if (!newest || inventory.committedAt > newest.inventory.committedAt) newest = { name, inventory };
+    if (!newest || inventory.committedAt > newest.inventory.committedAt) newest = { name, inventory, check };
   }
   if (!newest) {
     throw new OperatorError(

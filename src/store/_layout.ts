@@ -18,6 +18,8 @@ export const INDEX_FILES = ["", "-journal", "-wal", "-shm"].map((end) => INDEX_F
 export const PACKS_FOLDER = "packs";
 export const EXHIBITS_FOLDER = "exhibits";
 export const CUSTODY_FOLDER = "custody";
+export const KEYS_FOLDER = "keys";
+export const RECEIPTS_FOLDER = "receipts";
 export const CUSTODY_LOCK_FILE = "custody-lock";
 
 export function packName(digest: Digest): ObjectName {

@@ -4,6 +4,7 @@
  *
  * @see store-format.md, "Store file"
  */
+import { encodeHex } from "@std/encoding/hex";
 import { OperatorError } from "../errors.ts";
 import { sha256 } from "../format/digests.ts";
 import { decodeStoreFile, encodeStoreFile, STORE_VERSION, type StoreFile } from "../format/store_file.ts";
@@ -66,7 +67,11 @@ export async function openStoreForWriting(
   else disk.makeDirectory(path);
   const { lock, isUnsafe } = await lockStore(disk, path, { allowUnsafe: options.unsafeFileSystem ?? false });
   try {
-    const file = await settleStoreFile(storage, path, { ...options, now: formatTime(world.clock.nowMs()) });
+    const file = await settleStoreFile(storage, path, {
+      ...options,
+      now: formatTime(world.clock.nowMs()),
+      newId: encodeHex(world.randomness.bytes(16)),
+    });
     const store = new Store({ world, disk, storage, path, file, lock, isUnsafe });
     await store.tidyUp();
     return store;
@@ -139,7 +144,7 @@ function checkWritable(file: StoreFile, path: string, options: WriteOptions): vo
 async function settleStoreFile(
   storage: LocalStorage,
   path: string,
-  options: WriteOptions & { readonly now: string },
+  options: WriteOptions & { readonly now: string; readonly newId: string },
 ): Promise<StoreFile> {
   const known = await storage.stat(STORE_FILE) ? await readStoreFile(storage) : undefined;
   if (known) checkWritable(known, path, options); // another process may have made it since
@@ -147,6 +152,7 @@ async function settleStoreFile(
     case: known?.case ?? options.case ?? null,
     createdAt: known?.createdAt ?? options.now,
     features: [],
+    id: known?.id ?? options.newId,
     mixedCases: (known?.mixedCases ?? false) || (options.mixedCases ?? false),
     mode: "plain",
     readVersion: STORE_VERSION,

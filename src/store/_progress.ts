@@ -2,13 +2,20 @@
  * What a journal's log adds up to. The same fold replays a log on resume and follows the entries that this
  * session appends, so that a resumed acquisition knows exactly what an uninterrupted one knows.
  */
-import type { Session, SessionCounts, UnreadableEntry } from "../format/documents.ts";
+import {
+  MAX_SESSION_EVENTS,
+  type Session,
+  type SessionCounts,
+  type SessionEvent,
+  type UnreadableEntry,
+} from "../format/documents.ts";
 import type { JournalEntry } from "../format/journal.ts";
 import type { ObjectName } from "../model.ts";
 
 export const NO_COUNTS: SessionCounts = {
   clockSkewMs: null,
   credentialChanges: 0,
+  eventsLeftOut: 0,
   fetchedBlocks: 0,
   firstRequestId: null,
   getRequests: 0,
@@ -32,16 +39,16 @@ export class Progress {
   apply(entry: JournalEntry): void {
     switch (entry.type) {
       case "session_started":
-        this.sessions.push({ ...entry.session, ...NO_COUNTS, endedAt: null, outcome: null });
+        this.sessions.push({ ...entry.session, ...NO_COUNTS, endedAt: null, events: [], outcome: null });
         break;
       case "flush":
         for (const pack of [...entry.packs, ...entry.usedPacks]) this.packs.set(pack.name, pack.sizeBytes);
         for (const segment of entry.segments) this.segments.add(segment);
         for (const block of entry.unreadable) this.unreadable.set(block.block, block);
-        this.#updateSession(entry.counts);
+        this.#updateSession(entry.counts, entry.events);
         break;
       case "session_ended":
-        this.#updateSession(entry.counts, { endedAt: entry.endedAt, outcome: entry.outcome });
+        this.#updateSession(entry.counts, entry.events, { endedAt: entry.endedAt, outcome: entry.outcome });
         break;
       case "listing":
         this.listing = { blocks: entry.blocks, digest: entry.digest };
@@ -59,8 +66,14 @@ export class Progress {
     return this.sessions.reduce((sum, session) => sum + session[count], 0);
   }
 
-  #updateSession(counts: SessionCounts, end?: { readonly endedAt: string; readonly outcome: string }): void {
+  #updateSession(
+    counts: SessionCounts,
+    events: readonly SessionEvent[],
+    end?: { readonly endedAt: string; readonly outcome: string },
+  ): void {
     const session = this.sessions.pop();
-    if (session) this.sessions.push({ ...session, ...counts, ...end });
+    if (!session) return;
+    const all = [...session.events, ...events].slice(0, MAX_SESSION_EVENTS);
+    this.sessions.push({ ...session, ...counts, ...end, events: all });
   }
 }

@@ -15,7 +15,9 @@ import {
   type VerifyingKey,
 } from "../format/verifying_key.ts";
 import { type SigningKey, verifyRaw, verifySshsig } from "../keys.ts";
-import type { ObjectName, ObjectStorage } from "../model.ts";
+import { sha256 } from "../format/digests.ts";
+import type { ExhibitId, ObjectName, ObjectStorage } from "../model.ts";
+import { inventoryName } from "./_layout.ts";
 
 const MAX_SIGNATURE_BYTES = 16 * 1024;
 
@@ -60,6 +62,27 @@ export function keyNames(key: VerifyingKey): Record<"pem" | "publicKey" | "allow
   return { pem: `${stem}.pem`, publicKey: `${stem}.pub`, allowedSigners: `${stem}.allowed-signers` };
 }
 
+/** The files of the public halves of a key, byte for byte. */
+function keyFiles(key: VerifyingKey): [ObjectName, Uint8Array][] {
+  const encoder = new TextEncoder();
+  const names = keyNames(key);
+  return [
+    [names.publicKey, encoder.encode(`${encodePublicKeyLine(key)}\n`)],
+    [names.pem, encoder.encode(encodeSpkiPem(key))],
+    [names.allowedSigners, encoder.encode(`${encodeAllowedSigner(key)}\n`)],
+  ];
+}
+
+/** Those of a key's files in the store that are missing or not what its public halves are. */
+export async function damagedKeyFiles(storage: ObjectStorage, key: VerifyingKey): Promise<ObjectName[]> {
+  const damaged: ObjectName[] = [];
+  for (const [name, bytes] of keyFiles(key)) {
+    const isThere = await storage.stat(name) !== undefined;
+    if (!isThere || sha256(await readSmall(storage, name)) !== sha256(bytes)) damaged.push(name);
+  }
+  return damaged;
+}
+
 /** Who `ssh-keygen -Y verify -I` is told. */
 export { principalOf };
 
@@ -69,14 +92,22 @@ export async function putSignature(
   document: SignedDocument,
   key: SigningKey,
 ): Promise<void> {
-  const encoder = new TextEncoder();
-  const keys = keyNames(key);
-  await storage.put(keys.publicKey, encoder.encode(`${encodePublicKeyLine(key)}\n`));
-  await storage.put(keys.pem, encoder.encode(encodeSpkiPem(key)));
-  await storage.put(keys.allowedSigners, encoder.encode(`${encodeAllowedSigner(key)}\n`));
+  for (const [name, bytes] of keyFiles(key)) await storage.put(name, bytes);
   const names = signatureNames(document.name, key);
   if (key.signRaw) await storage.put(names.raw, await key.signRaw(document.bytes));
   await storage.put(names.sshsig, await key.signSshsig(document.bytes, document.namespace));
+}
+
+/** Puts an inventory and signs it: that signature is what makes an exhibit of the files that it names. */
+export async function putInventory(
+  storage: ObjectStorage,
+  inventory: { readonly exhibit: ExhibitId; readonly bytes: Uint8Array; readonly key: SigningKey },
+): Promise<ObjectName> {
+  const { exhibit, bytes, key } = inventory;
+  const name = inventoryName(exhibit, sha256(bytes));
+  await storage.put(name, bytes);
+  await putSignature(storage, { name, bytes, namespace: "coldcase-inventory@v1" }, key);
+  return name;
 }
 
 /** Checks every signature file of a document. */
@@ -99,10 +130,9 @@ export async function checkSignatures(
       if (!(error instanceof OperatorError) || (error.code !== "integrity" && error.code !== "format")) {
         throw error;
       }
+      const file = error.facts["file"] ?? name;
       faults.push(
-        new OperatorError(error.code, `"${name}": ${error.message}`, {
-          facts: { ...error.facts, file: name },
-        }),
+        new OperatorError(error.code, `"${file}": ${error.message}`, { facts: { ...error.facts, file } }),
       );
     }
   }
@@ -123,7 +153,14 @@ async function checkOne(
   }
   const { raw } = signatureNames(document.name, key);
   const hasRaw = await storage.stat(raw) !== undefined;
-  if (hasRaw) verifyRaw(document.bytes, await readSmall(storage, raw), key);
+  if (hasRaw) {
+    try {
+      verifyRaw(document.bytes, await readSmall(storage, raw), key);
+    } catch (error) {
+      if (!(error instanceof OperatorError)) throw error;
+      throw new OperatorError(error.code, error.message, { facts: { ...error.facts, file: raw } });
+    }
+  }
   return { file, rawFile: hasRaw ? raw : null, key };
 }
 

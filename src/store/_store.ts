@@ -26,6 +26,7 @@ import {
 import type { LocalStorage } from "./_local_storage.ts";
 import { inventoryFaults } from "./_needed_files.ts";
 import { PackedBlocks } from "./_packed_blocks.ts";
+import { StoreEvidence } from "./_store_evidence.ts";
 import { Progress } from "./_progress.ts";
 import { verifyExhibit, type VerifyOptions, type VerifySummary } from "./_verify.ts";
 
@@ -265,6 +266,11 @@ export class Store {
   /** Checks everything that an exhibit needs; findings come one by one, nothing is changed. */
   verify(exhibit: Exhibit, options: VerifyOptions): Promise<VerifySummary> {
     return verifyExhibit(this.#parts, exhibit, options);
+  }
+
+  /** Signatures, addenda, receipts, tokens and the custody log. */
+  get evidence(): StoreEvidence {
+    return new StoreEvidence(this.#parts, () => this.exhibits());
   }
 
   /** Copies an exhibit, and no more than it needs, into a store that is open for writing. */

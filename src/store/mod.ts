@@ -4,7 +4,7 @@
  *
  * @see store-format.md
  */
-export type { Acquisition, SourceSideCounts } from "./_acquisition.ts";
+export type { Acquisition, SessionReport, SourceSideCounts } from "./_acquisition.ts";
 export type { CommitFacts } from "./_commit.ts";
 export type { Exhibit } from "./_exhibit.ts";
 export type { JournalHead } from "../format/journal.ts";
@@ -13,3 +13,6 @@ export type { CopyOptions, CopySummary } from "./_copy.ts";
 export type { Finding, VerifyOptions, VerifySummary } from "./_verify.ts";
 export type { AcquisitionPlan, Store } from "./_store.ts";
 export { openStore, openStoreForWriting, type WriteOptions } from "./_open.ts";
+export type { CustodyCheck, CustodyFacts } from "./_custody.ts";
+export type { EvidenceCheck, EvidenceFinding, SignedFile } from "./_evidence.ts";
+export type { HeldSignature } from "./_signatures.ts";

@@ -1,0 +1,208 @@
+/**
+ * What stands beside an exhibit's bytes: who signed it, what was added later, and whether the custody log is
+ * whole. Everything wrong is a finding of its own; a signer whom nobody vouched for is told, not judged.
+ *
+ * @see store-format.md, "Signatures", "Custody log", "Verification"
+ */
+import { OperatorError } from "../errors.ts";
+import {
+  type Addendum,
+  decodeAddendum,
+  decodeReceipt,
+  MAX_ADDENDUM_BYTES,
+  type Receipt,
+} from "../format/addendum.ts";
+import { sha256 } from "../format/digests.ts";
+import type { CustodyHead } from "../format/members.ts";
+import type { VerifyingKey } from "../format/verifying_key.ts";
+import type { ObjectName, ObjectStorage } from "../model.ts";
+import { readChecked } from "./_checked.ts";
+import { checkCustody, type CustodyCheck, type OnCustodyEntry } from "./_custody.ts";
+import type { Exhibit } from "./_exhibit.ts";
+import { EXHIBITS_FOLDER, parseName, RECEIPTS_FOLDER } from "./_layout.ts";
+import { checkSignatures, damagedKeyFiles, type HeldSignature } from "./_signatures.ts";
+
+/** More than any authority's token has. */
+const MAX_TOKEN_BYTES = 1024 * 1024;
+
+/** A document that was added to an exhibit or written at a hand-over, with those who signed it. */
+export interface SignedFile<T> {
+  readonly file: ObjectName;
+  readonly document: T;
+  readonly signatures: readonly HeldSignature[];
+}
+
+/** Told of each thing that is wrong with one file. */
+type Refuse = (error: OperatorError, file: ObjectName) => void;
+
+/** The good addenda of an exhibit, the oldest first. */
+export async function readAddenda(
+  storage: ObjectStorage,
+  exhibit: Exhibit,
+  refuse: Refuse,
+): Promise<SignedFile<Addendum>[]> {
+  const folder = `${EXHIBITS_FOLDER}/${exhibit.id}/`;
+  const found = await readSigned(
+    storage,
+    { folder, kind: "addendum", namespace: "coldcase-addendum@v1" },
+    refuse,
+    decodeAddendum,
+  );
+  const good = found.filter(({ file, document }) => {
+    if (document.exhibit === exhibit.id && document.manifest === exhibit.inventory.manifest) return true;
+    refuse(
+      new OperatorError("integrity", `Cannot accept "${file}": it is of another exhibit or manifest`),
+      file,
+    );
+    return false;
+  });
+  return good.sort((a, b) => a.document.at < b.document.at ? -1 : 1);
+}
+
+/** The good receipts of a store, the oldest first. */
+export async function readReceipts(storage: ObjectStorage, refuse: Refuse): Promise<SignedFile<Receipt>[]> {
+  const folder = `${RECEIPTS_FOLDER}/`;
+  const found = await readSigned(
+    storage,
+    { folder, kind: "receipt", namespace: "coldcase-receipt@v1" },
+    refuse,
+    decodeReceipt,
+  );
+  return found.sort((a, b) => a.document.at < b.document.at ? -1 : 1);
+}
+
+async function readSigned<T>(
+  storage: ObjectStorage,
+  what: {
+    readonly folder: string;
+    readonly kind: "addendum" | "receipt";
+    readonly namespace: "coldcase-addendum@v1" | "coldcase-receipt@v1";
+  },
+  refuse: Refuse,
+  decode: (bytes: Uint8Array, name: string) => T,
+): Promise<SignedFile<T>[]> {
+  const files: SignedFile<T>[] = [];
+  for await (const { name } of storage.list(what.folder)) {
+    if (parseName(name)?.kind !== what.kind) continue;
+    try {
+      const bytes = await readChecked(storage, name, MAX_ADDENDUM_BYTES);
+      const document = decode(bytes, `"${name}"`);
+      const { held, faults } = await checkSignatures(storage, { name, bytes, namespace: what.namespace });
+      for (const fault of faults) refuse(fault, name);
+      if (held.length > 0) files.push({ file: name, document, signatures: held });
+      else if (faults.length === 0) {
+        refuse(new OperatorError("integrity", `Cannot accept "${name}": it has no signature`), name);
+      }
+    } catch (error) {
+      if (!(error instanceof OperatorError) || error.code === "storage") throw error;
+      refuse(error, name);
+    }
+  }
+  return files;
+}
+
+/** Heads of the custody log that manifests, addenda and receipts name: what must be there. */
+export async function custodyAnchors(
+  storage: ObjectStorage,
+  exhibits: readonly Exhibit[],
+): Promise<CustodyHead[]> {
+  const ignore: Refuse = () => undefined; // whoever verifies them reports it
+  const anchors = exhibits.flatMap(({ manifest }) => [...manifest.acquisition.custodyHeads]);
+  for (const exhibit of exhibits) {
+    for (const { document } of await readAddenda(storage, exhibit, ignore)) {
+      anchors.push(...document.custodyHeads);
+    }
+  }
+  for (const { document } of await readReceipts(storage, ignore)) anchors.push(...document.custodyHeads);
+  return anchors;
+}
+
+/** Something wrong that is not about the bytes of blocks. */
+export interface EvidenceFinding {
+  readonly code:
+    | "signature_damaged"
+    | "signer_not_allowed"
+    | "addendum_damaged"
+    | "receipt_damaged"
+    | "key_damaged"
+    | "token_damaged"
+    | CustodyCheck["faults"][number]["code"];
+  readonly file: ObjectName;
+  readonly message: string;
+}
+
+export interface EvidenceCheck {
+  /** Signatures over the manifest that hold. */
+  readonly signers: readonly HeldSignature[];
+  /** True where every signer is one of the keys that were given. */
+  readonly isAuthenticated: boolean;
+  readonly addenda: readonly SignedFile<Addendum>[];
+  readonly custody: CustodyCheck;
+}
+
+/** Time-stamp tokens of an exhibit whose bytes have another SHA-256 than their name begins. */
+async function damagedTokens(storage: ObjectStorage, exhibit: Exhibit): Promise<ObjectName[]> {
+  const damaged: ObjectName[] = [];
+  for await (const { name } of storage.list(`${EXHIBITS_FOLDER}/${exhibit.id}/`)) {
+    const start = /\.([0-9a-f]{16})\.tst$/.exec(name)?.[1];
+    if (start === undefined) continue;
+    const bytes = await storage.read(name, { offset: 0, length: MAX_TOKEN_BYTES + 1 });
+    if (sha256(bytes).slice(0, 16) !== start) damaged.push(name);
+  }
+  return damaged;
+}
+
+/**
+ * Checks signatures, addenda, and of the whole store receipts and custody log.
+ *
+ * @param options `keys`: with any, a signer that is none of them is a finding; without, none is judged.
+ */
+export async function checkEvidence(
+  storage: ObjectStorage,
+  exhibit: Exhibit,
+  options: {
+    readonly keys: readonly VerifyingKey[];
+    onFinding(finding: EvidenceFinding): void;
+    readonly onEntry?: OnCustodyEntry;
+  },
+): Promise<EvidenceCheck> {
+  const { keys, onFinding } = options;
+  const checks = [exhibit.manifestCheck, exhibit.inventoryCheck];
+  for (const { faults } of checks) {
+    for (const fault of faults) {
+      onFinding({ code: "signature_damaged", file: String(fault.facts["file"]), message: fault.message });
+    }
+  }
+  const allowed = new Set(keys.map((key) => key.fingerprint));
+  const strangers = checks.flatMap(({ held }) => held).filter(({ key }) => !allowed.has(key.fingerprint));
+  if (keys.length > 0) {
+    for (const { file, key } of strangers) {
+      const message = `"${file}" is signed by ${key.fingerprint}, which is none of the keys that were given`;
+      onFinding({ code: "signer_not_allowed", file, message });
+    }
+  }
+  const signers = new Map(checks.flatMap(({ held }) => held).map(({ key }) => [key.fingerprint, key]));
+  for (const key of signers.values()) {
+    for (const file of await damagedKeyFiles(storage, key)) {
+      const message = `"${file}" is not the public half of ${key.fingerprint}`;
+      onFinding({ code: "key_damaged", file, message });
+    }
+  }
+  for (const file of await damagedTokens(storage, exhibit)) {
+    onFinding({ code: "token_damaged", file, message: `"${file}" is not what its name says` });
+  }
+  const addenda = await readAddenda(storage, exhibit, (error, file) => {
+    onFinding({ code: "addendum_damaged", file, message: error.message });
+  });
+  await readReceipts(storage, (error, file) => {
+    onFinding({ code: "receipt_damaged", file, message: error.message });
+  });
+  const custody = await checkCustody(storage, await custodyAnchors(storage, [exhibit]), options.onEntry);
+  for (const fault of custody.faults) onFinding(fault);
+  return {
+    signers: exhibit.manifestCheck.held,
+    isAuthenticated: keys.length > 0 && strangers.length === 0,
+    addenda,
+    custody,
+  };
+}

@@ -1,0 +1,204 @@
+/**
+ * The part of an open store that is about evidence, not bytes: signatures, addenda, receipts, tokens, and the
+ * custody log. It needs no store lock: every file is write-once, and the log has a lock of its own.
+ *
+ * @see store-format.md, "Signatures", "Custody log", "Addenda and receipts"
+ */
+import type { OperatorError } from "../errors.ts";
+import { type Addendum, encodeAddendum, encodeReceipt, type Receipt } from "../format/addendum.ts";
+import type { CustodyEntry } from "../format/custody.ts";
+import { sha256 } from "../format/digests.ts";
+import { MAX_INVENTORY_BYTES } from "../format/inventory.ts";
+import type { CustodyHead, ToolFacts } from "../format/members.ts";
+import type { StoreFile } from "../format/store_file.ts";
+import type { VerifyingKey } from "../format/verifying_key.ts";
+import type { SigningKey } from "../keys.ts";
+import type { Digest, Disk, ObjectName, World } from "../model.ts";
+import { readChecked } from "./_checked.ts";
+import {
+  appendCustody,
+  checkCustody,
+  type CustodyCheck,
+  type CustodyFacts,
+  custodyHeads,
+  nextEntry,
+} from "./_custody.ts";
+import {
+  checkEvidence,
+  custodyAnchors,
+  type EvidenceCheck,
+  readReceipts,
+  type SignedFile,
+} from "./_evidence.ts";
+import type { Exhibit } from "./_exhibit.ts";
+import { addendumName, EXHIBITS_FOLDER, parseName, receiptName } from "./_layout.ts";
+import type { LocalStorage } from "./_local_storage.ts";
+import { keyNames, principalOf, putSignature } from "./_signatures.ts";
+
+interface EvidenceParts {
+  readonly world: World;
+  readonly disk: Disk;
+  readonly storage: LocalStorage;
+  readonly file: StoreFile;
+}
+
+export class StoreEvidence {
+  readonly #parts: EvidenceParts;
+  readonly #exhibits: () => Promise<Exhibit[]>;
+
+  /** @param exhibits All exhibits of the store. */
+  constructor(parts: EvidenceParts, exhibits: () => Promise<Exhibit[]>) {
+    this.#parts = parts;
+    this.#exhibits = exhibits;
+  }
+
+  /** Checks signatures, addenda and custody log. */
+  check(exhibit: Exhibit, options: Parameters<typeof checkEvidence>[2]): Promise<EvidenceCheck> {
+    return checkEvidence(this.#parts.storage, exhibit, options);
+  }
+
+  /** Signs an exhibit's manifest and inventory with one more key. */
+  async sign(exhibit: Exhibit, key: SigningKey): Promise<void> {
+    const { storage } = this.#parts;
+    const [manifest, inventory] = [exhibit.manifestFile, exhibit.inventoryFile];
+    const read = async (name: ObjectName) => await readChecked(storage, name, MAX_INVENTORY_BYTES);
+    const manifestBytes = await read(manifest);
+    await putSignature(
+      storage,
+      { name: manifest, bytes: manifestBytes, namespace: "coldcase-manifest@v1" },
+      key,
+    );
+    const inventoryBytes = await read(inventory);
+    await putSignature(storage, {
+      name: inventory,
+      bytes: inventoryBytes,
+      namespace: "coldcase-inventory@v1",
+    }, key);
+  }
+
+  /** Adds linear digests of an exhibit, signed. Gives the addendum's name. */
+  async addAddendum(
+    exhibit: Exhibit,
+    facts: Omit<Addendum, "custodyHeads" | "exhibit" | "manifest" | "type" | "version">,
+    key: SigningKey,
+  ): Promise<ObjectName> {
+    const { storage } = this.#parts;
+    const bytes = encodeAddendum({
+      ...facts,
+      custodyHeads: await custodyHeads(storage),
+      exhibit: exhibit.id,
+      manifest: exhibit.inventory.manifest,
+      type: "coldcase-addendum",
+      version: 0,
+    });
+    const name = addendumName(exhibit.id, sha256(bytes));
+    await putSignature(storage, { name, bytes, namespace: "coldcase-addendum@v1" }, key);
+    await storage.put(name, bytes);
+    return name;
+  }
+
+  /** Puts the receipt of a hand-over, signed. Gives its name; both stores hold the same. */
+  async putReceipt(receipt: Receipt, key: SigningKey): Promise<ObjectName> {
+    const bytes = encodeReceipt(receipt);
+    const name = receiptName(sha256(bytes));
+    await putSignature(this.#parts.storage, { name, bytes, namespace: "coldcase-receipt@v1" }, key);
+    await this.#parts.storage.put(name, bytes);
+    return name;
+  }
+
+  /** The newest entry of every chain of the custody log. */
+  custodyHeads(): Promise<CustodyHead[]> {
+    return custodyHeads(this.#parts.storage);
+  }
+
+  /** Appends to the custody log. Needs no store lock: the log has one of its own. Throws `storage`, `locked`. */
+  async logCustody(
+    facts: CustodyFacts,
+    by: { readonly key: SigningKey; readonly tool: ToolFacts },
+  ): Promise<CustodyHead> {
+    const { world, disk, storage, file } = this.#parts;
+    return await appendCustody(
+      { storage, disk, clock: world.clock, storeId: file.id, tool: by.tool },
+      facts,
+      by.key,
+    );
+  }
+
+  /** An entry as `logCustody` would write it, signed, for a store that cannot be written to. */
+  async custodyEntryElsewhere(
+    facts: CustodyFacts,
+    by: { readonly key: SigningKey; readonly tool: ToolFacts },
+  ) {
+    const { world, disk, storage, file } = this.#parts;
+    const parts = { storage, disk, clock: world.clock, storeId: file.id, tool: by.tool };
+    const { bytes } = await nextEntry(parts, facts, by.key);
+    return { bytes, signature: await by.key.signSshsig(bytes, "coldcase-custody@v1") };
+  }
+
+  /** Checks all chains; `onEntry` gets every good entry. */
+  async checkCustody(
+    extraAnchors: readonly CustodyHead[],
+    onEntry: (entry: CustodyEntry, digest: Digest) => void,
+  ): Promise<CustodyCheck> {
+    const { storage } = this.#parts;
+    const exhibits = await this.#exhibits();
+    const anchors = await custodyAnchors(storage, exhibits);
+    return await checkCustody(storage, [...anchors, ...extraAnchors], onEntry);
+  }
+
+  /** Names of the files with which others check an exhibit's first signature. */
+  signatureFiles(exhibit: Exhibit) {
+    const signer = exhibit.manifest.acquisition.signer;
+    const { held } = exhibit.manifestCheck;
+    const first = held.find(({ key }) => key.fingerprint === signer) ?? held[0]!;
+    const keys = keyNames(first.key);
+    return {
+      signatureFile: first.file,
+      ed25519SignatureFile: first.rawFile,
+      verifyingKeyFile: keys.pem,
+      allowedSignersFile: keys.allowedSigners,
+      principal: principalOf(first.key),
+    };
+  }
+
+  /** Names of the files with which others check any signature by a key. */
+  keyFiles(key: VerifyingKey) {
+    const { pem, allowedSigners } = keyNames(key);
+    return { verifyingKeyFile: pem, allowedSignersFile: allowedSigners, principal: principalOf(key) };
+  }
+
+  /** The bytes of a signature file and a place for a token beside it. */
+  async signatureBytes(name: ObjectName): Promise<Uint8Array> {
+    return await this.#parts.storage.read(name, { offset: 0, length: 65_536 });
+  }
+
+  /** Puts an RFC 3161 token beside the signature that it is over. */
+  async putToken(signatureFile: ObjectName, token: Uint8Array): Promise<ObjectName> {
+    const name = `${signatureFile}.${sha256(token).slice(0, 16)}.tst`;
+    await this.#parts.storage.put(name, token);
+    return name;
+  }
+
+  /** The good receipts of hand-overs of an exhibit, the oldest first; what is wrong with others is told. */
+  async receipts(
+    exhibit: Exhibit,
+    onFault: (error: OperatorError, file: ObjectName) => void,
+  ): Promise<SignedFile<Receipt>[]> {
+    const all = await readReceipts(this.#parts.storage, onFault);
+    return all.filter(({ document }) => document.exhibit === exhibit.id);
+  }
+
+  /** SHA-256 of a file: of an immutable one the digest in its name, which whoever reads it compares. */
+  async digestOf(name: ObjectName): Promise<Digest> {
+    return parseName(name)?.digest ?? sha256(await this.signatureBytes(name));
+  }
+
+  /** Tokens over signatures of an exhibit. */
+  async tokens(exhibit: Exhibit): Promise<ObjectName[]> {
+    const names: ObjectName[] = [];
+    for await (const { name } of this.#parts.storage.list(`${EXHIBITS_FOLDER}/${exhibit.id}/`)) {
+      if (name.endsWith(".tst")) names.push(name);
+    }
+    return names;
+  }
+}
