@@ -57,6 +57,11 @@ export class Output {
     return this.#options.terminal.stdout.columns() ?? 80;
   }
 
+  /** Asks the person at the terminal for a secret; `undefined` where there is nobody to ask. */
+  get askSecret(): ((question: string) => Promise<string | undefined>) | undefined {
+    return this.#options.terminal.askSecret;
+  }
+
   /** The result, to stdout as it is, line feeds included. Nothing with `--json`. */
   result(text: string): void {
     if (!this.json) this.plain(text);

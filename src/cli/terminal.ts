@@ -26,6 +26,8 @@ export interface TextStream {
 export interface Terminal {
   readonly stdout: TextStream;
   readonly stderr: TextStream;
+  /** Asks the person for a secret, which is not shown; `undefined` where there is no person to ask. */
+  readonly askSecret?: ((question: string) => Promise<string | undefined>) | undefined;
   /** Writes all of `bytes` to stdout, waiting as the reader needs. Throws `ClosedOutput` when it is gone. */
   writeBinary(bytes: Uint8Array): Promise<void>;
 }
@@ -46,6 +48,7 @@ export function realTerminal(): Terminal {
   return {
     stdout: realStream(Deno.stdout),
     stderr: realStream(Deno.stderr),
+    askSecret: Deno.stdin.isTerminal() && Deno.stderr.isTerminal() ? askOnTerminal : undefined,
     async writeBinary(bytes) {
       try {
         for (let done = 0; done < bytes.length;) {
@@ -106,4 +109,10 @@ function writeAll(stream: ProcessStream, bytes: Uint8Array): Error | undefined {
     }
   }
   return undefined;
+}
+
+/** Reads a line from the terminal without showing it. Resolves to `undefined` where the person gave up. */
+async function askOnTerminal(question: string): Promise<string | undefined> {
+  const { promptSecret } = await import("@std/cli/prompt-secret");
+  return promptSecret(question, { mask: "" }) ?? undefined;
 }

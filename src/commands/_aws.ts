@@ -4,8 +4,9 @@
  */
 import type { AwsSource, SourceOptions } from "../aws/source.ts";
 import type { CommandContext, Progress } from "../cli/mod.ts";
-import type { SourceEvent } from "../model.ts";
-import { formatDuration } from "../units.ts";
+import { MAX_SESSION_EVENTS, type SessionEvent } from "../format/documents.ts";
+import type { Clock, SourceEvent } from "../model.ts";
+import { formatDuration, formatTime } from "../units.ts";
 
 /** Values of `AWS_OPTIONS`. */
 export interface AwsOptionValues {
@@ -21,11 +22,37 @@ export interface AwsOptionValues {
 export class SourceWatch {
   readonly #out: CommandContext["out"];
   #progress: Progress | undefined;
+  readonly #clock: Clock;
+  #events: SessionEvent[] = [];
+  #eventCount = 0;
   #credentials = 0;
   #waitingFor: string | undefined;
 
-  constructor(out: CommandContext["out"]) {
+  constructor({ out, world }: CommandContext) {
     this.#out = out;
+    this.#clock = world.clock;
+  }
+
+  /** Events for the record since the last call; at most a thousand in all. */
+  takeEvents(): readonly SessionEvent[] {
+    const events = this.#events;
+    this.#events = [];
+    return events;
+  }
+
+  get eventsLeftOut(): number {
+    return Math.max(0, this.#eventCount - MAX_SESSION_EVENTS);
+  }
+
+  #record(kind: SessionEvent["kind"], detail: string, requestId: string | undefined): void {
+    if (++this.#eventCount > MAX_SESSION_EVENTS) return;
+    const at = formatTime(this.#clock.nowMs());
+    this.#events.push({
+      at,
+      detail: detail.slice(0, 1024),
+      kind,
+      requestId: requestId?.slice(0, 256) ?? null,
+    });
   }
 
   /** Times that the credentials changed after they were first read. */
@@ -41,7 +68,10 @@ export class SourceWatch {
   onEvent(event: SourceEvent): void {
     switch (event.type) {
       case "waiting":
-        if (this.#waitingFor !== event.waitingFor) this.#out.note(`waiting for ${event.waitingFor}`);
+        if (this.#waitingFor !== event.waitingFor) {
+          this.#out.note(`waiting for ${event.waitingFor}`);
+          this.#record("wait", event.waitingFor, undefined);
+        }
         this.#waitingFor = event.waitingFor;
         this.#progress?.update({ waitingFor: event.waitingFor });
         break;
@@ -52,20 +82,28 @@ export class SourceWatch {
         break;
       case "credentials":
         this.#credentials++;
+        this.#record(
+          "credentials",
+          `${event.accessKeyId}, until ${event.expiresAt ?? "no end known"}`,
+          undefined,
+        );
         this.#out.detail(
           `credentials ${event.accessKeyId}${event.expiresAt ? `, until ${event.expiresAt}` : ""}`,
         );
         break;
       case "retry":
+        this.#record("failed_request", `${event.call}: ${event.reason}`, event.requestId);
         this.#out.detail(`${event.call}: ${event.reason}; again in ${formatDuration(event.delayMs)}`);
         break;
       case "throttle":
+        this.#record("throttle", event.call, event.requestId);
         this.#out.detail(`${event.call}: throttled, slowing down`);
         break;
       case "relisted":
         this.#out.detail(`listing again from block ${event.fromBlock}: ${event.reason}`);
         break;
       case "clock_skew":
+        this.#record("clock_skew", `${event.skewMs} ms`, undefined);
         this.#out.warn(
           `this host's clock differs from AWS's by ${
             formatDuration(Math.abs(event.skewMs))

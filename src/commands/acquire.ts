@@ -17,7 +17,9 @@ import type { CaseFacts } from "../format/manifest.ts";
 import { type ExhibitId, MAX_BLOCKS, type SnapshotId } from "../model.ts";
 import { type Exhibit, openStoreForWriting, type Store } from "../store/mod.ts";
 import { formatSize, parseDuration, parseRate, parseSnapshotId, parseUsd } from "../units.ts";
+import type { AwsSource } from "../aws/source.ts";
 import { openAws, SourceWatch } from "./_aws.ts";
+import { CUSTODY_OPTIONS, type CustodyNote, openKey, withCustody } from "./_custody.ts";
 import {
   blocksText,
   exhibitEvent,
@@ -84,6 +86,7 @@ Where the store holds an exhibit of the same volume, only what differs is fetche
     "mixed-cases": { summary: "allow several cases in this store" },
     "unsafe-filesystem": { summary: "accept a file system that keeps no promises" },
     ...PRICE_OPTIONS,
+    ...CUSTODY_OPTIONS,
     ...STORE_OPTIONS,
     ...AWS_OPTIONS,
   },
@@ -92,6 +95,7 @@ Where the store holds an exhibit of the same volume, only what differs is fetche
     budget: true,
     not_found: true,
     locked: true,
+    identity: "the signing key can't be opened",
     access: true,
     source: true,
     storage: true,
@@ -116,7 +120,8 @@ Where the store holds an exhibit of the same volume, only what differs is fetche
     const prices = pricesFrom(world.disk, options["price-table"]);
     const path = resolve(options.store);
     if (options.case === undefined) out.warn("no --case: the record will not say which case this belongs to");
-    const watch = new SourceWatch(out);
+    const key = await openKey(context, options["sign-key"]);
+    const watch = new SourceWatch(context);
     const source = await openAws(context, options, watch, {
       rate: options.rate,
       giveUpAfterMs: options["commit-partial"] ? PARTIAL_GIVE_UP_MS : options["give-up-after"],
@@ -124,59 +129,63 @@ Where the store holds an exhibit of the same volume, only what differs is fetche
     });
     let store: Store | undefined;
     try {
-      store = await openStoreForWriting(world, path, {
+      const opened = store = await openStoreForWriting(world, path, {
         case: options.case,
         mixedCases: options["mixed-cases"],
         unsafeFileSystem: options["unsafe-filesystem"],
       });
-      out.note(`store ${path} (${store.fileSystem}, ${formatSize(store.freeBytes)} free)`);
+      out.note(`store ${path} (${opened.fileSystem}, ${formatSize(opened.freeBytes)} free)`);
       if (!source.isAws) out.warn(`${NOT_FROM_AWS}: the endpoint is ${source.endpoint}`);
-      const spending = new Spending({
-        source,
-        prices,
-        isInRegion: options["in-region"],
-        budgetUsd: options.budget,
-      });
-      const { case: caseName = null, examiner = null, organization = null, authority = null, notes = null } =
-        options;
+      const isInRegion = options["in-region"];
+      const spending = new Spending({ source, prices, isInRegion, budgetUsd: options.budget });
+      const { examiner = null } = options;
       const { hostname, operatingSystem, user } = world.host;
       const host = { hostname, operatingSystem, user };
-      const base = {
-        store,
-        source,
-        clock: world.clock,
-        signal: context.signal,
-        parent: await parentWish(store, options.parent),
-        fresh: options.fresh,
-        retryUnreadable: options["retry-unreadable"],
-        maxUnreadable: options["max-unreadable"],
-        concurrency: options.concurrency,
-        spending,
-        session: { commandLine: context.commandLine, examiner, host, toolVersion: context.version },
-        credentialChanges: () => watch.credentialChanges,
-      };
-      const commitFacts = {
-        destination: { fileSystem: store.fileSystem, path },
-        unsafeFileSystem: store.isUnsafe,
-        host,
-        toolVersion: context.version,
-      };
-      const codes: number[] = [];
-      for (const [position, snapshot] of snapshots.entries()) {
-        const facts: CaseFacts = {
-          authority,
-          case: caseName,
-          evidence: evidence.get(snapshot) ?? null,
-          examiner,
-          notes,
-          organization,
+      return await withCustody(context, { store: opened, key, action: "acquire", options }, async (note) => {
+        const base = {
+          store: opened,
+          source,
+          clock: world.clock,
+          signal: context.signal,
+          parent: await parentWish(opened, options.parent),
+          fresh: options.fresh,
+          retryUnreadable: options["retry-unreadable"],
+          maxUnreadable: options["max-unreadable"],
+          concurrency: options.concurrency,
+          spending,
+          session: {
+            commandLine: context.commandLine,
+            credentialSource: await credentialSource(source),
+            examiner,
+            host,
+            proxy: source.proxy ?? null,
+            toolVersion: context.version,
+          },
+          credentialChanges: () => watch.credentialChanges,
+          takeEvents: () => watch.takeEvents(),
+          eventsLeftOut: () => watch.eventsLeftOut,
         };
-        const one = { ...base, snapshot, commitFacts: { ...commitFacts, case: facts } };
-        const number = { number: position + 1, count: snapshots.length };
-        codes.push(await acquireOne(one, { context, watch, number, isPartial: options["commit-partial"] }));
-      }
-      for (const text of store.tolerated) out.note(text);
-      return gravestExitCode(codes);
+        const commitFacts = {
+          destination: { fileSystem: opened.fileSystem, path },
+          unsafeFileSystem: opened.isUnsafe,
+          host,
+          tool: note.tool,
+          key,
+        };
+        const codes: number[] = [];
+        for (const [position, snapshot] of snapshots.entries()) {
+          const facts = { ...caseFacts(options), evidence: evidence.get(snapshot) ?? null };
+          const one = { ...base, snapshot, commitFacts: { ...commitFacts, case: facts } };
+          const number = { number: position + 1, count: snapshots.length };
+          codes.push(
+            await acquireOne(one, { context, watch, note, number, isPartial: options["commit-partial"] }),
+          );
+          note.clockSkewMs = roundedSkew(source);
+          note.tell(snapshot, codes.at(-1)!);
+        }
+        for (const text of opened.tolerated) out.note(text);
+        return gravestExitCode(codes);
+      });
     } finally {
       source.close();
       store?.close();
@@ -184,9 +193,33 @@ Where the store holds an exhibit of the same volume, only what differs is fetche
   },
 });
 
+function caseFacts(
+  options: { readonly [K in Exclude<keyof CaseFacts, "evidence">]?: string | undefined },
+): Omit<CaseFacts, "evidence"> {
+  const { authority = null, case: caseName = null, examiner = null, notes = null, organization = null } =
+    options;
+  return { authority, case: caseName, examiner, notes, organization };
+}
+
+/** Where the credentials come from, in words; without any the first request says what is missing. */
+async function credentialSource(source: AwsSource): Promise<string | null> {
+  try {
+    return (await source.credentials()).source.slice(0, 1024);
+  } catch (error) {
+    if (error instanceof OperatorError && error.code === "access") return null;
+    throw error;
+  }
+}
+
+function roundedSkew(source: AwsSource): number | null {
+  const { clockSkewMs } = source.counts();
+  return clockSkewMs === undefined ? null : Math.round(clockSkewMs);
+}
+
 interface Surroundings {
   readonly context: CommandContext;
   readonly watch: SourceWatch;
+  readonly note: CustodyNote;
   readonly number: { readonly number: number; readonly count: number };
   /** Commit what is held. */
   readonly isPartial: boolean;
@@ -200,11 +233,13 @@ async function acquireOne(input: AcquireInput, surroundings: Surroundings): Prom
     if (held && !surroundings.isPartial) {
       out.note(`${input.snapshot}: held already as ${held.id}, ${statusOf(held.manifest)}; nothing to do`);
       if (exitCodeOf(held.manifest) !== 0) out.note("--retry-unreadable tries the unreadable blocks again");
+      surroundings.note.about(held);
       showExhibit(out, held);
       return exitCodeOf(held.manifest);
     }
     const id = await acquireShown(input, surroundings);
     const exhibit = await input.store.exhibit(id);
+    surroundings.note.about(exhibit);
     showExhibit(out, exhibit);
     return exitCodeOf(exhibit.manifest);
   } catch (error) {
@@ -296,6 +331,7 @@ function showExhibit(out: CommandContext["out"], exhibit: Exhibit): void {
     `  unreadable ${size(counts.unreadableBlocks)}`,
     `  ${IMAGE_DIGEST_LABEL}:`,
     `  ${manifest.imageDigest}`,
+    `  signed by ${manifest.acquisition.signer}`,
   ];
   out.result(`${lines.join("\n")}\n`);
   out.event({ type: "summary", ...exhibitEvent(exhibit) });

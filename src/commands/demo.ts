@@ -184,7 +184,12 @@ class Stage {
       commands: COMMANDS,
       version,
       versionText: () => version,
-      world: { ...world, host: world.host, environment: (name) => variables[name] },
+      world: {
+        ...world,
+        host: world.host,
+        environment: (name) =>
+          variables[name] ?? (name === "XDG_CONFIG_HOME" ? join(setting.folder, "configuration") : undefined),
+      },
       terminal: {
         stdout: stream((text) => this.#lines.push(text)),
         stderr: stream((text) => this.#errors += text),
@@ -202,7 +207,7 @@ class Stage {
     };
   }
 
-  /** Runs `line` and gives its last JSON object. Throws where it does not end with `exitCode`. */
+  /** Runs `line` and gives the JSON object of its result. Throws where it does not end with `exitCode`. */
   async run(line: string, exitCode: number): Promise<Readonly<Record<string, unknown>>> {
     this.#lines = [];
     this.#errors = "";
@@ -216,7 +221,9 @@ class Stage {
         `Cannot go on with the demo: "coldcase ${line}" ended with ${code}\n${this.#errors}`,
       );
     }
-    const last = this.#lines.join("").trim().split("\n").at(-1);
-    return last ? JSON.parse(last) as Record<string, unknown> : {};
+    const objects = this.#lines.join("").split("\n").filter((text) => text !== "").map((text) =>
+      JSON.parse(text) as Record<string, unknown>
+    );
+    return objects.findLast(({ type }) => type === "summary" || type === "plan") ?? {};
   }
 }

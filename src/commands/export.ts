@@ -15,6 +15,8 @@ import {
 } from "../image/mod.ts";
 import { type Exhibit, openStore } from "../store/mod.ts";
 import { formatCount, formatDuration, formatSize } from "../units.ts";
+import { addDigests } from "./_addenda.ts";
+import { CUSTODY_OPTIONS, openKeyIfAny, withCustody } from "./_custody.ts";
 import { exhibitFacts, IMAGE_DIGEST_LABEL, NOT_FROM_AWS } from "./_exhibits.ts";
 
 export const exportCommand = defineCommand({
@@ -37,6 +39,7 @@ Blocks that could not be read are filled with zeros and listed; the exit code is
       summary: "md5, sha1, sha256, or none",
     },
     overwrite: { summary: "replace a file, or write to a device" },
+    ...CUSTODY_OPTIONS,
     ...STORE_OPTIONS,
   },
   exitCodes: {
@@ -58,19 +61,26 @@ Blocks that could not be read are filled with zeros and listed; the exit code is
         hints: ["Give -o FILE, or -o - for stdout."],
       });
     }
+    const { output } = options;
+    const key = await openKeyIfAny(context, options["sign-key"]);
     const store = await openStore(world, resolve(options.store));
     try {
-      const exhibit = await store.find(args[0]);
-      if (!exhibit.manifest.source.isAws) out.warn(NOT_FROM_AWS);
-      const target = targetOf(context, options.output);
-      const result = await exportShown(context, exhibit, {
-        target,
-        digests: options.digests,
-        overwrite: options.overwrite,
+      return await withCustody(context, { store, key, action: "export", options }, async (note) => {
+        const exhibit = await store.find(args[0]);
+        note.about(exhibit);
+        if (!exhibit.manifest.source.isAws) out.warn(NOT_FROM_AWS);
+        const target = targetOf(context, output);
+        const how = { target, digests: options.digests, overwrite: options.overwrite };
+        const result = await exportShown(context, exhibit, how);
+        for (const text of [...result.notes, ...store.tolerated]) out.note(text);
+        note.tell("target", result.path ?? "stdout");
+        for (const [name, value] of Object.entries(result.digests)) note.tell(name, value);
+        show(context, exhibit, result);
+        if (!result.isClosedEarly) {
+          await addDigests(context, { store, exhibit, key, by: "export" }, result.digests);
+        }
+        return result.unreadableBlocks > 0 ? 3 : 0;
       });
-      for (const text of [...result.notes, ...store.tolerated]) out.note(text);
-      show(context, exhibit, result);
-      return result.unreadableBlocks > 0 ? 3 : 0;
     } finally {
       store.close();
     }

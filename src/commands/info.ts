@@ -12,7 +12,7 @@ import {
   STORE_OPTIONS,
 } from "../cli/mod.ts";
 import { FILE_SYSTEM_TITLES, type FileSystem, inspectVolume, type VolumeContents } from "../image/mod.ts";
-import { type Exhibit, openStore } from "../store/mod.ts";
+import { type Exhibit, openStore, type Store } from "../store/mod.ts";
 import { formatSize } from "../units.ts";
 import { exhibitEvent, exhibitFacts } from "./_exhibits.ts";
 
@@ -38,7 +38,7 @@ EXHIBIT is an exhibit id, an evidence number, the start of an image digest, or a
     try {
       const exhibit = await store.find(args[0]);
       if (options.blocks) await showRuns(context, exhibit);
-      else await showAll(context, exhibit, path);
+      else await showAll(context, { store, exhibit }, path);
       for (const text of store.tolerated) out.note(text);
       return 0;
     } finally {
@@ -46,6 +46,19 @@ EXHIBIT is an exhibit id, an evidence number, the start of an image digest, or a
     }
   },
 });
+
+/** Paths with which others check the first signature, so that a script needs no knowledge of the layout. */
+function signingFiles(store: Store, exhibit: Exhibit, storePath: string) {
+  const files = store.evidence.signatureFiles(exhibit);
+  const path = (name: string) => `${storePath}/${name}`;
+  return {
+    signatureFile: path(files.signatureFile),
+    ed25519SignatureFile: files.ed25519SignatureFile === null ? null : path(files.ed25519SignatureFile),
+    verifyingKeyFile: path(files.verifyingKeyFile),
+    allowedSignersFile: path(files.allowedSignersFile),
+    principal: files.principal,
+  };
+}
 
 async function showRuns({ out, signal }: CommandContext, exhibit: Exhibit): Promise<void> {
   const { blockSizeBytes } = exhibit.shape;
@@ -62,13 +75,20 @@ async function showRuns({ out, signal }: CommandContext, exhibit: Exhibit): Prom
   }
 }
 
-async function showAll({ out }: CommandContext, exhibit: Exhibit, storePath: string): Promise<void> {
+async function showAll(
+  { out }: CommandContext,
+  { store, exhibit }: { readonly store: Store; readonly exhibit: Exhibit },
+  storePath: string,
+): Promise<void> {
+  const signing = signingFiles(store, exhibit, storePath);
   const contents = await inspectVolume(exhibit);
   const unreadable = await exhibit.unreadable() ?? [];
   const { manifestFile, inventoryFile, inventory } = exhibit;
   const files: [string, string][] = [
     ["manifest file", `${storePath}/${manifestFile}`],
     ["inventory file", `${storePath}/${inventoryFile}`],
+    ...exhibit.manifestCheck.held.map(({ key }): [string, string] => ["signed by", key.fingerprint]),
+    ["signature file", signing.signatureFile],
     [
       "files",
       `${inventory.files.length}, ${
@@ -96,6 +116,8 @@ async function showAll({ out }: CommandContext, exhibit: Exhibit, storePath: str
     store: storePath,
     manifestFile: `${storePath}/${manifestFile}`,
     inventoryFile: `${storePath}/${inventoryFile}`,
+    ...signing,
+    signers: exhibit.manifestCheck.held.map(({ key }) => key.fingerprint),
     acquisition: exhibit.manifest.acquisition,
     unreadable: unreadable.map(({ first, blocks }) => ({
       offsetBytes: first.block * blockSizeBytes,

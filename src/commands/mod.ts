@@ -48,6 +48,33 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./keygen.ts")).keygen,
   },
   {
+    name: "custody",
+    summary: "who did what with the evidence, checked",
+    group: "Evidence",
+    synonyms: ["log", "history"],
+    load: async () => (await import("./custody.ts")).custody,
+  },
+  {
+    name: "sign",
+    summary: "adds your signature to an exhibit",
+    group: "Evidence",
+    load: async () => (await import("./sign.ts")).sign,
+  },
+  {
+    name: "timestamp",
+    summary: "an RFC 3161 token over an exhibit's signature",
+    group: "Evidence",
+    synonyms: ["tsa"],
+    load: async () => (await import("./timestamp.ts")).timestamp,
+  },
+  {
+    name: "report",
+    summary: "an exhibit for the case file, each claim with its file",
+    group: "Evidence",
+    synonyms: ["protocol", "statement"],
+    load: async () => (await import("./report.ts")).report,
+  },
+  {
     name: "export",
     summary: "a raw image to a file, a device or stdout",
     group: "Hand over",

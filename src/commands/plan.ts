@@ -41,7 +41,7 @@ A missing permission is named with the policy statement that grants it.`,
     const { options } = input;
     const snapshots = [...new Set(input.args.map(parseSnapshotId))];
     const prices = pricesFrom(world.disk, options["price-table"]);
-    const watch = new SourceWatch(out);
+    const watch = new SourceWatch(context);
     const source = await openAws(context, options, watch);
     let store: Store | undefined;
     try {

@@ -13,11 +13,25 @@ import { AWS_OPTIONS, type CommandContext, defineCommand, STORE_OPTIONS } from "
 import { gravestExitCode, OperatorError } from "../errors.ts";
 import { formatReadBackFinding, readBack, readExportLog } from "../image/mod.ts";
 import type { BlockSource } from "../model.ts";
-import { type Exhibit, openStore, type Store, type VerifyOptions } from "../store/mod.ts";
+import type { VerifyingKey } from "../format/verifying_key.ts";
+import type { SigningKey } from "../keys.ts";
+import {
+  type EvidenceCheck,
+  type EvidenceFinding,
+  type Exhibit,
+  type Finding,
+  openStore,
+  type Store,
+  type VerifyOptions,
+  type VerifySummary,
+} from "../store/mod.ts";
 import { formatCount, formatSize, parseUsd } from "../units.ts";
 import { type AwsOptionValues, openAws, SourceWatch } from "./_aws.ts";
+import { addDigests } from "./_addenda.ts";
+import { CUSTODY_OPTIONS, openKeyIfAny, withCustody } from "./_custody.ts";
 import { exhibitEvent, IMAGE_DIGEST_LABEL, statusOf } from "./_exhibits.ts";
 import { costText, PRICE_OPTIONS, pricesFrom, pricesText } from "./_prices.ts";
+import { verifyingKeys } from "./_verifying_keys.ts";
 
 /** Findings shown; all are counted. */
 const SHOWN_FINDINGS = 1000;
@@ -37,8 +51,15 @@ export const verify = defineCommand({
     sample: { value: "N/T", parse: parseSample, summary: "data of the N-th of T shares of the packs" },
     "against-source": { summary: "compare every block with AWS, for money" },
     budget: { value: "USD", parse: parseUsd, summary: "with --against-source: stop before it costs more" },
+    "verify-key": {
+      value: "FILE",
+      repeatable: true,
+      summary: "who may have signed; any other signer fails",
+      details: "A public key, an allowed_signers file, or a PEM. Without it the signer is told, not judged.",
+    },
     "read-back": { value: "IMAGE", summary: "compare an exported image with the exhibit" },
     ...PRICE_OPTIONS,
+    ...CUSTODY_OPTIONS,
     ...STORE_OPTIONS,
     ...AWS_OPTIONS,
   },
@@ -63,40 +84,44 @@ export const verify = defineCommand({
     if (options.quick && options.sample) {
       throw new OperatorError("usage", "Cannot verify: --quick and --sample exclude each other");
     }
+    const keys = verifyingKeys(world.disk, options["verify-key"]);
+    const key = await openKeyIfAny(context, options["sign-key"]);
     const store = await openStore(world, resolve(options.store));
     try {
-      const { readable, codes } = await exhibitsToVerify(context, store, args);
-      if (options["read-back"] !== undefined) {
-        if (readable.length !== 1) {
-          throw new OperatorError(
-            "usage",
-            `Cannot read back "${options["read-back"]}": name the one exhibit that it is of`,
-          );
+      return await withCustody(context, { store, key, action: "verify", options }, async (note) => {
+        const { readable, codes } = await exhibitsToVerify(context, store, args);
+        for (const exhibit of readable) note.about(exhibit);
+        if (options["read-back"] !== undefined) {
+          const image = options["read-back"];
+          if (readable.length !== 1) {
+            throw new OperatorError(
+              "usage",
+              `Cannot read back "${image}": name the one exhibit that it is of`,
+            );
+          }
+          note.tell("image", resolve(image));
+          codes.push(await readBackImage(context, { store, exhibit: readable[0]!, key }, image));
+          return gravestExitCode(codes);
         }
-        codes.push(await readBackImage(context, readable[0]!, options["read-back"]));
+        const level = options.sample ?? (options.quick ? "quick" : "full");
+        note.tell("level", typeof level === "string" ? level : `${level.part}/${level.of}`);
+        for (const [position, exhibit] of readable.entries()) {
+          const number = { number: position + 1, count: readable.length };
+          codes.push(await verifyOne(context, { store, exhibit, number, level, keys }));
+          note.tell(exhibit.id, codes.at(-1)!);
+        }
+        if (options["against-source"]) {
+          const prices = pricesFrom(world.disk, options["price-table"]);
+          const spend = { prices, isInRegion: options["in-region"], budgetUsd: options.budget };
+          for (const exhibit of readable) {
+            codes.push(await compareOne(context, exhibit, { aws: options, spend }));
+            note.tell(`${exhibit.id} against source`, codes.at(-1)!);
+          }
+        }
+        for (const text of store.tolerated) out.note(text);
+        signal.throwIfAborted();
         return gravestExitCode(codes);
-      }
-      for (const [position, exhibit] of readable.entries()) {
-        const number = { number: position + 1, count: readable.length };
-        codes.push(
-          await verifyOne(context, {
-            store,
-            exhibit,
-            number,
-            level: options.sample ?? (options.quick ? "quick" : "full"),
-          }),
-        );
-      }
-      if (options["against-source"]) {
-        const prices = pricesFrom(world.disk, options["price-table"]);
-        const spend = { prices, isInRegion: options["in-region"], budgetUsd: options.budget };
-        for (const exhibit of readable) {
-          codes.push(await compareOne(context, exhibit, { aws: options, spend }));
-        }
-      }
-      for (const text of store.tolerated) out.note(text);
-      signal.throwIfAborted();
-      return gravestExitCode(codes);
+      });
     } finally {
       store.close();
     }
@@ -145,28 +170,63 @@ interface OneExhibit {
   readonly store: Store;
   readonly exhibit: Exhibit;
   readonly level: VerifyOptions["level"];
+  readonly keys: readonly VerifyingKey[];
   readonly number: { readonly number: number; readonly count: number };
 }
 
-async function verifyOne(
-  { out, signal }: CommandContext,
-  { store, exhibit, level, number }: OneExhibit,
-): Promise<number> {
+async function verifyOne(context: CommandContext, job: OneExhibit): Promise<number> {
+  const { out, signal } = context;
+  const { store, exhibit, level, number } = job;
   const { source } = exhibit.manifest;
   const progress = out.progress({ label: `verify ${source.snapshot}`, unit: "bytes", done: 0, ...number });
   let shown = 0;
+  const onFinding = (finding: Finding | EvidenceFinding) => {
+    if (++shown > SHOWN_FINDINGS) return;
+    out.event({ type: "finding", exhibit: exhibit.id, ...finding });
+    out.error(new OperatorError("integrity", `${exhibit.id}: ${finding.message}`));
+  };
   const summary = await store.verify(exhibit, {
     level,
     signal,
     onProgress: ({ readBytes, totalBytes }) => progress.update({ done: readBytes, total: totalBytes }),
-    onFinding(finding) {
-      if (++shown > SHOWN_FINDINGS) return;
-      out.event({ type: "finding", exhibit: exhibit.id, ...finding });
-      out.error(new OperatorError("integrity", `${exhibit.id}: ${finding.message}`));
-    },
+    onFinding,
   });
   progress.end();
+  const evidence = await store.evidence.check(exhibit, { keys: job.keys, onFinding });
   if (shown > SHOWN_FINDINGS) out.note(`and ${formatCount(shown - SHOWN_FINDINGS)} more findings`);
+  out.result(verdictText(exhibit, { level, summary, evidence, findings: shown }));
+  out.event({
+    type: "summary",
+    ...exhibitEvent(exhibit),
+    level: typeof level === "string" ? level : `${level.part}/${level.of}`,
+    ...summary,
+    findings: shown,
+    signers: evidence.signers.map(({ key }) => key.fingerprint),
+    isAuthenticated: evidence.isAuthenticated,
+    custodyEntries: evidence.custody.entries,
+    custodyHeads: evidence.custody.heads,
+  });
+  if (!evidence.isAuthenticated && job.keys.length === 0) {
+    out.event({
+      type: "finding",
+      exhibit: exhibit.id,
+      code: "signer_unchecked",
+      signers: evidence.signers.map(({ key }) => key.fingerprint),
+    });
+  }
+  return shown === 0 ? 0 : 20;
+}
+
+function verdictText(
+  exhibit: Exhibit,
+  known: {
+    readonly level: VerifyOptions["level"];
+    readonly summary: VerifySummary;
+    readonly evidence: EvidenceCheck;
+    readonly findings: number;
+  },
+): string {
+  const { level, summary, evidence, findings } = known;
   const extent = level === "full"
     ? `every byte of ${formatCount(summary.packs)} packs (${formatSize(summary.readBytes)})`
     : level === "quick"
@@ -174,19 +234,24 @@ async function verifyOne(
     : `data of ${formatCount(summary.packsRead)} of ${formatCount(summary.packs)} packs (${
       formatSize(summary.readBytes)
     })`;
-  const verdict = summary.findings === 0 ? "VERIFIED" : `FAILED, ${formatCount(summary.findings)} findings`;
-  out.result(
-    `${exhibit.id}  ${source.snapshot}  ${verdict}: ${extent}; ${
-      statusOf(exhibit.manifest)
-    }\n  ${IMAGE_DIGEST_LABEL}: ${exhibit.manifest.imageDigest}\n`,
+  const verdict = findings === 0 ? "VERIFIED" : `FAILED, ${formatCount(findings)} findings`;
+  const signers = evidence.signers.map(({ key }) =>
+    evidence.isAuthenticated
+      ? `  signed by ${key.fingerprint}, one of the keys given`
+      : `  signed by ${key.fingerprint}: signer not authenticated, compare the fingerprint`
   );
-  out.event({
-    type: "summary",
-    ...exhibitEvent(exhibit),
-    level: typeof level === "string" ? level : `${level.part}/${level.of}`,
-    ...summary,
-  });
-  return summary.findings === 0 ? 0 : 20;
+  return [
+    `${exhibit.id}  ${exhibit.manifest.source.snapshot}  ${verdict}: ${extent}; ${
+      statusOf(exhibit.manifest)
+    }`,
+    `  ${IMAGE_DIGEST_LABEL}:`,
+    `  ${exhibit.manifest.imageDigest}`,
+    ...signers,
+    `  custody log: ${
+      formatCount(evidence.custody.entries)
+    } entries in ${evidence.custody.heads.length} chains`,
+    "",
+  ].join("\n");
 }
 
 interface Comparing {
@@ -201,7 +266,7 @@ async function compareOne(
 ): Promise<number> {
   const { out } = context;
   const { source: recorded } = exhibit.manifest;
-  const watch = new SourceWatch(out);
+  const watch = new SourceWatch(context);
   // Where nothing else is said, the exhibit's own Region is asked; an endpoint of its own has to be named.
   const source = await openAws(context, { ...aws, region: aws.region ?? recorded.region }, watch);
   try {
@@ -273,10 +338,12 @@ async function compareShown(
 }
 
 async function readBackImage(
-  { out, world, signal }: CommandContext,
-  exhibit: Exhibit,
+  context: CommandContext,
+  of: { readonly store: Store; readonly exhibit: Exhibit; readonly key: SigningKey | undefined },
   image: string,
 ): Promise<number> {
+  const { out, world, signal } = context;
+  const { exhibit } = of;
   const log = readExportLog(world.disk, `${image}.log`);
   const progress = out.progress({ label: `read back ${image}`, unit: "bytes", done: 0 });
   const result = await readBack(exhibit, image, {
@@ -304,5 +371,6 @@ async function readBackImage(
     out.note(`${formatSize(result.excessBytes)} of the device beyond the volume were not looked at`);
   }
   out.event({ ...result, type: "summary", exhibit: exhibit.id, image, isLogChecked: log !== undefined });
+  if (result.findingCount === 0) await addDigests(context, { ...of, by: "read-back" }, result.digests);
   return result.findingCount === 0 ? 0 : 20;
 }

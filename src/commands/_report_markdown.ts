@@ -1,0 +1,229 @@
+/**
+ * A report as Markdown: who, what, from where, how, and what became of it since. What was checked, what is not
+ * claimed, and how others check it, is in _report_checks.ts.
+ */
+import { formatCount, formatSize } from "../units.ts";
+import { blocksText, IMAGE_DIGEST_LABEL } from "./_exhibits.ts";
+import { code, type Fact, factTable, from, MAX_ROWS, orNone, plain, rest, table } from "./_markdown.ts";
+import type { ReportData, ReportSignature } from "./_report.ts";
+import { acquisitionText } from "./_report_acquisition.ts";
+import { checksMarkdown, custodyFacts } from "./_report_checks.ts";
+
+export function reportMarkdown(data: ReportData): string {
+  return [
+    ...data.headlines.map((text) => `**${plain(text)}**\n\n`),
+    `# Report on exhibit ${data.exhibit}\n\n`,
+    "Numbers in brackets name the files of the store that a statement comes from; their list is at the end.\n\n",
+    section("Case", factTable(caseFacts(data))),
+    section("Source", factTable(sourceFacts(data))),
+    section("Contents", factTable(contentFacts(data)), unreadableText(data)),
+    section("Digests", digestText(data)),
+    section("Acquisition", acquisitionText(data)),
+    section("Lineage", lineageText(data)),
+    section("Signatures", signaturesText(data)),
+    section("Custody", custodyText(data)),
+    ...checksMarkdown(data),
+    section(
+      "Files",
+      table(
+        ["No", "File in the store", "SHA-256"],
+        data.files.map(({ number, file, sha256 }) => [`[${number}]`, code(file), code(sha256)]),
+      ),
+    ),
+  ].join("");
+}
+
+function section(title: string, ...texts: readonly string[]): string {
+  return `## ${title}\n\n${texts.join("")}`;
+}
+
+function caseFacts({ manifest, headlines, store }: ReportData): Fact[] {
+  const { case: facts } = manifest.acquisition;
+  const source = from(manifest.file);
+  return [
+    ["Status", headlines.length === 0 ? "complete" : headlines.map(plain).join("; "), source],
+    ["Case", orNone(facts.case), source],
+    ["Evidence number", orNone(facts.evidence), source],
+    ["Examiner", orNone(facts.examiner), source],
+    ["Organization", orNone(facts.organization), source],
+    ["Authority", orNone(facts.authority), source],
+    ["Notes", orNone(facts.notes), source],
+    ["Store", `${plain(store.path)}, id ${code(store.id)}`, code("store.json")],
+  ];
+}
+
+function sourceFacts({ manifest, description }: ReportData): Fact[] {
+  const { source, volume } = manifest;
+  const { snapshot } = manifest.acquisition;
+  const origin = from(manifest.file);
+  const unknown = "not permitted or not told";
+  const tags = Object.entries(snapshot.tags).map(([name, value]) => `${plain(name)} = ${plain(value)}`);
+  return [
+    ["Snapshot", code(source.snapshot), origin],
+    ["Region", code(source.region), origin],
+    ["Endpoint", `${code(source.endpoint)}, ${source.isAws ? "AWS's own" : "not AWS's"}`, origin],
+    ["Owner account", orNone(snapshot.ownerAccount, unknown), origin],
+    ["Snapshot started", orNone(snapshot.startedAt, unknown), origin],
+    ["Snapshot completed", orNone(snapshot.completedAt, unknown), origin],
+    ["Storage tier", orNone(snapshot.storageTier, unknown), origin],
+    ["Encrypted", snapshot.encrypted === null ? unknown : snapshot.encrypted ? "yes" : "no", origin],
+    ["KMS key", orNone(snapshot.kmsKeyId, "none told"), origin],
+    ["Description", orNone(snapshot.description, "none told"), origin],
+    ["Tags", tags.length === 0 ? "none told" : tags.join("; "), origin],
+    [
+      "The service's own answer",
+      description.file === null ? unknown : "kept verbatim (DescribeSnapshots)",
+      from(description.file ?? manifest.file),
+    ],
+    ["Volume", orNone(snapshot.volumeId, unknown), origin],
+    [
+      "Volume size",
+      `${volume.volumeSizeGib} GiB, ${
+        formatCount(volume.blockCount)
+      } blocks of ${volume.blockSizeBytes} bytes`,
+      origin,
+    ],
+  ];
+}
+
+function contentFacts({ manifest, inventory }: ReportData): Fact[] {
+  const { counts, acquisition, volume } = manifest;
+  const origin = from(manifest.file);
+  const blocks = (count: number) => blocksText(count, volume.blockSizeBytes);
+  return [
+    [
+      "Listed by the source",
+      acquisition.listedBlocks === null ? "no listing was read to its end" : blocks(acquisition.listedBlocks),
+      origin,
+    ],
+    ["Stored: listed, read, held", blocks(counts.storedBlocks), origin],
+    ["Zero: listed, read, all zeros", blocks(counts.zeroBlocks), origin],
+    ["Absent: not listed, never written", blocks(counts.absentBlocks), origin],
+    ["Unreadable: listed, not read", blocks(counts.unreadableBlocks), origin],
+    [
+      "Files that hold it",
+      `${formatCount(inventory.files)}, ${formatSize(inventory.bytes)}`,
+      from(inventory.file),
+    ],
+  ];
+}
+
+function unreadableText({ unreadable }: ReportData): string {
+  if (unreadable.file === null) return "Every listed block could be read.\n\n";
+  const rows = unreadable.ranges.slice(0, MAX_ROWS).map((range) => [
+    String(range.firstByte),
+    String(range.lastByte),
+    `${range.reason}: ${plain(range.detail)}`,
+    String(range.attempts),
+    range.requestIds.length === 0 ? "none" : range.requestIds.map(code).join(", "),
+    from(unreadable.file),
+  ]);
+  const titles = ["First byte", "Last byte", "Reason", "Attempts", "Request ids", "From"];
+  return `Unreadable bytes of the volume:\n\n${table(titles, rows)}${
+    rest(unreadable.ranges.length, unreadable.file)
+  }`;
+}
+
+function digestText({ manifest, addenda }: ReportData): string {
+  const root = factTable([[IMAGE_DIGEST_LABEL, code(manifest.imageDigest), from(manifest.file)]]);
+  const values = new Set(addenda.flatMap(({ digests }) => digests.sha256 ?? []));
+  const none = "SHA-256 of the image as a file: **NOT COMPUTED**. An export or a read-back computes it.\n\n";
+  const clash = values.size > 1 ? "**THE ADDENDA NAME DIFFERENT SHA-256 VALUES OF ONE IMAGE.**\n\n" : "";
+  const rows = addenda.flatMap((
+    { digests, at, by, examiner, host, filled, volumeSizeBytes, file, signatures },
+  ) =>
+    Object.entries(digests).filter(([, value]) => value !== null).map(([name, value]) => [
+      DIGEST_TITLES[name] ?? plain(name),
+      code(value!),
+      `${at}, ${by}`,
+      `${orNone(examiner, "examiner not given")}, ${plain(host.user)} on ${plain(host.hostname)}, ` +
+      `signed by ${signatures.map(({ fingerprint }) => code(fingerprint)).join(", ")}`,
+      `${formatCount(filled.absentBlocks)} absent, ${
+        formatCount(filled.unreadableBlocks)
+      } unreadable blocks, ` +
+      `of ${volumeSizeBytes} bytes in all`,
+      from(file),
+    ])
+  );
+  const titles = ["Of the whole volume", "Value", "When, by", "Who", "Filled with zeros", "From"];
+  return root + clash + (values.size === 0 ? none : "") + (rows.length === 0 ? "" : table(titles, rows));
+}
+
+const DIGEST_TITLES: Readonly<Record<string, string>> = { md5: "MD5", sha1: "SHA-1", sha256: "SHA-256" };
+
+function lineageText({ manifest, lineage }: ReportData): string {
+  const { acquisition, source, parent, volume } = manifest;
+  const dropped = acquisition.parentDropped;
+  if (!parent) {
+    const why = dropped === null ? "" : ` A parent was found and not built on: ${plain(dropped)}.`;
+    return `Built on no other exhibit: every block that is held was read from this snapshot.${why} ${
+      from(manifest.file)
+    }\n\n`;
+  }
+  const who = source.isAws ? "AWS" : plain(source.endpoint);
+  const blocks = blocksText(acquisition.takenOverBlocks, volume.blockSizeBytes);
+  const since = acquisition.takenOverReadSince ?? "at a time that is not known";
+  const rows = lineage.map(({ exhibit, snapshot, imageDigest, manifest: digest, file, fault }) => [
+    code(exhibit),
+    code(snapshot),
+    code(imageDigest),
+    code(digest),
+    file === null ? plain(fault ?? "") : from(file),
+  ]);
+  return `${blocks} were taken over from ${code(parent.exhibit)} and **not read from this snapshot**: ` +
+    `on the statement of ${who} that they had not changed between the two (ListChangedBlocks). ` +
+    `Their bytes were read from their own source at the earliest ${since}. ${from(manifest.file)}\n\n` +
+    table(["Ancestor", "Snapshot", "Image root", "SHA-256 of its manifest", "From"], rows);
+}
+
+function signaturesText(data: ReportData): string {
+  const row = ({ file, over, fingerprint, isVouchedFor, principal }: ReportSignature) => [
+    from(file),
+    from(over),
+    code(fingerprint),
+    isVouchedFor === null
+      ? "not authenticated: compare the fingerprint"
+      : isVouchedFor
+      ? "one of the keys given"
+      : "NONE OF THE KEYS GIVEN",
+    code(principal),
+  ];
+  const rows = data.signatures.map(row);
+  const tokens = data.tokens.map(({ file, over }) =>
+    `Time-stamp token ${from(file)} over signature ${from(over)}: not checked here.\n\n`
+  );
+  const none = tokens.length === 0 ? "No time-stamp token.\n\n" : "";
+  return table(["Signature", "Over", "Key", "Signer", "Principal"], rows) + tokens.join("") + none;
+}
+
+function custodyText({ custody, receipts, exhibit }: ReportData): string {
+  const rows = custody.shown.map(({ at, action, host, result, reason, signer, file }) => [
+    at,
+    action,
+    `${plain(result.outcome)} (${result.exitCode})`,
+    `${plain(host.user)} on ${plain(host.hostname)}, ${code(signer)}`,
+    orNone(reason, "no reason given"),
+    custodyFacts(result.facts, exhibit),
+    from(file),
+  ]);
+  const earlier = custody.aboutThis - custody.shown.length;
+  const titles = ["At", "Action", "Result", "Who", "Why", "Facts", "From"];
+  const heads = custody.heads.map(({ chain, sequence, digest, hostname, file }) => [
+    code(chain),
+    plain(hostname),
+    String(sequence),
+    code(digest),
+    from(file),
+  ]);
+  return [
+    custody.aboutThis === 0 ? "The custody log has no entry about this exhibit.\n\n" : table(titles, rows),
+    earlier > 0 ? `And ${formatCount(earlier)} earlier entries about this exhibit.\n\n` : "",
+    "Heads, the newest entry of each chain. Written down elsewhere, they show later whether anything is missing:\n\n",
+    table(["Chain", "Host", "Entry", "Head", "From"], heads),
+    ...receipts.map(({ at, from: sender, to, files, bytes, reason, file }) =>
+      `Handed over at ${at} from store ${code(sender)} to ${code(to)}: ${formatCount(files)} files, ` +
+      `${bytes} bytes; ${orNone(reason, "no reason given")}. ${from(file)}\n\n`
+    ),
+    receipts.length === 0 ? "No receipt of a hand-over.\n\n" : "",
+  ].join("");
+}
