@@ -1,6 +1,6 @@
 /**
  * Makes the worked example of store-format.md by running the real store on a volume of six blocks, with a
- * fixed clock and fixed randomness, and prints it as Markdown. `--update` writes it into the document, between
+ * fixed clock, fixed randomness and a fixed signing key, and prints it as Markdown. `--update` writes it into the document, between
  * its two markers; a test compares the two, so that the document can't rot.
  *
  * `--keep DIR` leaves the finished store there, to try the document's commands on. It says nothing that the
@@ -9,6 +9,7 @@
 import { canonicalize } from "@std/json/canonicalize";
 import { fromFileUrl } from "@std/path";
 import { sha256 } from "../src/format/digests.ts";
+import type { SessionEvent } from "../src/format/documents.ts";
 import { SLOT_BYTES } from "../src/format/journal.ts";
 import {
   decodePackFooter,
@@ -19,6 +20,8 @@ import {
   PACK_TRAILER_BYTES,
   RECORD_HEADER_BYTES,
 } from "../src/format/pack.ts";
+import { openSigningKey, type SigningKey } from "../src/keys.ts";
+import { encodeOpensshKey } from "../src/keys_openssh.ts";
 import type {
   Clock,
   Digest,
@@ -77,7 +80,14 @@ const UNREADABLE: UnreadableBlock = {
   requestIds: ["00000000-0000-4000-8000-000000000007"],
 };
 
-const FACTS: CommitFacts = {
+const TOOL = {
+  digest: sha256(TEXT_ENCODER.encode("the program")),
+  name: "coldcase",
+  runtime: "Deno 2.9.6 (x86_64-unknown-linux-gnu)",
+  version: "0.1.0",
+} as const;
+
+const FACTS: Omit<CommitFacts, "key"> = {
   case: {
     authority: null,
     case: "2026-017",
@@ -89,7 +99,7 @@ const FACTS: CommitFacts = {
   destination: { fileSystem: "ext4", path: "/cases/2026-017/evidence" },
   unsafeFileSystem: false,
   host: HOST,
-  toolVersion: "0.1.0",
+  tool: TOOL,
   snapshot: {
     completedAt: "2026-01-01T00:10:00.000Z",
     description: null,
@@ -98,6 +108,7 @@ const FACTS: CommitFacts = {
     ownerAccount: "111122223333",
     startedAt: "2026-01-01T00:00:00.000Z",
     storageTier: "standard",
+    tags: { Name: "web-1 root" },
     volumeId: "vol-0123456789abcdef0",
   },
   description: {
@@ -111,6 +122,7 @@ const FACTS: CommitFacts = {
 const COUNTS = {
   clockSkewMs: 0,
   credentialChanges: 0,
+  eventsLeftOut: 0,
   firstRequestId: "00000000-0000-4000-8000-000000000001",
   getRequests: 10,
   lastRequestId: "00000000-0000-4000-8000-000000000011",
@@ -119,6 +131,31 @@ const COUNTS = {
   retries: 4,
   throttles: 0,
 };
+
+const EVENT: SessionEvent = {
+  at: "2026-01-02T03:04:05.000Z",
+  detail: "block 7: digest is not what was declared",
+  kind: "failed_request",
+  requestId: "00000000-0000-4000-8000-000000000007",
+};
+
+const COMMAND_LINE = ["coldcase", "acquire", "snap-0123456789abcdef0"];
+
+/** The key that signs the example: its seed is 32 times 0x2A, so that anybody can sign the same again. */
+export async function exampleKey(world: World): Promise<SigningKey> {
+  const folder = Deno.makeTempDirSync();
+  try {
+    const source = `${folder}/signing_key`;
+    const text = encodeOpensshKey(new Uint8Array(32).fill(0x2a), {
+      comment: "coldcase signing key, made 2026-01-02",
+      check: 0,
+    });
+    Deno.writeTextFileSync(source, text, { mode: 0o600 });
+    return (await openSigningKey(world, { source })).key;
+  } finally {
+    Deno.removeSync(folder, { recursive: true });
+  }
+}
 
 /** A clock that stands until it is set, and bytes that count up. */
 function fixedWorld(disk: Disk): World & { setTime(text: string): void; setCounter(value: number): void } {
@@ -140,7 +177,7 @@ function fixedWorld(disk: Disk): World & { setTime(text: string): void; setCount
     clock,
     randomness,
     disk,
-    host: { ...HOST, cpuCount: 2, processId: 1 },
+    host: { ...HOST, cpuCount: 2, processId: 1, programPath: undefined, runtime: TOOL.runtime },
     environment: () => undefined,
     setTime: (text) => {
       timeMs = Date.parse(text);
@@ -160,14 +197,18 @@ function listingDigest(indexes: readonly number[]): Digest {
 
 async function acquire(acquisition: Acquisition): Promise<void> {
   const session = {
+    callerAccount: "111122223333",
     callerArn: "arn:aws:iam::111122223333:user/examiner",
-    commandLine: ["coldcase", "acquire", "snap-0123456789abcdef0"],
+    commandLine: COMMAND_LINE,
+    credentialSource: "profile examiner",
     examiner: "A. Examiner",
     host: HOST,
+    proxy: null,
     startedAt: "2026-01-02T03:04:05.000Z",
     toolVersion: "0.1.0",
   };
-  await acquisition.startSession(session, () => COUNTS);
+  const events = [EVENT];
+  await acquisition.startSession(session, { counts: () => COUNTS, takeEvents: () => events.splice(0) });
   const indexes = [...EXAMPLE_BLOCKS.keys(), UNREADABLE_INDEX].sort((a, b) => a - b);
   await acquisition.noteListing({ blocks: indexes.length, digest: listingDigest(indexes) });
   for (const index of indexes) {
@@ -205,7 +246,18 @@ export async function makeExampleStore(root: string): Promise<string> {
     await acquire(acquisition);
     const journal = showJournal(`${root}/journal/${acquisition.head.exhibit}`);
     world.setTime("2026-01-02T03:04:06.000Z");
-    await acquisition.commit(FACTS);
+    const key = await exampleKey(world);
+    await acquisition.commit({ ...FACTS, key });
+    const { id, inventory } = await store.exhibit(acquisition.head.exhibit);
+    await store.evidence.logCustody({
+      action: "acquire",
+      clockSkewMs: 0,
+      commandLine: COMMAND_LINE,
+      exhibits: [{ exhibit: id, manifest: inventory.manifest }],
+      host: HOST,
+      reason: null,
+      result: { exitCode: 0, facts: { unreadableBlocks: 1 }, outcome: "done" },
+    }, { key, tool: TOOL });
     return journal;
   } finally {
     store.close();
@@ -229,6 +281,11 @@ function wrap(text: string): string[] {
     at += piece.length;
   }
   return lines;
+}
+
+/** Lists stay as they are, whatever their length; a long line of a key is cut. */
+function wrapWords(line: string): string[] {
+  return line.includes("ssh-ed25519 ") ? wrap(line) : [line];
 }
 
 /** As `hexdump -C` shows it, from byte `start` to `end`. */
@@ -301,11 +358,11 @@ function showManifest(text: string): string {
   return codeBlock(wrap(text.replace(list, `[${shown.join(",")}]`)));
 }
 
-/** Names of all files below `folder`, sorted, the cache and the empty lock left out. */
+/** Names of all files below `folder`, sorted, the cache and the empty locks left out. */
 function fileNames(root: string, folder = ""): string[] {
   return [...Deno.readDirSync(`${root}/${folder}`)].flatMap(({ name, isDirectory }) =>
     isDirectory ? fileNames(root, `${folder}${name}/`) : [`${folder}${name}`]
-  ).filter((name) => !name.startsWith("cache/") && name !== "lock").sort();
+  ).filter((name) => !name.startsWith("cache/") && !/^(custody-)?lock$/.test(name)).sort();
 }
 
 /** The example as Markdown, ending in a newline. */
@@ -321,8 +378,9 @@ export async function exampleMarkdown(root: string): Promise<string> {
     const text = new TextDecoder().decode(bytes);
     parts.push(`\`${name}\`:\n`);
     if (name.endsWith(".pack")) parts.push(showPack(name, bytes));
-    else if (name.includes("/manifest-")) parts.push(showManifest(text));
-    else if (name.endsWith(".txt")) parts.push(codeBlock(text.trimEnd().split("\n")));
+    else if (name.endsWith(".ed25519")) parts.push(codeBlock(hexLines(bytes, 0, bytes.length)));
+    else if (/\/manifest-[0-9a-f]+\.json$/.test(name)) parts.push(showManifest(text));
+    else if (!name.endsWith(".json")) parts.push(codeBlock(text.trimEnd().split("\n").flatMap(wrapWords)));
     else parts.push(codeBlock(wrap(text)));
   }
   parts.push("The journal just before the commit, which removes it:\n", journal);
