@@ -11,6 +11,7 @@ import {
 import type { BlockSource, SnapshotId, World } from "../../src/model.ts";
 import { EXAMPLE_PRICES } from "../../src/plan.ts";
 import { type Exhibit, openStoreForWriting, type Store } from "../../src/store/mod.ts";
+import { TEST_KEY } from "../signing_key.ts";
 import { realWorld } from "../../src/world.ts";
 
 const HOST = { hostname: "collector-1", operatingSystem: "linux 6.8.0 x86_64", user: "examiner" };
@@ -62,8 +63,10 @@ export function inputFor(
     spending: new Spending({ source: known.source, prices: EXAMPLE_PRICES, isInRegion: false, budgetUsd }),
     session: {
       commandLine: ["coldcase", "acquire", known.snapshot],
+      credentialSource: null,
       examiner: null,
       host: HOST,
+      proxy: null,
       toolVersion: "0.1.0",
     },
     commitFacts: {
@@ -71,9 +74,12 @@ export function inputFor(
       destination: { fileSystem: "ext4", path: "evidence" },
       unsafeFileSystem: false,
       host: HOST,
-      toolVersion: "0.1.0",
+      key: TEST_KEY,
+      tool: { digest: null, name: "coldcase", runtime: "test", version: "0.1.0" },
     },
     credentialChanges: () => 0,
+    takeEvents: () => [],
+    eventsLeftOut: () => 0,
     ...changes,
   };
 }

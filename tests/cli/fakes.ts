@@ -143,7 +143,15 @@ export function stage(
     clock,
     randomness: { bytes: (length) => new Uint8Array(length), fraction: () => 0.5 },
     disk: noDisk,
-    host: { hostname: "host", user: "user", operatingSystem: "test", cpuCount: 2, processId: 1 },
+    host: {
+      hostname: "host",
+      user: "user",
+      operatingSystem: "test",
+      cpuCount: 2,
+      processId: 1,
+      runtime: "test",
+      programPath: undefined,
+    },
     environment: (name) => environment[name] || undefined,
   };
   const versionText = () => "coldcase 9.8.7\nDeno";

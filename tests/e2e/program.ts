@@ -55,8 +55,18 @@ export interface Running {
   readonly ended: Promise<Ended>;
 }
 
+let configuration: string | undefined;
+
+/** A configuration folder for all runs of a test file, gone at its end: no test makes a key in anybody's home. */
+function configurationFolder(): string {
+  if (configuration !== undefined) return configuration;
+  const folder = configuration = Deno.makeTempDirSync({ prefix: "coldcase-config-" });
+  globalThis.addEventListener("unload", () => Deno.removeSync(folder, { recursive: true }));
+  return folder;
+}
+
 function inherited(): Record<string, string> {
-  const foreign = /^(AWS|COLDCASE|DENO_(?!DIR))|_proxy$/i;
+  const foreign = /^(AWS|COLDCASE|DENO_(?!DIR)|SSH_AUTH_SOCK)|_proxy$/i;
   return Object.fromEntries(Object.entries(Deno.env.toObject()).filter(([name]) => !foreign.test(name)));
 }
 
@@ -66,7 +76,7 @@ export function start(args: readonly string[], options: RunOptions = {}): Runnin
   const child = new Deno.Command(Deno.execPath(), {
     args: [...words, ...args],
     clearEnv: true,
-    env: { ...inherited(), ...options.env },
+    env: { ...inherited(), XDG_CONFIG_HOME: configurationFolder(), ...options.env },
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     stdin: "null",
     stdout: "piped",

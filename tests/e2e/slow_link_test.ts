@@ -32,7 +32,10 @@ Deno.test("acquire finishes over a link of 1 MiB/s that drops every five minutes
     faults: "bandwidth=1MiB/s,latency=20ms,drop-every=5m:30s",
     snapshots: [{ id: FIRST, synthetic: FORMULA }],
   }, async (stage) => {
-    const environment: Record<string, string> = stage.env;
+    const environment: Record<string, string> = {
+      ...stage.env,
+      XDG_CONFIG_HOME: `${stage.folder}/configuration`,
+    };
     const terminal = new FakeTerminal({ isTerminal: false });
     const coldcase = (...args: string[]) =>
       run(args, {

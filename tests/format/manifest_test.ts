@@ -106,7 +106,9 @@ Deno.test("decodeManifest() refuses a member that it does not know, in each of i
         (holder, name) => (holder as Record<string, unknown>)[name],
         SAMPLE,
       );
-      return typeof member === "object" && member !== null && !Array.isArray(member);
+      // Tags are named by whoever made them.
+      return typeof member === "object" && member !== null && !Array.isArray(member) &&
+        path.at(-1) !== "tags";
     }),
   ];
   assert(objects.length > 10);

@@ -67,11 +67,15 @@ export function manifestOf(volumeSizeGib: number, segments?: readonly Digest[]):
         ownerAccount: "111122223333",
         startedAt: STARTED,
         storageTier: "standard",
+        tags: {},
         volumeId: "vol-0123456789abcdef0",
       },
       startedAt: STARTED,
       throttles: 0,
-      tool: { name: "coldcase", version: "0.1.0" },
+      tool: { digest: null, name: "coldcase", runtime: "Deno 2.9.6 (test)", version: "0.1.0" },
+      verification: { at: ENDED, level: "on_arrival", result: "all_matched" },
+      signer: "SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU",
+      custodyHeads: [],
     },
     counts: { absentBlocks: shape.blockCount, storedBlocks: 0, unreadableBlocks: 0, zeroBlocks: 0 },
     imageDigest: imageDigest(shape, all),
@@ -91,6 +95,7 @@ export const STORE_FILE: StoreFile = {
   case: "2026-017",
   createdAt: STARTED,
   features: [],
+  id: "00112233445566778899aabbccddeeff",
   mixedCases: false,
   mode: "plain",
   readVersion: 0,
@@ -109,6 +114,7 @@ export const UNREADABLE: UnreadableEntry = {
 const COUNTS = {
   clockSkewMs: null,
   credentialChanges: 1,
+  eventsLeftOut: 0,
   fetchedBlocks: 5,
   firstRequestId: "00000000-0000-4000-8000-000000000001",
   getRequests: 10,
@@ -119,14 +125,20 @@ const COUNTS = {
   throttles: 0,
 };
 const START = {
+  callerAccount: "111122223333",
   callerArn: "arn:aws:iam::111122223333:user/examiner",
   commandLine: ["coldcase", "acquire", SNAPSHOT],
+  credentialSource: "environment",
   examiner: null,
   host: HOST,
+  proxy: null,
   startedAt: STARTED,
   toolVersion: "0.1.0",
 };
-export const SESSION: Session = { ...START, ...COUNTS, endedAt: ENDED, outcome: "committed" };
+const EVENTS: Session["events"] = [
+  { at: STARTED, detail: "GetSnapshotBlock: connection reset", kind: "failed_request", requestId: null },
+];
+export const SESSION: Session = { ...START, ...COUNTS, endedAt: ENDED, events: EVENTS, outcome: "committed" };
 
 export const INVENTORY: Inventory = {
   exhibit: EXHIBIT,
@@ -159,6 +171,7 @@ export const JOURNAL_ENTRIES: readonly JournalEntry[] = [
   { blocks: 6, digest: digestOf("6a"), type: "listing" },
   {
     counts: COUNTS,
+    events: EVENTS,
     packs: [{ name: `packs/1b/${digestOf("1b")}.pack`, sizeBytes: 831 }],
     segments: [0, 1],
     type: "flush",
@@ -166,5 +179,5 @@ export const JOURNAL_ENTRIES: readonly JournalEntry[] = [
     usedPacks: [],
   },
   { reason: "its pack is gone", type: "parent_dropped" },
-  { counts: COUNTS, endedAt: ENDED, outcome: "interrupted", type: "session_ended" },
+  { counts: COUNTS, endedAt: ENDED, events: [], outcome: "interrupted", type: "session_ended" },
 ];

@@ -30,7 +30,8 @@ Deno.test("decodeStoreFile() gives back what encodeStoreFile() took", () => {
 Deno.test("encodeStoreFile() writes the text of store-format.md", () => {
   assertEquals(
     textOf(encodeStoreFile(STORE_FILE)),
-    '{"case":"2026-017","createdAt":"2026-01-02T03:04:05.678Z","features":[],"mixedCases":false,' +
+    '{"case":"2026-017","createdAt":"2026-01-02T03:04:05.678Z","features":[],' +
+      '"id":"00112233445566778899aabbccddeeff","mixedCases":false,' +
       '"mode":"plain","readVersion":0,"type":"coldcase-store","writeVersion":0}',
   );
 });

@@ -5,8 +5,9 @@
 import { createHash } from "node:crypto";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { fromFileUrl } from "@std/path";
-import { EXAMPLE_BLOCKS, makeExampleStore } from "../../scripts/format_example.ts";
+import { EXAMPLE_BLOCKS, exampleKey, makeExampleStore } from "../../scripts/format_example.ts";
 import { sha256 } from "../../src/format/digests.ts";
+import type { SigningKey } from "../../src/keys.ts";
 import type { Digest, SnapshotId, VerifiedBlock, World } from "../../src/model.ts";
 import { type CommitFacts, type Exhibit, openStore, openStoreForWriting } from "../../src/store/mod.ts";
 import { volumeShape } from "../../src/units.ts";
@@ -16,7 +17,8 @@ import { outside, toolPath } from "../outside.ts";
 const READER = fromFileUrl(new URL("../../scripts/read_store.py", import.meta.url));
 const DOCUMENT = fromFileUrl(new URL("../../store-format.md", import.meta.url));
 const EXAMPLE = "ex-000000000000002a";
-const NEEDS = ["python3", "zstd"];
+const NEEDS = ["python3", "zstd", "ssh-keygen"];
+const SIGNER = "SHA256:1Lt0B6m58n9i5yp9hABit7qhCJ/7aR7kRxt8QRziO8k";
 
 interface Ended {
   readonly code: number;
@@ -24,11 +26,12 @@ interface Ended {
   readonly stderr: string;
 }
 
-async function run(program: string, args: readonly string[], cwd?: string): Promise<Ended> {
-  const { code, stdout, stderr } = await new Deno.Command(program, {
-    args: [...args],
-    ...(cwd === undefined ? {} : { cwd }),
-  }).output();
+async function run(
+  program: string,
+  args: readonly string[],
+  options: { readonly cwd?: string; readonly env?: Record<string, string> } = {},
+): Promise<Ended> {
+  const { code, stdout, stderr } = await new Deno.Command(program, { args: [...args], ...options }).output();
   const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
   return { code, stdout: text(stdout), stderr: text(stderr) };
 }
@@ -45,11 +48,17 @@ async function withFolder(test: (folder: string) => Promise<void>): Promise<void
   }
 }
 
-/** Every file of the store that evidence rests on. */
-function evidenceFiles(root: string, folder = ""): string[] {
+/** Names of all files below a folder. */
+function allFiles(root: string, folder = ""): string[] {
   return [...Deno.readDirSync(`${root}/${folder}`)].flatMap(({ name, isDirectory }) =>
-    isDirectory ? evidenceFiles(root, `${folder}${name}/`) : [`${folder}${name}`]
-  ).filter((name) => /^(packs|segments|documents|exhibits)\/|^store\.json$/.test(name)).sort();
+    isDirectory ? allFiles(root, `${folder}${name}/`) : [`${folder}${name}`]
+  );
+}
+
+/** Every file of the store that evidence rests on; raw signatures repeat what the others say. */
+function evidenceFiles(root: string): string[] {
+  const pattern = /^(packs|segments|documents|exhibits)\/.*(?<!\.ed25519)$|^store\.json$/;
+  return allFiles(root).filter((name) => pattern.test(name)).sort();
 }
 
 /** Compares an image of mostly zeros with the blocks that it must have. */
@@ -86,9 +95,46 @@ outside("read_store.py writes the example's image", NEEDS, () =>
     await makeExampleStore(`${folder}/store`);
     const { code, stderr } = await read(`${folder}/store`, EXAMPLE, `${folder}/image`);
     assertMatch(stderr, /verified; 2097146 absent, 1 zero, 4 stored, 1 unreadable/);
+    assert(stderr.includes(`; signed by ${SIGNER}\n`), stderr);
     assertEquals(code, 0);
     await assertImage(`${folder}/image`, EXAMPLE_BLOCKS, { blockBytes: 512, volumeBytes: 2 ** 30 });
     assert((Deno.statSync(`${folder}/image`).blocks ?? 0) * 512 < 1 << 20, "the image is not sparse");
+  }));
+
+outside("read_store.py says so where it can't check signatures", NEEDS, () =>
+  withFolder(async (folder) => {
+    await makeExampleStore(`${folder}/store`);
+    Deno.mkdirSync(`${folder}/bin`);
+    Deno.symlinkSync(toolPath("zstd")!, `${folder}/bin/zstd`);
+    const python = await run(toolPath("python3")!, ["-c", "import sys; print(sys.executable)"]);
+    const { code, stderr } = await run(
+      python.stdout.trim(),
+      [READER, `${folder}/store`, EXAMPLE, `${folder}/image`],
+      { env: { PATH: `${folder}/bin` } },
+    );
+    assertMatch(stderr, /SIGNATURES NOT CHECKED/);
+    assertEquals(code, 0);
+  }));
+
+outside("read_store.py takes the newest inventory that is signed", NEEDS, () =>
+  withFolder(async (folder) => {
+    const store = `${folder}/store`;
+    await makeExampleStore(store);
+    const old = evidenceFiles(store).find((name) => /\/inventory-[0-9a-f]+\.txt$/.test(name))!;
+    const text = Deno.readTextFileSync(`${store}/${old}`)
+      .replace(/^committed .*$/m, "committed 2027-01-01T00:00:00.000Z")
+      .replace(/^831 packs.*\n/m, "").replace("files 8", "files 7");
+    const digest = sha256(new TextEncoder().encode(text));
+    const name = `exhibits/${EXAMPLE}/inventory-${digest}.txt`;
+    Deno.writeTextFileSync(`${store}/${name}`, text);
+    assertEquals((await read(store, EXAMPLE, `${folder}/image`)).code, 0, "an unsigned inventory counts");
+    Deno.removeSync(`${folder}/image`);
+    const signature = evidenceFiles(store).find((file) => /\/inventory-.*\.sshsig$/.test(file))!;
+    const other = name.replace(".txt", signature.slice(signature.indexOf(".")));
+    Deno.copyFileSync(`${store}/${signature}`, `${store}/${other}`);
+    const { code, stderr } = await read(store, EXAMPLE, `${folder}/image`);
+    assertEquals(code, 20, stderr);
+    assert(stderr.includes(`${other}: does not hold`), stderr);
   }));
 
 outside("read_store.py tells a wrong call from a wrong store", NEEDS, () =>
@@ -124,14 +170,15 @@ outside(
         const path = `${store}/${name}`;
         const whole = Deno.readFileSync(path);
         const changed = whole.slice();
-        changed[changed.length >> 1]! ^= 1;
+        // The labels in store.json are covered by no digest; the name of its first member is told.
+        changed[name === "store.json" ? 2 : changed.length >> 1]! ^= 1;
         Deno.writeFileSync(path, changed);
         const after = await read(store, EXAMPLE, `${folder}/image`);
         assertEquals(after.code, name === "store.json" ? 21 : 20, `${name}: ${after.stderr}`);
         assert(after.stderr.includes(name), after.stderr);
         Deno.removeSync(path);
         const without = await read(store, EXAMPLE, `${folder}/image`);
-        const isEntrance = name === "store.json" || name.includes("/inventory-");
+        const isEntrance = name === "store.json" || name.includes("/inventory-"); // or its only signature
         assertEquals(without.code, isEntrance ? 2 : 20, `${name}: ${without.stderr}`);
         Deno.writeFileSync(path, whole);
       }
@@ -155,7 +202,7 @@ function contents(seed: number): Uint8Array {
   return bytes;
 }
 
-function facts(): CommitFacts {
+function facts(key: SigningKey): CommitFacts {
   const { hostname, operatingSystem, user } = { hostname: "h", operatingSystem: "o", user: "u" };
   const nothing = {
     completedAt: null,
@@ -176,8 +223,9 @@ function facts(): CommitFacts {
     destination: { fileSystem: "test", path: "/test" },
     unsafeFileSystem: false,
     host: { hostname, operatingSystem, user },
-    toolVersion: "0",
-    snapshot: { ...nothing, startedAt: null, storageTier: null, volumeId: null },
+    tool: { digest: null, name: "coldcase", runtime: "", version: "0" },
+    key,
+    snapshot: { ...nothing, startedAt: null, storageTier: null, tags: {}, volumeId: null },
     description: undefined,
     isPartial: false,
     rest: "absent",
@@ -203,13 +251,22 @@ async function acquire(world: World, root: string, job: {
       parent,
       supersedes: undefined,
     });
-    const session = { callerArn: null, commandLine: [], examiner: null, toolVersion: "0" };
+    const caller = { callerAccount: null, callerArn: null, credentialSource: null, proxy: null };
+    const session = { ...caller, commandLine: [], examiner: null, toolVersion: "0" };
     const counts = { clockSkewMs: null, credentialChanges: 0, firstRequestId: null, lastRequestId: null };
-    const none = { getRequests: 0, listRequests: 0, receivedBytes: 0, retries: 0, throttles: 0 };
+    const none = {
+      eventsLeftOut: 0,
+      getRequests: 0,
+      listRequests: 0,
+      receivedBytes: 0,
+      retries: 0,
+      throttles: 0,
+    };
     const startedAt = new Date(world.clock.nowMs()).toISOString();
+    const known = facts(await exampleKey(world));
     await acquisition.startSession(
-      { ...session, host: facts().host, startedAt },
-      () => ({ ...counts, ...none }),
+      { ...session, host: known.host, startedAt },
+      { counts: () => ({ ...counts, ...none }), takeEvents: () => [] },
     );
     for (const [index, bytes] of job.blocks) {
       if (!bytes) await acquisition.putAbsent(index);
@@ -220,7 +277,7 @@ async function acquire(world: World, root: string, job: {
       if (index % 100 === 0) await acquisition.flush();
     }
     await acquisition.noteListing({ blocks: job.listed.length, digest: "0".repeat(64) as Digest });
-    await acquisition.commit(facts());
+    await acquisition.commit(known);
     return acquisition.head.exhibit;
   } finally {
     store.close();
@@ -259,7 +316,8 @@ outside(
       const to = await openStoreForWriting(world, copied, { unsafeFileSystem: true });
       try {
         const exhibit = await from.exhibit(second as Exhibit["id"]);
-        await from.copyTo(to, exhibit, { signal: new AbortController().signal });
+        const key = await exampleKey(world);
+        await from.copyTo(to, exhibit, { key, signal: new AbortController().signal });
       } finally {
         from.close();
         to.close();
@@ -297,7 +355,7 @@ outside(
     withFolder(async (root) => {
       await makeExampleStore(root);
       const runs = async (name: string) => {
-        const { code, stdout, stderr } = await run("bash", ["-euc", recipe(name)], root);
+        const { code, stdout, stderr } = await run("bash", ["-euc", recipe(name)], { cwd: root });
         assertEquals([code, stderr], [0, ""], name);
         return stdout;
       };
@@ -309,19 +367,86 @@ outside(
       const text = sha256(EXAMPLE_BLOCKS.get(1)!);
       assertEquals(await runs("block"), `block 4: ${noise}\n${noise}  -\n`);
       const other = recipe("block").replace("block=4", "block=16384");
-      assertEquals((await run("bash", ["-euc", other], root)).stdout, `block 16384: ${text}\n${text}  -\n`);
+      assertEquals(
+        (await run("bash", ["-euc", other], { cwd: root })).stdout,
+        `block 16384: ${text}\n${text}  -\n`,
+      );
       assertEquals(await runs("records"), `16 0 ${noise}\n584 1 ${text}\n`);
-      for (const name of evidenceFiles(root).filter((file) => file !== "store.json")) {
+      for (const name of evidenceFiles(root).filter((file) => !/^store\.json$|\.sshsig$/.test(file))) {
         const whole = Deno.readFileSync(`${root}/${name}`);
         Deno.writeFileSync(
           `${root}/${name}`,
           whole.map((byte, at) => at === whole.length - 2 ? byte ^ 1 : byte),
         );
         for (const check of ["inventory", "all files"]) {
-          const { stdout } = await run("bash", ["-c", recipe(check)], root);
+          const { stdout } = await run("bash", ["-c", recipe(check)], { cwd: root });
           assert(stdout.includes(`${name}: FAILED`), `${check}: ${name}`);
         }
         Deno.writeFileSync(`${root}/${name}`, whole);
       }
     }),
 );
+
+outside(
+  "store-format.md's recipes check the example's signatures, and refuse each that was changed",
+  ["bash", "ssh-keygen", "openssl"],
+  () =>
+    withFolder(async (root) => {
+      await makeExampleStore(root);
+      const runs = (name: string) => run("bash", ["-euc", recipe(name)], { cwd: root });
+      const good = (await runs("signatures")).stdout.trim().split("\n");
+      assertEquals(good.length, 3);
+      for (const line of good) {
+        assertMatch(
+          line,
+          /^Good "coldcase-[a-z]+@v1" signature for coldcase-d4bb7407a9b9f27f with ED25519 key/,
+        );
+        assert(line.endsWith(SIGNER), line);
+      }
+      const raw = await runs("raw signatures");
+      assertEquals(raw.stdout, "Signature Verified Successfully\n".repeat(3));
+      for (const [name, ending] of [["signatures", "sshsig"], ["raw signatures", "ed25519"]] as const) {
+        const files = allFiles(root).filter((file) => file.endsWith(ending));
+        assertEquals(files.length, 3);
+        for (const file of files) {
+          const whole = Deno.readFileSync(`${root}/${file}`);
+          Deno.writeFileSync(`${root}/${file}`, whole.map((byte, at) => at === 30 ? byte ^ 1 : byte));
+          const { stdout } = await runs(name);
+          assert(stdout.includes(`${file}: FAILED`), stdout);
+          Deno.writeFileSync(`${root}/${file}`, whole);
+        }
+      }
+    }),
+);
+
+outside(
+  "store-format.md's recipe checks a time-stamp",
+  ["bash", "openssl"],
+  () =>
+    withFolder(async (root) => {
+      await makeExampleStore(root);
+      const signature = allFiles(root).find((file) => /\/manifest-.*\.sshsig$/.test(file))!;
+      const shell = (script: string) => run("bash", ["-euc", script], { cwd: root });
+      const made = await shell(AUTHORITY.replaceAll("SIGNATURE", signature));
+      assertEquals(made.code, 0, made.stderr);
+      const good = await shell(recipe("time-stamp"));
+      assertEquals([good.code, good.stdout], [0, "Verification: OK\n"], good.stderr);
+      Deno.writeTextFileSync(`${root}/${signature}`, "\n", { append: true });
+      const bad = await shell(recipe("time-stamp"));
+      assert(bad.code !== 0 && !bad.stdout.includes("OK"), bad.stdout);
+    }),
+);
+
+/** Makes an authority in the folder, and its token beside SIGNATURE. */
+const AUTHORITY = `
+openssl req -x509 -newkey ed25519 -nodes -days 2 -subj /CN=root -keyout ca.key -out authority.pem
+openssl req -newkey rsa:2048 -nodes -subj /CN=tsa -keyout tsa.key -out tsa.csr
+printf 'extendedKeyUsage=critical,timeStamping\\n' > extensions
+openssl x509 -req -in tsa.csr -CA authority.pem -CAkey ca.key -CAcreateserial -days 1 -extfile extensions -out tsa.pem
+printf '%s\\n' '[tsa]' 'serial=serial' 'crypto_device=builtin' 'signer_digest=sha256' 'default_policy=1.2.3.4.1' \\
+  'digests=sha256' > authority.cnf
+echo 01 > serial
+openssl ts -query -data SIGNATURE -sha256 -cert -out query
+openssl ts -reply -config authority.cnf -section tsa -queryfile query -signer tsa.pem -inkey tsa.key -token_out -out token
+mv token "SIGNATURE.$(sha256sum token | head -c 16).tst"
+`;

@@ -4,6 +4,7 @@
  */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { OperatorError } from "../../src/errors.ts";
+import { TEST_KEY } from "../signing_key.ts";
 import type { Disk, ExhibitId } from "../../src/model.ts";
 import { type CopySummary, type Finding, openStoreForWriting } from "../../src/store/mod.ts";
 import { FaultyDisk } from "./faulty_disk.ts";
@@ -50,7 +51,7 @@ async function copy(from: string, id: ExhibitId, to: { path: string; disk?: Disk
   try {
     return await reading(
       from,
-      async (store) => await store.copyTo(target, await store.exhibit(id), { signal }),
+      async (store) => await store.copyTo(target, await store.exhibit(id), { key: TEST_KEY, signal }),
     );
   } finally {
     target.close();
@@ -184,6 +185,7 @@ Deno.test("Store.copyTo() stops when it is told to", () =>
     const stop = new AbortController();
     await reading(`${folder}/from`, async (store) => {
       const options = {
+        key: TEST_KEY,
         signal: stop.signal,
         onProgress: () => stop.abort(new OperatorError("interrupted", "stop")),
       };

@@ -19,6 +19,7 @@ import type {
 import type { Acquisition, CommitFacts, Exhibit, Finding, JournalHead, Store } from "../../src/store/mod.ts";
 import { openStore, openStoreForWriting, type WriteOptions } from "../../src/store/mod.ts";
 import { volumeShape } from "../../src/units.ts";
+import { TEST_KEY } from "../signing_key.ts";
 import { quickDisk } from "./faulty_disk.ts";
 
 export const SNAPSHOT = "snap-0123456789abcdef0" as SnapshotId;
@@ -26,10 +27,13 @@ export const LATER = "snap-0123456789abcdef1" as SnapshotId;
 const HOST = { hostname: "collector-1", operatingSystem: "linux 6.8.0 x86_64", user: "examiner" };
 
 export const SESSION: SessionStart = {
+  callerAccount: null,
   callerArn: null,
   commandLine: ["coldcase", "acquire", SNAPSHOT],
+  credentialSource: null,
   examiner: "A. Examiner",
   host: HOST,
+  proxy: null,
   startedAt: "2026-01-02T03:04:05.000Z",
   toolVersion: "0.1.0",
 };
@@ -37,6 +41,7 @@ export const SESSION: SessionStart = {
 export const COUNTS = {
   clockSkewMs: null,
   credentialChanges: 0,
+  eventsLeftOut: 0,
   firstRequestId: null,
   getRequests: 0,
   lastRequestId: null,
@@ -51,7 +56,8 @@ export const FACTS: CommitFacts = {
   destination: { fileSystem: "ext4", path: "/cases/2026-017" },
   unsafeFileSystem: false,
   host: HOST,
-  toolVersion: "0.1.0",
+  key: TEST_KEY,
+  tool: { digest: null, name: "coldcase", runtime: "test", version: "0.1.0" },
   snapshot: {
     completedAt: null,
     description: null,
@@ -60,6 +66,7 @@ export const FACTS: CommitFacts = {
     ownerAccount: null,
     startedAt: null,
     storageTier: null,
+    tags: {},
     volumeId: null,
   },
   description: { answer: { SnapshotId: SNAPSHOT }, receivedAt: "2026-01-02T03:04:05.000Z" },
@@ -113,7 +120,7 @@ export function testWorld(disk: Disk = quickDisk, seed = 1): World {
       fraction: () => 0,
     },
     disk,
-    host: { ...HOST, cpuCount: 2, processId: 1 },
+    host: { ...HOST, cpuCount: 2, processId: 1, runtime: "test", programPath: undefined },
     environment: () => undefined,
   };
 }
@@ -238,7 +245,7 @@ export async function feed(acquisition: Acquisition, order: Order): Promise<void
 export async function acquire(store: Store, order: Order): Promise<ExhibitId> {
   const acquisition = await beginOrResume(store, order);
   try {
-    await acquisition.startSession(SESSION, () => COUNTS);
+    await acquisition.startSession(SESSION, { counts: () => COUNTS, takeEvents: () => [] });
     await feed(acquisition, order);
     await acquisition.commit({ ...FACTS, ...order.facts });
   } catch (error) {
@@ -314,9 +321,16 @@ export function filesBelow(folder: string, prefix = ""): string[] {
   ).sort();
 }
 
-/** The immutable files of a store: all but its door, its lock and its caches. */
+/** The immutable files of a store that are named by their digest: not its door, lock, caches and signatures. */
 export function evidenceFiles(root: string): string[] {
-  return filesBelow(root).filter((name) => /^(packs|segments|documents|exhibits)\//.test(name));
+  return filesBelow(root).filter((name) =>
+    /^(packs|segments|documents|exhibits)\//.test(name) && !isSignature(name)
+  );
+}
+
+/** Signature files and public keys: evidence_test.ts is about them. */
+export function isSignature(name: string): boolean {
+  return /\.(sshsig|ed25519)$/.test(name) || name.startsWith("keys/");
 }
 
 /** Flips one bit of the file's byte at `offset`. */

@@ -5,6 +5,7 @@
  */
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { OperatorError } from "../../src/errors.ts";
+import { TEST_KEY } from "../signing_key.ts";
 import { encodeCanonicalJson } from "../../src/format/canonical_json.ts";
 import { imageDigest, sha256 } from "../../src/format/digests.ts";
 import { encodeSessions, encodeUnreadable } from "../../src/format/documents.ts";
@@ -14,6 +15,7 @@ import { type ExhibitId, SEGMENT_BLOCKS, type StoredObject } from "../../src/mod
 import {
   acquireAt,
   evidenceFiles,
+  filesBelow,
   findingsOf,
   flipBit,
   noise,
@@ -34,8 +36,8 @@ const EXHIBIT_VOLUME: Volume = new Map<number, Uint8Array | "unreadable">([
   [20_000, "unreadable"],
 ]);
 
-/** Writes a document under the name that its bytes have. */
-function plant(
+/** Writes a document under the name that its bytes have, signed as whoever has the key would. */
+async function plant(
   root: string,
   kind: "manifest" | "inventory" | "document",
   id: ExhibitId,
@@ -46,6 +48,11 @@ function plant(
     ? `documents/${digest}.json`
     : `exhibits/${id}/${kind}-${digest}.${kind === "manifest" ? "json" : "txt"}`;
   Deno.writeFileSync(`${root}/${name}`, content);
+  if (kind !== "document") {
+    const armor = await TEST_KEY.signSshsig(content, `coldcase-${kind}@v1`);
+    const stem = name.replace(/\.(json|txt)$/, "");
+    Deno.writeFileSync(`${root}/${stem}.${TEST_KEY.shortFingerprint}.sshsig`, armor);
+  }
   return { name, sizeBytes: content.length, digest };
 }
 
@@ -58,13 +65,14 @@ async function forge(
   await reading(root, async (store) => {
     const exhibit = await store.exhibit(id);
     const manifest = encodeManifest((edit.manifest ?? ((same) => same))(exhibit.manifest));
-    Deno.removeSync(`${root}/${exhibit.manifestFile}`);
-    Deno.removeSync(`${root}/${exhibit.inventoryFile}`);
-    const planted = plant(root, "manifest", id, manifest);
+    for (const file of filesBelow(`${root}/exhibits/${id}`)) {
+      Deno.removeSync(`${root}/exhibits/${id}/${file}`);
+    }
+    const planted = await plant(root, "manifest", id, manifest);
     const files = exhibit.inventory.files.filter((file) => file.name !== exhibit.manifestFile);
     const all = (edit.files ?? ((same) => same))([...files, planted]);
     const inventory = { ...exhibit.inventory, manifest: planted.digest, files: all };
-    plant(root, "inventory", id, encodeInventory(inventory));
+    await plant(root, "inventory", id, encodeInventory(inventory));
   });
 }
 
@@ -96,7 +104,10 @@ Deno.test("Store finds an inventory that lacks or adds files, and neither copies
             const exhibit = await store.exhibit(id);
             assert((await store.whyNotParent(exhibit))?.includes("inventory"));
             const signal = new AbortController().signal;
-            const error = await assertRejects(() => store.copyTo(target, exhibit, { signal }), OperatorError);
+            const error = await assertRejects(
+              () => store.copyTo(target, exhibit, { key: TEST_KEY, signal }),
+              OperatorError,
+            );
             assertEquals(error.code, "integrity");
           }));
       }));
@@ -124,7 +135,7 @@ Deno.test("Store.verify() finds side documents of another type, out of order, or
     await t.step(name, () =>
       withFolder(async (root) => {
         const id = await acquireAt(root, { volume: EXHIBIT_VOLUME, shape: SHAPE });
-        const planted = plant(root, "document", id, content);
+        const planted = await plant(root, "document", id, content);
         await forge(root, id, {
           manifest: (manifest) => {
             const documents = { ...manifest.acquisition.documents, unreadable: planted.digest };
@@ -146,22 +157,31 @@ Deno.test("Exhibit refuses inventories of two manifests, and a copy's inventory 
     const copyOver = () =>
       writing(copy, (target) =>
         reading(root, async (store) => {
-          await store.copyTo(target, await store.exhibit(id), { signal: new AbortController().signal });
+          await store.copyTo(target, await store.exhibit(id), {
+            key: TEST_KEY,
+            signal: new AbortController().signal,
+          });
         }));
     await copyOver();
     const inventory = await reading(copy, async (store) => (await store.exhibit(id)).inventory);
     const ahead = { ...inventory, committedAt: "2099-01-01T00:00:00.000Z", files: inventory.files.slice(1) };
-    plant(copy, "inventory", id, encodeInventory(ahead));
+    await plant(copy, "inventory", id, encodeInventory(ahead));
     for (const { name } of Deno.readDirSync(`${copy}/exhibits/${id}`)) {
       const path = `${copy}/exhibits/${id}/${name}`;
-      if (name.startsWith("inventory") && !Deno.readTextFileSync(path).includes("2099")) {
+      const isAhead = name.includes(sha256(encodeInventory(ahead)));
+      if (name.startsWith("inventory") && !isAhead) {
         Deno.removeSync(path);
       }
     }
     await copyOver();
     const newest = await reading(copy, async (store) => (await store.exhibit(id)).inventory);
     assertEquals([newest.committedAt, newest.files], ["2099-01-01T00:00:00.001Z", inventory.files]);
-    plant(copy, "inventory", id, encodeInventory({ ...inventory, manifest: sha256(new Uint8Array(1)) }));
+    await plant(
+      copy,
+      "inventory",
+      id,
+      encodeInventory({ ...inventory, manifest: sha256(new Uint8Array(1)) }),
+    );
     const error = await assertRejects(() => reading(copy, (store) => store.exhibit(id)), OperatorError);
     assertEquals(error.code, "integrity");
     assertEquals((await assertRejects(copyOver, OperatorError)).code, "integrity");

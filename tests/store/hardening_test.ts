@@ -49,7 +49,7 @@ async function interruptedChild(root: string): Promise<string> {
   return await writing(root, async (store) => {
     const order = await orderChild(store);
     const acquisition = await beginOrResume(store, order);
-    await acquisition.startSession(SESSION, () => COUNTS);
+    await acquisition.startSession(SESSION, { counts: () => COUNTS, takeEvents: () => [] });
     for (const [index, block] of CHILD) {
       await acquisition.put(index, verifiedBlock(block));
       await acquisition.flush();
@@ -126,7 +126,7 @@ Deno.test("commitExhibit() forgets what no pack holds, and the next session fetc
     await writing(root, async (store) => {
       const order = await orderChild(store);
       const acquisition = await beginOrResume(store, order);
-      await acquisition.startSession(SESSION, () => COUNTS);
+      await acquisition.startSession(SESSION, { counts: () => COUNTS, takeEvents: () => [] });
       await feed(acquisition, order);
       // The index names the pack still.
       const packs = evidenceFiles(root).filter((name) => name.endsWith(".pack"));
@@ -146,7 +146,7 @@ Deno.test("Acquisition.flush() writes no line that a reader refuses, however muc
     const store = await openStoreForWriting(testWorld(), root);
     const order: Order = { volume: new Map(), shape: SHAPE };
     const acquisition = await beginOrResume(store, order);
-    await acquisition.startSession(SESSION, () => COUNTS);
+    await acquisition.startSession(SESSION, { counts: () => COUNTS, takeEvents: () => [] });
     const detail = "\u0001".repeat(1023) + "\u{1f600}";
     const requestIds = new Array(20).fill("\u0002".repeat(300));
     for (let index = 0; index < 2500; index++) {
@@ -232,7 +232,7 @@ Deno.test("commitExhibit() tells no number of listed blocks without a listing, a
           snapshot,
           ...(isBuiltOn && { parent }),
         });
-        await acquisition.startSession(SESSION, () => COUNTS);
+        await acquisition.startSession(SESSION, { counts: () => COUNTS, takeEvents: () => [] });
         await acquisition.put(0, verifiedBlock(bytes(4)));
         await acquisition.commit({ ...FACTS, isPartial: true, rest: "not_acquired" });
         const record = (await store.exhibit(acquisition.head.exhibit)).manifest.acquisition;

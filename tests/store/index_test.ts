@@ -5,6 +5,7 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { DatabaseSync } from "node:sqlite";
 import { OperatorError } from "../../src/errors.ts";
+import { TEST_KEY } from "../signing_key.ts";
 import { openStoreForWriting } from "../../src/store/mod.ts";
 import {
   acquire,
@@ -105,7 +106,7 @@ for (const [what, breakIndex] of Object.entries(BREAKAGES)) {
       broken();
       const target = await openStoreForWriting(testWorld(), `${folder}/copy`);
       await reading(root, async (store) => {
-        await store.copyTo(target, await store.exhibit(id), { signal });
+        await store.copyTo(target, await store.exhibit(id), { key: TEST_KEY, signal });
       });
       target.close();
       assertEquals(evidenceFiles(`${folder}/copy`).filter((name) => name.startsWith("packs/")), packs);

@@ -178,10 +178,10 @@ Deno.test("Store.find() and newestOf() pass over an exhibit that another superse
 Deno.test("commit() refuses what is fewer blocks than the listing had, unless it is partial", () =>
   withStore(async (store) => {
     const acquisition = await beginOrResume(store, order(PARENT));
-    await acquisition.startSession(SESSION, () => COUNTS);
+    await acquisition.startSession(SESSION, { counts: () => COUNTS, takeEvents: () => [] });
     await feed(acquisition, order(PARENT));
     const short = await beginOrResume(store, order(PARENT, { snapshot: LATER }));
-    await short.startSession(SESSION, () => COUNTS);
+    await short.startSession(SESSION, { counts: () => COUNTS, takeEvents: () => [] });
     await short.put(0, verifiedBlock(noise(1, BLOCK)));
     await short.noteListing(listingOf([0, 1]));
     const error = await assertRejects(() => short.commit(FACTS), OperatorError);
@@ -194,7 +194,7 @@ Deno.test("commit() refuses what is fewer blocks than the listing had, unless it
 Deno.test("commit() of a partial acquisition whose listing is known: what was never tried is unreadable, the rest absent", () =>
   withStore(async (store) => {
     const acquisition = await beginOrResume(store, order(PARENT));
-    await acquisition.startSession(SESSION, () => COUNTS);
+    await acquisition.startSession(SESSION, { counts: () => COUNTS, takeEvents: () => [] });
     await acquisition.put(0, verifiedBlock(noise(1, BLOCK)));
     await acquisition.putUnreadable(5, UNREADABLE);
     for (const index of [1, 6, 7, 20_000]) await acquisition.putNotAcquired(index);
@@ -221,7 +221,7 @@ Deno.test("commit() of a partial acquisition whose listing is known: what was ne
 Deno.test("commit() of a partial acquisition whose listing is not known: all that is not held is unreadable", () =>
   withStore(async (store) => {
     const acquisition = await beginOrResume(store, order(PARENT));
-    await acquisition.startSession(SESSION, () => COUNTS);
+    await acquisition.startSession(SESSION, { counts: () => COUNTS, takeEvents: () => [] });
     await acquisition.put(3, verifiedBlock(noise(1, BLOCK)));
     await acquisition.commit({ ...FACTS, isPartial: true, rest: "not_acquired" });
     const exhibit = await store.exhibit(acquisition.head.exhibit);
@@ -235,11 +235,11 @@ Deno.test("commit() of a partial acquisition whose listing is not known: all tha
 Deno.test("Acquisition knows an unreadable block as readable once it was put, in all later sessions", () =>
   withStore(async (store) => {
     const first = await beginOrResume(store, order(PARENT));
-    await first.startSession(SESSION, () => COUNTS);
+    await first.startSession(SESSION, { counts: () => COUNTS, takeEvents: () => [] });
     await first.putUnreadable(5, UNREADABLE);
     await first.endSession("interrupted");
     const second = await beginOrResume(store, order(PARENT));
-    await second.startSession(SESSION, () => COUNTS);
+    await second.startSession(SESSION, { counts: () => COUNTS, takeEvents: () => [] });
     assertEquals(second.unreadableBlocks, 1);
     await second.put(5, verifiedBlock(noise(8, BLOCK)));
     assertEquals(second.unreadableBlocks, 0);
@@ -257,7 +257,7 @@ Deno.test("Acquisition.dropParent() builds on nothing and keeps the reason, in a
     const parent = await acquireExhibit(store, order(PARENT));
     const what = order(CHILD, { snapshot: LATER, parent });
     const first = await beginOrResume(store, what);
-    await first.startSession(SESSION, () => COUNTS);
+    await first.startSession(SESSION, { counts: () => COUNTS, takeEvents: () => [] });
     await first.dropParent("the packs are gone");
     assertEquals([first.parent, first.parentDropped], [undefined, "the packs are gone"]);
     await first.endSession("interrupted");

@@ -214,7 +214,7 @@ Deno.test("Store writes through no link: journal, index and lock of a store that
       const root = `${folder}/${name}`;
       const store = await openStoreForWriting(testWorld(), root);
       const acquisition = await beginOrResume(store, ORDER);
-      await acquisition.startSession(SESSION, () => COUNTS);
+      await acquisition.startSession(SESSION, { counts: () => COUNTS, takeEvents: () => [] });
       await acquisition.put(0, verifiedBlock(noise(1, 1 << 20)));
       await acquisition.endSession("interrupted");
       store.close();

@@ -38,7 +38,7 @@ async function withStoreAndOutside(
     const order = { volume: VOLUME, shape: SHAPE, snapshot: "snap-00000002" as never };
     const store = await openStoreForWriting(testWorld(), root);
     const begun = await beginOrResume(store, order);
-    await begun.startSession(SESSION, () => COUNTS);
+    await begun.startSession(SESSION, { counts: () => COUNTS, takeEvents: () => [] });
     await begun.put(0, verifiedBlock(noise(3, 1 << 20)));
     await begun.endSession("interrupted");
     store.close();

@@ -4,6 +4,7 @@
  */
 import { assert, assertEquals } from "@std/assert";
 import { OperatorError } from "../../src/errors.ts";
+import { TEST_KEY } from "../signing_key.ts";
 import { sha256 } from "../../src/format/digests.ts";
 import type { ExhibitId } from "../../src/model.ts";
 import type { Finding, Store, VerifyOptions, VerifySummary } from "../../src/store/mod.ts";
@@ -11,6 +12,7 @@ import { quickDisk } from "./faulty_disk.ts";
 import {
   acquireAt,
   evidenceFiles,
+  filesBelow,
   flipBit,
   pattern,
   reading,
@@ -170,13 +172,19 @@ Deno.test("Store.verify() finds files that are missing, cut off, longer, empty o
   }));
 
 /** Puts another inventory in the place of the exhibit's, as somebody could who can write to the store. */
-function replaceInventory(root: string, edit: (text: string) => string): void {
+async function replaceInventory(root: string, edit: (text: string) => string): Promise<void> {
   const [name] = evidenceFiles(root).filter((file) => file.includes("/inventory-"));
   const lines = edit(Deno.readTextFileSync(`${root}/${name}`)).split("\n").filter((line) => line !== "");
   const [header, files] = [lines.slice(0, 6), lines.slice(7)];
   const bytes = new TextEncoder().encode([...header, `files ${files.length}`, ...files, ""].join("\n"));
-  Deno.removeSync(`${root}/${name}`);
-  Deno.writeFileSync(`${root}/${name!.replace(/inventory-.*/, `inventory-${sha256(bytes)}.txt`)}`, bytes);
+  const stem = `${root}/${name!.replace(/inventory-.*/, `inventory-${sha256(bytes)}`)}`;
+  for (const file of filesBelow(root)) {
+    if (file.startsWith(name!.replace(/\.txt$/, ""))) Deno.removeSync(`${root}/${file}`);
+  }
+  Deno.writeFileSync(`${stem}.txt`, bytes);
+  // Whoever can write and has the key: the signature holds, what it is over does not.
+  const armor = await TEST_KEY.signSshsig(bytes, "coldcase-inventory@v1");
+  Deno.writeFileSync(`${stem}.${TEST_KEY.shortFingerprint}.sshsig`, armor);
 }
 
 Deno.test("Store.verify() checks what the manifest names also where the inventory leaves it out", () =>
@@ -186,7 +194,7 @@ Deno.test("Store.verify() checks what the manifest names also where the inventor
       const id = await smallStore(root);
       const victims = evidenceFiles(root).filter((name) => name.startsWith(`${kind}/`));
       for (const name of victims) Deno.removeSync(`${root}/${name}`);
-      replaceInventory(
+      await replaceInventory(
         root,
         (text) => text.split("\n").filter((line) => !line.includes(` ${kind}/`)).join("\n"),
       );
@@ -198,7 +206,7 @@ Deno.test("Store.verify() checks what the manifest names also where the inventor
 Deno.test("Store.verify() reports names in the inventory that no file of a store has", () =>
   withFolder(async (root) => {
     const id = await smallStore(root);
-    replaceInventory(root, (text) => `${text}3 zz/strange\n`);
+    await replaceInventory(root, (text) => `${text}3 zz/strange\n`);
     const { findings } = await check(root, id);
     assertEquals(findings.map(({ code }) => code), ["file_damaged"]);
     assert(findings[0]?.file.includes("/inventory-"));

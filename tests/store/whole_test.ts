@@ -15,6 +15,7 @@ import {
   FACTS,
   feed,
   filesBelow,
+  isSignature,
   noise,
   pattern,
   reading,
@@ -86,7 +87,7 @@ Deno.test("Store gives back what was put, on the real disk, at every edge of a s
 Deno.test("Store leaves no journal and no temporary file behind a commit", () =>
   withFolder(async (root) => {
     await acquireAt(root, { volume: EDGES, shape: SHAPE });
-    const left = filesBelow(root).filter((name) => !evidenceFiles(root).includes(name));
+    const left = filesBelow(root).filter((name) => !evidenceFiles(root).includes(name) && !isSignature(name));
     assertEquals(left, ["cache/index.sqlite", "lock", "store.json"]);
   }));
 
@@ -148,7 +149,7 @@ Deno.test("Acquisition.recorded() knows a block as soon as it is put, and in the
     const order = { volume: EDGES, shape: SHAPE };
     const store = await openStoreForWriting(testWorld(), root);
     const acquisition = await beginOrResume(store, order);
-    await acquisition.startSession(SESSION, () => COUNTS);
+    await acquisition.startSession(SESSION, { counts: () => COUNTS, takeEvents: () => [] });
     assertEquals(acquisition.recorded(0), undefined);
     const block = verifiedBlock(noise(1));
     await acquisition.put(0, block);
@@ -159,7 +160,7 @@ Deno.test("Acquisition.recorded() knows a block as soon as it is put, and in the
     const resumed = await beginOrResume(store, order);
     assertEquals([resumed.isResumed, resumed.unreadableBlocks, resumed.before.fetchedBlocks], [true, 1, 1]);
     assertEquals(resumed.recorded(0), { state: "stored", digest: block.digest });
-    await resumed.startSession(SESSION, () => COUNTS);
+    await resumed.startSession(SESSION, { counts: () => COUNTS, takeEvents: () => [] });
     const put: number[] = [];
     await feed(resumed, { ...order, onPut: (index) => put.push(index) });
     assertEquals(put, [...EDGES.keys()].filter((index) => index !== 0 && index !== 7));
@@ -173,7 +174,7 @@ Deno.test("Acquisition.noteListing() refuses another listing than an earlier ses
     const store = await openStoreForWriting(testWorld(), root);
     const order = { volume: EDGES, shape: SHAPE };
     const acquisition = await beginOrResume(store, order);
-    await acquisition.startSession(SESSION, () => COUNTS);
+    await acquisition.startSession(SESSION, { counts: () => COUNTS, takeEvents: () => [] });
     await feed(acquisition, order);
     await acquisition.endSession("interrupted");
     const resumed = await beginOrResume(store, order);
