@@ -189,7 +189,9 @@ export function credentialsRefused(facts: {
 }): OperatorError {
   const { what, reason, keeper } = facts;
   const again = "Then run the same command again: it resumes.";
-  const hints = keeper.facts() === undefined
+  const hints = reason.includes("--allow-run")
+    ? ["The profile's credential_process may not be started: run it as deno task coldcase:process …"]
+    : keeper.facts() === undefined
     ? [
       "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (and AWS_SESSION_TOKEN), or name a profile with --profile.",
       ...(facts.profile === undefined

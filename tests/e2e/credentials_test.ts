@@ -147,3 +147,23 @@ function findSessions(store: string): string {
   assertEquals(sessions.length, 1);
   return sessions[0]!;
 }
+
+Deno.test("acquire takes a profile's credential_process where it may start it, and says how where it may not", async () => {
+  await withSnapshot({}, async (stage) => {
+    const [script, config] = [`${stage.folder}/credentials.sh`, `${stage.folder}/config`];
+    const answer = { Version: 1, AccessKeyId: OLD.accessKeyId, SecretAccessKey: OLD.secretAccessKey };
+    Deno.writeTextFileSync(script, `#!/bin/sh\necho '${JSON.stringify(answer)}'\n`, { mode: 0o755 });
+    Deno.writeTextFileSync(
+      config,
+      `[profile external]\ncredential_process = ${script}\nregion = us-east-1\n`,
+    );
+    const env = { AWS_ACCESS_KEY_ID: "", AWS_SECRET_ACCESS_KEY: "", AWS_CONFIG_FILE: config };
+    const args = ["acquire", FIRST, "--profile", "external"];
+    const refused = await stage.run(args, { env });
+    assertRefusal(refused, { exitCode: 13, names: [FIRST], hints: ["deno task coldcase:process"] });
+    const permissions = ["read", "write", "net", "env", "sys", "run=/bin/sh"].map((name) =>
+      `--allow-${name}`
+    );
+    assertExit(await stage.run(args, { env, permissions }), 0);
+  });
+});
