@@ -160,7 +160,7 @@ Deno.test("acquire takes a profile's credential_process where it may start it, a
     const env = { AWS_ACCESS_KEY_ID: "", AWS_SECRET_ACCESS_KEY: "", AWS_CONFIG_FILE: config };
     const args = ["acquire", FIRST, "--profile", "external"];
     const refused = await stage.run(args, { env });
-    assertRefusal(refused, { exitCode: 13, names: [FIRST], hints: ["deno task coldcase:process"] });
+    assertRefusal(refused, { exitCode: 13, names: ["external"], hints: ["deno task coldcase:process"] });
     const permissions = ["read", "write", "net", "env", "sys", "run=/bin/sh"].map((name) =>
       `--allow-${name}`
     );
