@@ -17,7 +17,7 @@ Without -o it is coldcase's own key, in the user's configuration folder, which s
 
 The file is an OpenSSH private key without a passphrase, for its owner alone (0600). \`ssh-keygen -p -f FILE\` gives it a passphrase. Don't use it to log in anywhere: coldcase lets it sign bytes as they are.`,
   options: {
-    sign: { summary: "a signing key; the only kind for now" },
+    sign: { summary: "a signing key (Ed25519)" },
     output: { short: "o", value: "FILE", summary: "another file than the one in the configuration" },
   },
   exitCodes: { storage: "the key file can't be written" },
@@ -29,7 +29,7 @@ The file is an OpenSSH private key without a passphrase, for its owner alone (06
   async run({ out, world }, { options }) {
     if (!options.sign) {
       throw new OperatorError("usage", "Cannot make a key: its kind was not given, expected --sign", {
-        hints: ["run `coldcase keygen --sign`: signing keys are the only kind for now"],
+        hints: ["run `coldcase keygen --sign` for a signing key; it makes no other"],
       });
     }
     if (options.output === "-") {
