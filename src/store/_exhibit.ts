@@ -98,6 +98,8 @@ export class Exhibit implements BlockReader {
       refuse(manifestCheck.faults[0]?.message ?? "it has no signature", manifestFile);
     }
     const signers = new Set(manifestCheck.held.map(({ key }) => key.fingerprint));
+    const { signer } = manifest.acquisition;
+    if (!signers.has(signer)) refuse(`it has no signature by ${signer}, who it says signed it`, manifestFile);
     if (!inventoryCheck.held.some(({ key }) => signers.has(key.fingerprint))) {
       refuse(`no key signed both it and "${manifestFile}"`);
     }

@@ -187,6 +187,18 @@ Deno.test("Exhibit refuses inventories of two manifests, and a copy's inventory 
     assertEquals((await assertRejects(copyOver, OperatorError)).code, "integrity");
   }));
 
+Deno.test("Store.exhibit() refuses a manifest that names a signer who did not sign it", () =>
+  withFolder(async (root) => {
+    const id = await acquireAt(root, { volume: EXHIBIT_VOLUME, shape: SHAPE });
+    const signer = "SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU";
+    await forge(root, id, {
+      manifest: (manifest) => ({ ...manifest, acquisition: { ...manifest.acquisition, signer } }),
+    });
+    const error = await assertRejects(() => reading(root, (store) => store.exhibit(id)), OperatorError);
+    assertEquals(error.code, "integrity");
+    assert(error.message.includes(signer), error.message);
+  }));
+
 // ---------------------------------------------------------------------------------------------- packs
 
 Deno.test("Store finds the other records of a pack whose footer and one header are damaged", () =>
