@@ -13,8 +13,9 @@ import {
 } from "../acquisition/mod.ts";
 import { AWS_OPTIONS, type CommandContext, defineCommand, STORE_OPTIONS, wholeNumber } from "../cli/mod.ts";
 import { gravestExitCode, OperatorError } from "../errors.ts";
+import { MAX_UNREADABLE_ENTRIES } from "../format/documents.ts";
 import type { CaseFacts } from "../format/manifest.ts";
-import { type ExhibitId, MAX_BLOCKS, type SnapshotId } from "../model.ts";
+import type { ExhibitId, SnapshotId } from "../model.ts";
 import { type Exhibit, openStoreForWriting, type Store } from "../store/mod.ts";
 import { formatSize, parseDuration, parseRate, parseSnapshotId, parseUsd } from "../units.ts";
 import type { AwsSource } from "../aws/source.ts";
@@ -76,7 +77,7 @@ Where the store holds an exhibit of the same volume, only what differs is fetche
     },
     "max-unreadable": {
       value: "N",
-      parse: wholeNumber({ min: 0, max: MAX_BLOCKS }),
+      parse: wholeNumber({ min: 0, max: MAX_UNREADABLE_ENTRIES }),
       default: "64",
       summary: "commit with at most so many unreadable blocks",
     },

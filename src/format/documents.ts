@@ -19,9 +19,15 @@ export const unreadableMember = object({
   requestIds: arrayOf(text(256), 16),
 });
 
+/** So many blocks with a reason of their own one list holds. */
+export const MAX_UNREADABLE_ENTRIES = 1 << 20;
+
 const unreadableDocument = object({
   /** Ascending by block. Consecutive blocks that were never tried are one entry with `blocks` > 1. */
-  entries: arrayOf(object({ blocks: integer(1, MAX_BLOCKS), first: unreadableMember }), 1 << 20),
+  entries: arrayOf(
+    object({ blocks: integer(1, MAX_BLOCKS), first: unreadableMember }),
+    MAX_UNREADABLE_ENTRIES,
+  ),
   type: literal("coldcase-unreadable"),
   version: literal(0),
 });
