@@ -297,7 +297,10 @@ export class Store {
     const alive = new Set((await this.journals()).map((head) => head.exhibit));
     const committed = new Set(await this.exhibitIds());
     for (const name of names) {
-      if (!alive.has(name) || committed.has(name)) await removeJournal(storage, disk, name);
+      if (alive.has(name) && !committed.has(name)) continue;
+      // Its writer may have died between the last rename and this: the journal outlives the exhibit's names.
+      if (committed.has(name)) await disk.syncDirectory(storage.pathOf(`${EXHIBITS_FOLDER}/${name}`));
+      await removeJournal(storage, disk, name);
     }
   }
 
