@@ -3,7 +3,7 @@
  * command that made, read out, verified, signed or moved evidence, also when it failed.
  */
 import type { CommandContext, OptionTable } from "../cli/mod.ts";
-import { EXIT_CODES, OperatorError } from "../errors.ts";
+import { EXIT_CODES, messageOf, OperatorError } from "../errors.ts";
 import type { CustodyAction } from "../format/custody.ts";
 import type { CustodyHead, ToolFacts } from "../format/members.ts";
 import { type OpenedKey, openSigningKey, type SigningKey } from "../keys.ts";
@@ -116,7 +116,10 @@ export async function withCustody(
     exitCode = await action(note);
   } catch (error) {
     const code = error instanceof OperatorError ? error.code : "internal";
-    await enter(EXIT_CODES[code], code);
+    await enter(EXIT_CODES[code], code).catch((entering: unknown) => {
+      // What ended the command is the answer, also where the log could not be had for it.
+      context.out.warn(`not entered into the custody log: ${messageOf(entering)}`);
+    });
     throw error;
   }
   await enter(exitCode, exitCode === 0 ? "done" : nameOf(exitCode));
