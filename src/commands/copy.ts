@@ -5,6 +5,7 @@
 import { resolve } from "@std/path";
 import { type CommandContext, defineCommand, STORE_OPTIONS } from "../cli/mod.ts";
 import { gravestExitCode, OperatorError } from "../errors.ts";
+import { FORMAT_VERSION } from "../format/members.ts";
 import type { SigningKey } from "../keys.ts";
 import { type CopySummary, type Exhibit, openStore, openStoreForWriting, type Store } from "../store/mod.ts";
 import { formatSize, formatTime } from "../units.ts";
@@ -94,7 +95,7 @@ async function writeReceipts(
     reason,
     to: to.file.id,
     type: "coldcase-receipt",
-    version: 0,
+    version: FORMAT_VERSION,
   } as const;
   await to.evidence.putReceipt(receipt, key);
   try {

@@ -6,7 +6,7 @@
  * @see store-format.md, "Addenda and receipts"
  */
 import { decodeCanonicalJson, encodeCanonicalJson } from "./canonical_json.ts";
-import { custodyHeadMember, hexadecimal, hostMember, MAX_CUSTODY_HEADS } from "./members.ts";
+import { custodyHeadMember, FORMAT_VERSION, hexadecimal, hostMember, MAX_CUSTODY_HEADS } from "./members.ts";
 import {
   arrayOf,
   type Checked,
@@ -42,7 +42,7 @@ const addendumDocument = object({
   host: hostMember,
   manifest: digest,
   type: literal("coldcase-addendum"),
-  version: literal(0),
+  version: literal(FORMAT_VERSION),
   volumeSizeBytes: integer(1),
 });
 
@@ -60,7 +60,7 @@ const receiptDocument = object({
   reason: nullable(text(4096)),
   to: hexadecimal(32),
   type: literal("coldcase-receipt"),
-  version: literal(0),
+  version: literal(FORMAT_VERSION),
 });
 
 export type Addendum = Checked<typeof addendumDocument>;

@@ -8,7 +8,14 @@
 import { createHash } from "node:crypto";
 import { OperatorError } from "../errors.ts";
 import { decodeCanonicalJson, encodeCanonicalJson } from "./canonical_json.ts";
-import { custodyHeadMember, hexadecimal, hostMember, MAX_CUSTODY_HEADS, toolMember } from "./members.ts";
+import {
+  custodyHeadMember,
+  FORMAT_VERSION,
+  hexadecimal,
+  hostMember,
+  MAX_CUSTODY_HEADS,
+  toolMember,
+} from "./members.ts";
 import {
   arrayOf,
   type Check,
@@ -54,9 +61,11 @@ const entryDocument = object({
   sequence: integer(0, 99_999_999),
   /** Fingerprint of the key that signs the entry: `SHA256:` and unpadded Base64. */
   signer: text(128),
+  /** `id` of the store that it was written in: a chain that was copied from another one keeps its name. */
+  store: hexadecimal(32),
   tool: toolMember,
   type: literal("coldcase-custody"),
-  version: literal(0),
+  version: literal(FORMAT_VERSION),
 });
 
 export type CustodyEntry = Checked<typeof entryDocument>;
@@ -80,13 +89,27 @@ export function encodeCustodyEntry(entry: CustodyEntry): Uint8Array<ArrayBuffer>
   return bytes;
 }
 
-/** Throws `format`; an entry that begins a chain has no predecessor, every other has one. */
+/**
+ * Throws `format`: an entry that begins a chain has no predecessor, every other has one; `integrity` where its
+ * chain is not that of its signer, host and store.
+ */
 export function decodeCustodyEntry(bytes: Uint8Array, name: string): CustodyEntry {
   const entry = decodeCanonicalJson(bytes, { name, maxBytes: MAX_CUSTODY_ENTRY_BYTES, check: entryDocument });
   if ((entry.sequence === 0) !== (entry.previous === null)) {
     throw new OperatorError(
       "format",
       `Cannot read ${name}: entry ${entry.sequence} names ${entry.previous ?? "no"} predecessor`,
+    );
+  }
+  const chain = custodyChain({
+    signer: entry.signer,
+    hostname: entry.host.hostname,
+    storeId: entry.store,
+  });
+  if (entry.chain !== chain) {
+    throw new OperatorError(
+      "integrity",
+      `Cannot accept ${name}: it says that it is of chain ${entry.chain}, its signer, host and store give ${chain}`,
     );
   }
   return entry;

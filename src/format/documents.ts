@@ -7,7 +7,7 @@ import { arrayOf, type Checked, integer, literal, nullable, object, text, time }
 import { decodeCanonicalJson, encodeCanonicalJson } from "./canonical_json.ts";
 import { OperatorError } from "../errors.ts";
 import { MAX_BLOCKS } from "../model.ts";
-import { hostMember } from "./members.ts";
+import { FORMAT_VERSION, hostMember } from "./members.ts";
 
 export const MAX_DOCUMENT_BYTES = 64 * 1024 * 1024;
 
@@ -29,7 +29,7 @@ const unreadableDocument = object({
     MAX_UNREADABLE_ENTRIES,
   ),
   type: literal("coldcase-unreadable"),
-  version: literal(0),
+  version: literal(FORMAT_VERSION),
 });
 
 /** Something of a session that the record names one by one. */
@@ -96,7 +96,7 @@ export const sessionMember = object({
 const sessionsDocument = object({
   sessions: arrayOf(sessionMember, 100_000),
   type: literal("coldcase-sessions"),
-  version: literal(0),
+  version: literal(FORMAT_VERSION),
 });
 
 const descriptionDocument = object({
@@ -104,7 +104,7 @@ const descriptionDocument = object({
   answer: (value: unknown) => value,
   receivedAt: time,
   type: literal("coldcase-description"),
-  version: literal(0),
+  version: literal(FORMAT_VERSION),
 });
 
 export type Session = Checked<typeof sessionMember>;
@@ -116,7 +116,7 @@ export type UnreadableDocument = Checked<typeof unreadableDocument>;
 
 /** Canonical bytes of the list. Throws `format` where they would not be readable again. */
 export function encodeUnreadable(entries: UnreadableDocument["entries"]): Uint8Array<ArrayBuffer> {
-  const bytes = encodeCanonicalJson({ entries, type: "coldcase-unreadable", version: 0 });
+  const bytes = encodeCanonicalJson({ entries, type: "coldcase-unreadable", version: FORMAT_VERSION });
   decodeUnreadable(bytes);
   return bytes;
 }
@@ -149,7 +149,7 @@ function checkUnreadable(value: unknown, place: string): UnreadableDocument {
 
 /** Canonical bytes of the list. Throws `format` where they would not be readable again. */
 export function encodeSessions(sessions: readonly Session[]): Uint8Array<ArrayBuffer> {
-  const bytes = encodeCanonicalJson({ sessions, type: "coldcase-sessions", version: 0 });
+  const bytes = encodeCanonicalJson({ sessions, type: "coldcase-sessions", version: FORMAT_VERSION });
   decodeSessions(bytes);
   return bytes;
 }
@@ -171,7 +171,12 @@ export function encodeDescription(
     JSON.stringify(description.answer),
     (_, value) => typeof value === "string" ? value.toWellFormed() : value,
   );
-  const bytes = encodeCanonicalJson({ ...description, answer, type: "coldcase-description", version: 0 });
+  const bytes = encodeCanonicalJson({
+    ...description,
+    answer,
+    type: "coldcase-description",
+    version: FORMAT_VERSION,
+  });
   decodeDescription(bytes);
   return bytes;
 }

@@ -7,6 +7,7 @@
  */
 import { OperatorError } from "../errors.ts";
 import type { Digest, ExhibitId, SnapshotId, StoredObject } from "../model.ts";
+import { FORMAT_VERSION } from "./members.ts";
 import { digest, exhibitId, nullable, snapshotId, time } from "./schema.ts";
 
 export interface Inventory {
@@ -23,7 +24,7 @@ export interface Inventory {
 /** 1,048,576 packs of 64 MiB hold 64 TiB; this is for three times that. */
 export const MAX_INVENTORY_BYTES = 384 * 1024 * 1024;
 
-const FIRST_LINE = "coldcase-inventory 0";
+const FIRST_LINE = `coldcase-inventory ${FORMAT_VERSION}`;
 const HEADER_LINES = 7;
 
 /** Sorts and de-duplicates `files`. Throws `format` where one name comes with two sizes. */
@@ -65,8 +66,10 @@ export function decodeInventory(bytes: Uint8Array, name = "inventory"): Inventor
   }
   const lines = new TextDecoder().decode(bytes).split("\n");
   if (lines.pop() !== "") refuse("does not end with a newline");
-  const version = /^coldcase-inventory ([1-9]\d{0,8})$/.exec(lines[0] ?? "")?.[1];
-  if (version !== undefined) refuse(`has version ${version}, this program reads version 0`);
+  const version = /^coldcase-inventory (0|[1-9]\d{0,8})$/.exec(lines[0] ?? "")?.[1];
+  if (version !== undefined && Number(version) !== FORMAT_VERSION) {
+    refuse(`has version ${version}, this program reads version ${FORMAT_VERSION}`);
+  }
   if (lines[0] !== FIRST_LINE) refuse(`does not start with the line "${FIRST_LINE}"`);
   const header = (position: number, key: string): string => {
     const line = lines[position] ?? "";

@@ -16,6 +16,7 @@ import {
   sessionStartMember,
   unreadableMember,
 } from "./documents.ts";
+import { FORMAT_VERSION } from "./members.ts";
 import { checkVolume, parentMember, sourceMember, volumeMember } from "./manifest.ts";
 import {
   arrayOf,
@@ -43,7 +44,7 @@ const headDocument = object({
   source: sourceMember,
   supersedes: nullable(exhibitId),
   type: literal("coldcase-journal"),
-  version: literal(0),
+  version: literal(FORMAT_VERSION),
   volume: volumeMember,
 });
 
@@ -70,6 +71,15 @@ export const SLOT_BYTES = 40;
 /** 0 is an empty slot: nothing recorded. `absent` is recorded only where a parent has the block. */
 const SLOT_STATES = [undefined, "absent", "zero", "stored", "unreadable"] as const;
 
+/** So many packs an acquisition may have: their numbers take 24 bits. At two a minute that is 16 years. */
+export const MAX_JOURNAL_PACKS = 2 ** 24;
+
+/** A block as a slot records it. */
+export type RecordedBlock =
+  /** `packNumber`: place of the pack that holds it among all that the log's `flush` lines name, from 0. */
+  | (Extract<SegmentBlock, { readonly state: "stored" }> & { readonly packNumber: number })
+  | Exclude<SegmentBlock, { readonly state: "stored" }>;
+
 const scratch = new Uint8Array(4 + SLOT_BYTES);
 const scratchView = new DataView(scratch.buffer);
 
@@ -81,11 +91,21 @@ function slotChecksum(slot: Uint8Array, blockIndex: number): number {
   return crc32(scratch);
 }
 
-export function encodeSlot(blockIndex: number, block: SegmentBlock): Uint8Array<ArrayBuffer> {
+export function encodeSlot(blockIndex: number, block: RecordedBlock): Uint8Array<ArrayBuffer> {
   const slot = new Uint8Array(SLOT_BYTES);
+  const fields = new DataView(slot.buffer);
+  if (block.state === "stored") {
+    if (block.packNumber >= MAX_JOURNAL_PACKS) {
+      throw new OperatorError(
+        "storage",
+        `Cannot record block ${blockIndex}: its acquisition has ${MAX_JOURNAL_PACKS} packs`,
+      );
+    }
+    fields.setUint32(0, block.packNumber << 8, true);
+    slot.set(decodeHex(block.digest), 8);
+  }
   slot[0] = SLOT_STATES.indexOf(block.state);
-  if (block.state === "stored") slot.set(decodeHex(block.digest), 8);
-  new DataView(slot.buffer).setUint32(4, slotChecksum(slot, blockIndex), true);
+  fields.setUint32(4, slotChecksum(slot, blockIndex), true);
   return slot;
 }
 
@@ -93,16 +113,16 @@ export function encodeSlot(blockIndex: number, block: SegmentBlock): Uint8Array<
  * What a slot records; `undefined` for an empty one, one that a crash tore, and one that `encodeSlot` would
  * not write: such a block is fetched again, nothing is lost but time.
  */
-export function decodeSlot(slot: Uint8Array, blockIndex: number): SegmentBlock | undefined {
+export function decodeSlot(slot: Uint8Array, blockIndex: number): RecordedBlock | undefined {
   const state = SLOT_STATES[slot[0] ?? 0];
   if (state === undefined || slot.length !== SLOT_BYTES) return undefined;
   const fields = new DataView(slot.buffer, slot.byteOffset, SLOT_BYTES);
   if (fields.getUint32(4, true) !== slotChecksum(slot, blockIndex)) return undefined;
   const digest = slot.subarray(8);
+  const packNumber = fields.getUint32(0, true) >>> 8;
+  if (state === "stored") return { state, digest: encodeHex(digest) as Digest, packNumber };
   // Whole, but not as this version writes it: what it means beyond its state is unknown, so it is nothing.
-  if (slot[1] !== 0 || slot[2] !== 0 || slot[3] !== 0) return undefined;
-  if (state !== "stored") return digest.every((byte) => byte === 0) ? plainBlock(state) : undefined;
-  return { state, digest: encodeHex(digest) as Digest };
+  return packNumber === 0 && digest.every((byte) => byte === 0) ? plainBlock(state) : undefined;
 }
 
 // ------------------------------------------------------------------------------------------------ log

@@ -10,7 +10,14 @@ import { MAX_BLOCKS, SEGMENT_BLOCKS, type VolumeShape } from "../model.ts";
 import { volumeShape } from "../units.ts";
 import { decodeCanonicalJson, encodeCanonicalJson } from "./canonical_json.ts";
 import { imageDigest } from "./digests.ts";
-import { custodyHeadMember, hostMember, MAX_CUSTODY_HEADS, toolMember } from "./members.ts";
+import {
+  custodyHeadMember,
+  FORMAT_VERSION,
+  hexadecimal,
+  hostMember,
+  MAX_CUSTODY_HEADS,
+  toolMember,
+} from "./members.ts";
 import {
   arrayOf,
   type Checked,
@@ -99,6 +106,11 @@ const acquisitionMember = object({
   endedAt: time,
   exhibit: exhibitId,
   host: hostMember,
+  /**
+   * 32 hexadecimal digits, random: the digest and the signatures of a manifest, which are in the clear also where
+   * it is encrypted, confirm nobody's guess at its contents.
+   */
+  nonce: hexadecimal(32),
   receivedBytes: count,
   retries: count,
   sessions: integer(1),
@@ -141,7 +153,7 @@ const manifestDocument = object({
   /** The exhibit of the same snapshot that this one replaces. */
   supersedes: nullable(exhibitId),
   type: literal("coldcase-manifest"),
-  version: literal(0),
+  version: literal(FORMAT_VERSION),
   volume: volumeMember,
 });
 

@@ -6,6 +6,12 @@
 import { OperatorError } from "../errors.ts";
 import { type Check, type Checked, digest, integer, literal, nullable, object, text } from "./schema.ts";
 
+/**
+ * The version of every document, pack and inventory that this program writes, and the only one that it reads. A
+ * segment's is part of the image digest: another one would need another image digest, by another name.
+ */
+export const FORMAT_VERSION = 1;
+
 export const hostMember = object({
   hostname: text(256),
   operatingSystem: text(256),

@@ -10,6 +10,7 @@ import { decodeHex, encodeHex } from "@std/encoding/hex";
 import { OperatorError } from "../errors.ts";
 import type { Digest } from "../model.ts";
 import { sha256 } from "./digests.ts";
+import { FORMAT_VERSION } from "./members.ts";
 
 /** How a record holds its block: as it is, or as one zstd frame. */
 export type Codec = "raw" | "zstd";
@@ -44,10 +45,11 @@ function refuse(name: string, fault: string): never {
   throw new OperatorError("format", `Cannot read pack "${name}": ${fault}`);
 }
 
-/** The 16 bytes that every pack of this version starts with: magic, version 0, reserved zeros. */
+/** The 16 bytes that every pack of this version starts with: magic, version, reserved zeros. */
 export function encodePackHeader(): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(PACK_HEADER_BYTES);
   bytes.set(PACK_MAGIC);
+  view(bytes).setUint32(8, FORMAT_VERSION, true);
   return bytes;
 }
 
@@ -56,7 +58,9 @@ export function checkPackHeader(bytes: Uint8Array, name: string): void {
   if (bytes.length < PACK_HEADER_BYTES) refuse(name, `has ${bytes.length} bytes, a header has 16`);
   if (!startsWith(bytes, PACK_MAGIC)) refuse(name, "does not start with COLDPACK");
   const version = view(bytes).getUint32(8, true);
-  if (version !== 0) refuse(name, `has version ${version}, this program reads version 0`);
+  if (version !== FORMAT_VERSION) {
+    refuse(name, `has version ${version}, this program reads version ${FORMAT_VERSION}`);
+  }
   if (view(bytes).getUint32(12, true) !== 0) refuse(name, "reserved bytes 12 to 15 are not zero");
 }
 

@@ -9,6 +9,7 @@ import { OperatorError } from "../errors.ts";
 import { type BlockState, type Digest, SEGMENT_BLOCKS, type VolumeShape } from "../model.ts";
 import { decodeCanonicalJson, encodeCanonicalJson } from "./canonical_json.ts";
 import { zeroDigest } from "./digests.ts";
+import { FORMAT_VERSION } from "./members.ts";
 import { arrayOf, type Check, digest, integer, literal, object } from "./schema.ts";
 
 /** 16,384 digests of 67 bytes each, and runs that alternate: below 2 MiB. */
@@ -22,12 +23,14 @@ export type SegmentBlock =
 /** Blocks by their position in the segment. */
 export type Segment = readonly SegmentBlock[];
 
-const ABSENT: SegmentBlock = { state: "absent" };
-const ZERO: SegmentBlock = { state: "zero" };
-const UNREADABLE: SegmentBlock = { state: "unreadable" };
+const ABSENT = { state: "absent" } as const;
+const ZERO = { state: "zero" } as const;
+const UNREADABLE = { state: "unreadable" } as const;
 
 /** The shared value of a block that holds no digest. */
-export function plainBlock(state: Exclude<BlockState, "stored">): SegmentBlock {
+export function plainBlock(
+  state: Exclude<BlockState, "stored">,
+): Exclude<SegmentBlock, { readonly state: "stored" }> {
   return state === "absent" ? ABSENT : state === "zero" ? ZERO : UNREADABLE;
 }
 
@@ -52,7 +55,7 @@ export function encodeSegment(blocks: Segment): Uint8Array<ArrayBuffer> {
     } else if (last && "blocks" in last && last.state === block.state) last.blocks++;
     else runs.push({ state: block.state, blocks: 1 });
   }
-  return encodeCanonicalJson({ type: "coldcase-segment", version: 0, runs });
+  return encodeCanonicalJson({ type: "coldcase-segment", version: FORMAT_VERSION, runs });
 }
 
 const holeRun = object({
@@ -66,7 +69,7 @@ const run: Check<ReturnType<typeof holeRun> | ReturnType<typeof storedRun>> = (v
     : holeRun(value, place);
 const segmentDocument = object({
   type: literal("coldcase-segment"),
-  version: literal(0),
+  version: literal(FORMAT_VERSION),
   runs: arrayOf(run, SEGMENT_BLOCKS),
 });
 

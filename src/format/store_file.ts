@@ -5,14 +5,28 @@
  * @see store-format.md, "Store file"
  */
 import { OperatorError } from "../errors.ts";
-import { hexadecimal } from "./members.ts";
+import { sha256 } from "./digests.ts";
+import { FORMAT_VERSION, hexadecimal } from "./members.ts";
 import { decodeCanonicalJson, encodeCanonicalJson } from "./canonical_json.ts";
-import { arrayOf, type Checked, flag, integer, literal, nullable, object, text, time } from "./schema.ts";
+import {
+  arrayOf,
+  type Checked,
+  digest,
+  flag,
+  integer,
+  literal,
+  nullable,
+  object,
+  text,
+  time,
+} from "./schema.ts";
 
 const storeDocument = object({
   /** The case whose evidence this is; null: not told. */
   case: nullable(text(256)),
   createdAt: time,
+  /** SHA-256 of the document without this member: no name and no signature tells of damage to this file. */
+  digest,
   /** Features that a reader must know; none in this version. */
   features: arrayOf(text(64), 64),
   /** 32 hexadecimal digits, random: custody chains and receipts name the store by it. */
@@ -20,24 +34,31 @@ const storeDocument = object({
   mixedCases: flag,
   /** `plain` only, in this version. */
   mode: literal("plain"),
-  readVersion: integer(0),
+  readVersion: integer(1),
   type: literal("coldcase-store"),
-  writeVersion: integer(0),
+  writeVersion: integer(1),
 });
 
-export type StoreFile = Checked<typeof storeDocument>;
+export type StoreFile = Omit<Checked<typeof storeDocument>, "digest">;
 
 /** Version that this program reads and writes. */
-export const STORE_VERSION = 0;
+export const STORE_VERSION = FORMAT_VERSION;
 
 export function encodeStoreFile(file: StoreFile): Uint8Array<ArrayBuffer> {
-  return encodeCanonicalJson(file);
+  return encodeCanonicalJson({ ...file, digest: sha256(encodeCanonicalJson(file)) });
 }
 
-/** Throws `format` for another tool's file, a version that we cannot read, or features that we do not know. */
+/**
+ * Throws `format` for another tool's file, a version that we cannot read, or features that we do not know;
+ * `integrity` for one whose digest is not its own.
+ */
 export function decodeStoreFile(bytes: Uint8Array, name: string): StoreFile {
   refuseOtherVersion(bytes, name);
-  const file = decodeCanonicalJson(bytes, { name, maxBytes: 65_536, check: storeDocument });
+  const { digest: stated, ...file } = decodeCanonicalJson(bytes, {
+    name,
+    maxBytes: 65_536,
+    check: storeDocument,
+  });
   if (file.features.length > 0) {
     throw new OperatorError(
       "format",
@@ -45,6 +66,14 @@ export function decodeStoreFile(bytes: Uint8Array, name: string): StoreFile {
       {
         hints: ["Use the version of coldcase that wrote the store, or a newer one."],
       },
+    );
+  }
+  const computed = sha256(encodeCanonicalJson(file));
+  if (computed !== stated) {
+    throw new OperatorError(
+      "integrity",
+      `Cannot accept ${name}: its digest is ${computed}, it says ${stated}; it was damaged or edited`,
+      { facts: { file: "store.json" } },
     );
   }
   return file;

@@ -8,7 +8,7 @@
 import { OperatorError } from "../errors.ts";
 import type { SessionCounts, SessionEvent, SessionStart, UnreadableEntry } from "../format/documents.ts";
 import { zeroDigest } from "../format/digests.ts";
-import { type JournalEntry, type JournalHead, splitFlush } from "../format/journal.ts";
+import { type JournalEntry, type JournalHead, type RecordedBlock, splitFlush } from "../format/journal.ts";
 import { checkVolume } from "../format/manifest.ts";
 import { plainBlock, type SegmentBlock } from "../format/segment.ts";
 import {
@@ -16,6 +16,7 @@ import {
   type Digest,
   type Disk,
   type ObjectName,
+  type Randomness,
   SEGMENT_BLOCKS,
   type UnreadableBlock,
   type VerifiedBlock,
@@ -57,11 +58,17 @@ export interface AcquisitionParts {
   readonly storage: LocalStorage;
   readonly disk: Disk;
   readonly clock: Clock;
+  readonly randomness: Randomness;
   readonly blocks: PackedBlocks;
   readonly head: JournalHead;
   /** The exhibit that is built on; its place in the head's `parent`. */
   readonly parent: Exhibit | undefined;
 }
+
+/** A block that was put; `pack`: where it is held, `undefined` for the open pack. */
+type PendingBlock =
+  | Exclude<SegmentBlock, { readonly state: "stored" }>
+  | (Extract<SegmentBlock, { readonly state: "stored" }> & { readonly pack: ObjectName | undefined });
 
 export class Acquisition {
   readonly head: JournalHead;
@@ -77,7 +84,7 @@ export class Acquisition {
   #fetchedBlocks = 0;
   #pack: PackWriter | undefined;
   /** Put, but not recorded yet. */
-  #pending = new Map<number, SegmentBlock>();
+  #pending = new Map<number, PendingBlock>();
   #pendingSince: number | undefined;
   #pendingUnreadable: UnreadableEntry[] = [];
   #pendingUsedPacks = new Map<ObjectName, number>();
@@ -169,8 +176,8 @@ export class Acquisition {
       this.#pendingUnreadable = this.#pendingUnreadable.filter((entry) => entry.block !== index);
       if (block.digest === this.#zeroDigest) this.#note(index, plainBlock("zero"));
       else {
-        this.#store(index, block);
-        this.#note(index, { state: "stored", digest: block.digest });
+        const pack = this.#store(index, block);
+        this.#note(index, { state: "stored", digest: block.digest, pack });
       }
       if (this.#pack?.isFull || this.#pending.size >= MAX_PENDING_BLOCKS) await this.#flush();
     });
@@ -308,24 +315,25 @@ export class Acquisition {
     return { ...this.#report.counts(), fetchedBlocks: this.#fetchedBlocks };
   }
 
-  #note(index: number, block: SegmentBlock): void {
+  #note(index: number, block: PendingBlock): void {
     this.#pending.set(index, block);
     this.#pendingSince ??= this.#parts.clock.monotonicMs();
   }
 
-  /** Sees to it that a pack holds the block: the open one, one that has it already, or now the open one. */
-  #store(index: number, block: VerifiedBlock): void {
-    if (this.#pack?.has(block.digest)) return;
+  /** Sees to it that a pack holds the block, and gives its name: `undefined` for the open one. */
+  #store(index: number, block: VerifiedBlock): ObjectName | undefined {
+    if (this.#pack?.has(block.digest)) return undefined;
     const held = this.#parts.blocks.isHeld(block.digest);
     if (held) {
-      if (!this.#progress.packs.has(held.pack)) this.#pendingUsedPacks.set(held.pack, held.packBytes);
-      return;
+      if (!this.#progress.names(held.pack)) this.#pendingUsedPacks.set(held.pack, held.packBytes);
+      return held.pack;
     }
     this.#pack ??= new PackWriter(
       this.#parts.disk,
       this.#parts.storage.pathOf(`${journalFolder(this.head.exhibit)}/open.pack`),
     );
     this.#pack.add({ index, ...block });
+    return undefined;
   }
 
   /** Pack, then log, then slots: each durable before the next. */
@@ -343,11 +351,24 @@ export class Acquisition {
       usedPacks: [...this.#pendingUsedPacks].map(([name, sizeBytes]) => ({ name, sizeBytes })),
     } as const;
     for (const line of splitFlush(flush)) await this.#append(line);
-    await this.#journal.writeSlots(this.#pending);
+    await this.#journal.writeSlots(this.#numbered(packs[0]?.name));
     this.#pending = new Map();
     this.#pendingSince = undefined;
     this.#pendingUnreadable = [];
     this.#pendingUsedPacks = new Map();
+  }
+
+  /** What was put, each stored block with the number of its pack: the log names it by now. */
+  #numbered(written: ObjectName | undefined): Map<number, RecordedBlock> {
+    const recorded = new Map<number, RecordedBlock>();
+    for (const [index, block] of this.#pending) {
+      if (block.state !== "stored") recorded.set(index, block);
+      else {
+        const { pack = written, ...known } = block;
+        recorded.set(index, { ...known, packNumber: this.#progress.numberOf(pack!) });
+      }
+    }
+    return recorded;
   }
 
   async #closePack(pack: PackWriter): Promise<{ name: ObjectName; sizeBytes: number }> {

@@ -5,6 +5,7 @@
  *
  * @see store-format.md, "Order of writes"
  */
+import { encodeHex } from "@std/encoding/hex";
 import { OperatorError } from "../errors.ts";
 import {
   encodeDescription,
@@ -17,7 +18,7 @@ import {
 } from "../format/documents.ts";
 import { imageDigest, sha256 } from "../format/digests.ts";
 import { encodeInventory } from "../format/inventory.ts";
-import type { JournalHead } from "../format/journal.ts";
+import type { JournalHead, RecordedBlock } from "../format/journal.ts";
 import { type AcquisitionRecord, type CaseFacts, encodeManifest, type Manifest } from "../format/manifest.ts";
 import {
   countStates,
@@ -34,12 +35,13 @@ import {
   type Digest,
   type Disk,
   type ObjectName,
+  type Randomness,
   SEGMENT_BLOCKS,
   type StoredObject,
   type VolumeShape,
 } from "../model.ts";
 import { formatTime } from "../units.ts";
-import type { ToolFacts } from "../format/members.ts";
+import { FORMAT_VERSION, type ToolFacts } from "../format/members.ts";
 import type { SigningKey } from "../keys.ts";
 import { custodyHeads } from "./_custody.ts";
 import type { Exhibit } from "./_exhibit.ts";
@@ -72,6 +74,7 @@ export interface CommitInput {
   readonly storage: LocalStorage;
   readonly disk: Disk;
   readonly clock: Clock;
+  readonly randomness: Randomness;
   readonly blocks: PackedBlocks;
   readonly head: JournalHead;
   readonly shape: VolumeShape;
@@ -80,7 +83,7 @@ export interface CommitInput {
   readonly counts: SessionCounts;
   /** Of the session, since the last flush. */
   readonly events: readonly SessionEvent[];
-  recorded(index: number): SegmentBlock | undefined;
+  recorded(index: number): RecordedBlock | undefined;
   /** Makes it that nothing is recorded of these blocks. */
   forget(indexes: readonly number[]): Promise<void>;
   readonly facts: CommitFacts;
@@ -92,7 +95,8 @@ type Put = (name: ObjectName, bytes: Uint8Array) => Promise<void>;
 export async function commitExhibit(input: CommitInput): Promise<void> {
   const { storage, head, progress, facts } = input;
   const endedAt = formatTime(input.clock.nowMs());
-  const files = new Map<ObjectName, number>(progress.packs);
+  const files = new Map<ObjectName, number>();
+  for (const pack of progress.packs) if (!pack.isMissing) files.set(pack.name, pack.sizeBytes);
   const put: Put = async (name, bytes) => {
     await storage.put(name, bytes);
     files.set(name, bytes.length);
@@ -110,7 +114,7 @@ export async function commitExhibit(input: CommitInput): Promise<void> {
     source: head.source,
     supersedes: head.supersedes,
     type: "coldcase-manifest",
-    version: 0,
+    version: FORMAT_VERSION,
     volume: head.volume,
   };
   const bytes = encodeManifest(manifest);
@@ -163,6 +167,7 @@ async function recordAcquisition(
     fetchedBlocks: total("fetchedBlocks"),
     host: facts.host,
     listedBlocks: progress.listing?.blocks ?? null,
+    nonce: encodeHex(input.randomness.bytes(16)),
     parentDropped: progress.parentDropped ?? null,
     receivedBytes: total("receivedBytes"),
     retries: total("retries"),
@@ -234,7 +239,7 @@ async function buildSegments(
       counts = addCounts(counts, { ...NO_STATES, absentBlocks: blockCount }, 1);
       continue;
     }
-    const blocks: SegmentBlock[] = [];
+    const blocks: (SegmentBlock | RecordedBlock)[] = [];
     for (let at = 0; at < blockCount; at++) {
       const index = position * SEGMENT_BLOCKS + at;
       const recorded = input.recorded(index);
@@ -298,7 +303,7 @@ async function checkHeld(
   input: CommitInput,
   segment: {
     readonly position: number;
-    readonly blocks: Segment;
+    readonly blocks: readonly (SegmentBlock | RecordedBlock)[];
     readonly files: Map<ObjectName, number>;
     readonly present: Set<ObjectName>;
   },
@@ -306,8 +311,8 @@ async function checkHeld(
   const missing: number[] = [];
   for (const [at, block] of segment.blocks.entries()) {
     if (block.state !== "stored") continue;
-    const place = await input.blocks.findPresent(block.digest, segment.present);
-    if (place) segment.files.set(place.pack, place.packBytes);
+    const pack = await packOf(input, block, segment.present);
+    if (pack) segment.files.set(pack.name, pack.sizeBytes);
     else missing.push(at);
   }
   const first = missing[0];
@@ -321,6 +326,23 @@ async function checkHeld(
     facts: { digest, exhibit },
     hints: lost.length > 0 ? ["Run the same command again: what no pack holds is fetched again."] : [],
   });
+}
+
+/** The pack that holds a block, where it is there: the journal says which, of a block that is taken over the index. */
+async function packOf(
+  input: CommitInput,
+  block: Extract<SegmentBlock | RecordedBlock, { readonly state: "stored" }>,
+  present: Set<ObjectName>,
+): Promise<StoredObject | undefined> {
+  if (!("packNumber" in block)) {
+    const place = await input.blocks.findPresent(block.digest, present);
+    return place && { name: place.pack, sizeBytes: place.packBytes };
+  }
+  const pack = input.progress.packs[block.packNumber];
+  if (!pack || present.has(pack.name)) return pack;
+  if ((await input.storage.stat(pack.name))?.sizeBytes !== pack.sizeBytes) return undefined;
+  present.add(pack.name);
+  return pack;
 }
 
 /** The listing that was read to its end must be what is recorded; else the snapshot changed under us. */

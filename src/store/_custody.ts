@@ -17,7 +17,7 @@ import {
   MAX_CUSTODY_ENTRY_BYTES,
 } from "../format/custody.ts";
 import { sha256 } from "../format/digests.ts";
-import type { ToolFacts } from "../format/members.ts";
+import { FORMAT_VERSION, type ToolFacts } from "../format/members.ts";
 import type { SigningKey } from "../keys.ts";
 import type { Clock, Digest, Disk, ObjectName, ObjectStorage } from "../model.ts";
 import { isDigest } from "../units.ts";
@@ -117,9 +117,10 @@ export async function nextEntry(
     seen: heads.filter((head) => head.chain !== chain).slice(0, 1024),
     sequence: own ? own.sequence + 1 : 0,
     signer: key.fingerprint,
+    store: parts.storeId,
     tool: parts.tool,
     type: "coldcase-custody",
-    version: 0,
+    version: FORMAT_VERSION,
   };
   const bytes = encodeCustodyEntry(entry);
   const digest = sha256(bytes);

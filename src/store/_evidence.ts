@@ -4,6 +4,7 @@
  *
  * @see store-format.md, "Signatures", "Custody log", "Verification"
  */
+import { encodeHex } from "@std/encoding/hex";
 import { OperatorError } from "../errors.ts";
 import {
   type Addendum,
@@ -14,16 +15,14 @@ import {
 } from "../format/addendum.ts";
 import { sha256 } from "../format/digests.ts";
 import type { CustodyHead } from "../format/members.ts";
+import { decodeTimestampToken, MAX_TIMESTAMP_BYTES } from "../format/timestamp.ts";
 import type { VerifyingKey } from "../format/verifying_key.ts";
 import type { ObjectName, ObjectStorage } from "../model.ts";
 import { readChecked } from "./_checked.ts";
 import { checkCustody, type CustodyCheck, type OnCustodyEntry } from "./_custody.ts";
 import type { Exhibit } from "./_exhibit.ts";
 import { EXHIBITS_FOLDER, parseName, RECEIPTS_FOLDER } from "./_layout.ts";
-import { checkSignatures, damagedKeyFiles, type HeldSignature } from "./_signatures.ts";
-
-/** More than any authority's token has. */
-const MAX_TOKEN_BYTES = 1024 * 1024;
+import { checkSignatures, damagedKeyFiles, type HeldSignature, strangeKeyFiles } from "./_signatures.ts";
 
 /** A document that was added to an exhibit or written at a hand-over, with those who signed it. */
 export interface SignedFile<T> {
@@ -140,16 +139,36 @@ export interface EvidenceCheck {
   readonly custody: CustodyCheck;
 }
 
-/** Time-stamp tokens of an exhibit whose bytes have another SHA-256 than their name begins. */
-async function damagedTokens(storage: ObjectStorage, exhibit: Exhibit): Promise<ObjectName[]> {
-  const damaged: ObjectName[] = [];
+/** What is wrong with the time-stamp tokens of an exhibit, as far as it shows without trust in an authority. */
+async function tokenFaults(
+  storage: ObjectStorage,
+  exhibit: Exhibit,
+): Promise<{ readonly file: ObjectName; readonly message: string }[]> {
+  const faults: { readonly file: ObjectName; readonly message: string }[] = [];
   for await (const { name } of storage.list(`${EXHIBITS_FOLDER}/${exhibit.id}/`)) {
-    const start = /\.([0-9a-f]{16})\.tst$/.exec(name)?.[1];
-    if (start === undefined) continue;
-    const bytes = await storage.read(name, { offset: 0, length: MAX_TOKEN_BYTES + 1 });
-    if (sha256(bytes).slice(0, 16) !== start) damaged.push(name);
+    const match = /^(.*)\.([0-9a-f]{16})\.tst$/.exec(name);
+    if (!match) continue;
+    const fault = await tokenFault(storage, { name, signature: match[1]!, digestStart: match[2]! });
+    if (fault !== undefined) faults.push({ file: name, message: `"${name}" ${fault}` });
   }
-  return damaged;
+  return faults;
+}
+
+async function tokenFault(
+  storage: ObjectStorage,
+  token: { readonly name: ObjectName; readonly signature: ObjectName; readonly digestStart: string },
+): Promise<string | undefined> {
+  const bytes = await storage.read(token.name, { offset: 0, length: MAX_TIMESTAMP_BYTES + 1 });
+  if (sha256(bytes).slice(0, 16) !== token.digestStart) return "is not what its name says";
+  if (!await storage.stat(token.signature)) return "is over a signature that is not there";
+  try {
+    const { digest } = decodeTimestampToken(bytes);
+    const signature = await storage.read(token.signature, { offset: 0, length: MAX_TIMESTAMP_BYTES + 1 });
+    return encodeHex(digest) === sha256(signature) ? undefined : "is over another signature";
+  } catch (error) {
+    if (!(error instanceof OperatorError) || error.code === "storage") throw error;
+    return `is no token: ${error.message}`;
+  }
 }
 
 /**
@@ -182,15 +201,19 @@ export async function checkEvidence(
     }
   }
   const signers = new Map(checks.flatMap(({ held }) => held).map(({ key }) => [key.fingerprint, key]));
+  const named = new Set<ObjectName>();
   for (const key of signers.values()) {
     for (const file of await damagedKeyFiles(storage, key)) {
+      named.add(file);
       const message = `"${file}" is not the public half of ${key.fingerprint}`;
       onFinding({ code: "key_damaged", file, message });
     }
   }
-  for (const file of await damagedTokens(storage, exhibit)) {
-    onFinding({ code: "token_damaged", file, message: `"${file}" is not what its name says` });
+  for (const file of await strangeKeyFiles(storage)) {
+    if (named.has(file)) continue;
+    onFinding({ code: "key_damaged", file, message: `"${file}" is not the key that its name says` });
   }
+  for (const fault of await tokenFaults(storage, exhibit)) onFinding({ code: "token_damaged", ...fault });
   const addenda = await readAddenda(storage, exhibit, (error, file) => {
     onFinding({ code: "addendum_damaged", file, message: error.message });
   });

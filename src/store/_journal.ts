@@ -15,9 +15,9 @@ import {
   type JournalEntry,
   type JournalHead,
   MAX_HEAD_BYTES,
+  type RecordedBlock,
   SLOT_BYTES,
 } from "../format/journal.ts";
-import type { SegmentBlock } from "../format/segment.ts";
 import { type Disk, type DiskFile, type ExhibitId, SEGMENT_BLOCKS } from "../model.ts";
 import { isExhibitId } from "../units.ts";
 import { replayLog } from "./_journal_log.ts";
@@ -162,7 +162,7 @@ export class Journal {
   }
 
   /** Durable when it returns. */
-  async writeSlots(blocks: ReadonlyMap<number, SegmentBlock>): Promise<void> {
+  async writeSlots(blocks: ReadonlyMap<number, RecordedBlock>): Promise<void> {
     const indexes = [...blocks.keys()].sort((a, b) => a - b);
     for (let start = 0; start < indexes.length;) {
       let end = start + 1;
@@ -187,7 +187,7 @@ export class Journal {
   }
 
   /** What is recorded of the block; `undefined` for nothing. */
-  recorded(blockIndex: number): SegmentBlock | undefined {
+  recorded(blockIndex: number): RecordedBlock | undefined {
     const segment = Math.floor(blockIndex / SEGMENT_BLOCKS);
     if (this.#cached?.segment !== segment) this.#cached = { segment, slots: this.#readSlots(segment) };
     const at = (blockIndex - segment * SEGMENT_BLOCKS) * SLOT_BYTES;

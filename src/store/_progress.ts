@@ -10,7 +10,7 @@ import {
   type UnreadableEntry,
 } from "../format/documents.ts";
 import type { JournalEntry } from "../format/journal.ts";
-import type { ObjectName } from "../model.ts";
+import type { ObjectName, StoredObject } from "../model.ts";
 
 export const NO_COUNTS: SessionCounts = {
   clockSkewMs: null,
@@ -26,10 +26,16 @@ export const NO_COUNTS: SessionCounts = {
   throttles: 0,
 };
 
+/** A pack that the log names. */
+export interface JournalPack extends StoredObject {
+  /** True where it was not found when the acquisition was taken up. */
+  readonly isMissing: boolean;
+}
+
 export class Progress {
   readonly sessions: Session[] = [];
-  /** Packs that hold blocks of this acquisition, its own and others', with their sizes. */
-  readonly packs = new Map<ObjectName, number>();
+  readonly #packs: JournalPack[] = [];
+  readonly #packNumbers = new Map<ObjectName, number>();
   /** Segments with at least one slot. */
   readonly segments = new Set<number>();
   readonly unreadable = new Map<number, UnreadableEntry>();
@@ -42,7 +48,7 @@ export class Progress {
         this.sessions.push({ ...entry.session, ...NO_COUNTS, endedAt: null, events: [], outcome: null });
         break;
       case "flush":
-        for (const pack of [...entry.packs, ...entry.usedPacks]) this.packs.set(pack.name, pack.sizeBytes);
+        for (const pack of [...entry.packs, ...entry.usedPacks]) this.#notePack(pack);
         for (const segment of entry.segments) this.segments.add(segment);
         for (const block of entry.unreadable) this.unreadable.set(block.block, block);
         this.#updateSession(entry.counts, entry.events);
@@ -59,11 +65,40 @@ export class Progress {
     }
   }
 
+  /** Packs that hold blocks of this acquisition, its own and others', by their number: all that the log names. */
+  get packs(): readonly JournalPack[] {
+    return this.#packs;
+  }
+
+  /** Whether the log names the pack, and it was there. */
+  names(pack: ObjectName): boolean {
+    const number = this.#packNumbers.get(pack);
+    return number !== undefined && !this.#packs[number]!.isMissing;
+  }
+
+  /** The number of a pack that the log names. */
+  numberOf(pack: ObjectName): number {
+    const number = this.#packNumbers.get(pack);
+    if (number === undefined) throw new RangeError(`the log does not name "${pack}"`);
+    return number;
+  }
+
+  /** It is not there: what it held is to be fetched again. It keeps its number. */
+  dropPack(number: number): void {
+    this.#packs[number] = { ...this.#packs[number]!, isMissing: true };
+  }
+
   /** Sum of one count over all sessions. */
   total(
     count: "fetchedBlocks" | "receivedBytes" | "retries" | "throttles" | "getRequests" | "listRequests",
   ): number {
     return this.sessions.reduce((sum, session) => sum + session[count], 0);
+  }
+
+  #notePack({ name, sizeBytes }: StoredObject): void {
+    const number = this.#packNumbers.get(name) ?? this.#packs.length;
+    this.#packNumbers.set(name, number);
+    this.#packs[number] = { name, sizeBytes, isMissing: false };
   }
 
   #updateSession(

@@ -5,16 +5,14 @@
  *
  * @see store-format.md, "Order of writes"
  */
-import { type ObjectName, SEGMENT_BLOCKS } from "../model.ts";
+import { SEGMENT_BLOCKS } from "../model.ts";
 import type { Journal } from "./_journal.ts";
 import type { LocalStorage } from "./_local_storage.ts";
-import type { PackedBlocks } from "./_packed_blocks.ts";
 import type { Progress } from "./_progress.ts";
 
 /** What is resumed. */
 export interface Resumed {
   readonly storage: LocalStorage;
-  readonly blocks: PackedBlocks;
   readonly journal: Journal;
   readonly progress: Progress;
   /** True: the log ended in what a crash, or damage, left of a line. */
@@ -39,26 +37,27 @@ export async function reconcile(resumed: Resumed): Promise<void> {
 /** A journal may have come without some of its packs (copied by hand, quarantined). */
 async function dropMissingPacks({ storage, progress }: Resumed): Promise<boolean> {
   let isMissing = false;
-  for (const [name, sizeBytes] of progress.packs) {
+  for (const [number, { name, sizeBytes }] of progress.packs.entries()) {
     if ((await storage.stat(name))?.sizeBytes === sizeBytes) continue;
-    progress.packs.delete(name);
+    progress.dropPack(number);
     isMissing = true;
   }
   return isMissing;
 }
 
 async function emptySlotsWithoutPack(
-  { journal, blocks }: Resumed,
+  { journal, progress }: Resumed,
   touched: readonly number[],
 ): Promise<void> {
-  const present = new Set<ObjectName>();
   for (const segment of touched) {
     const first = segment * SEGMENT_BLOCKS;
     const end = Math.min(first + SEGMENT_BLOCKS, journal.head.volume.blockCount);
     const lost: number[] = [];
     for (let index = first; index < end; index++) {
       const block = journal.recorded(index);
-      if (block?.state === "stored" && !await blocks.findPresent(block.digest, present)) lost.push(index);
+      if (block?.state === "stored" && progress.packs[block.packNumber]?.isMissing !== false) {
+        lost.push(index);
+      }
     }
     if (lost.length > 0) await journal.eraseSlots(lost);
   }

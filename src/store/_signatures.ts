@@ -6,7 +6,9 @@
  * @see store-format.md, "Signatures"
  */
 import { OperatorError } from "../errors.ts";
+import { equalBytes } from "../format/ssh_wire.ts";
 import {
+  decodeVerifyingKeys,
   encodeAllowedSigner,
   encodePublicKeyLine,
   encodeSpkiPem,
@@ -17,7 +19,7 @@ import {
 import { type SigningKey, verifyRaw, verifySshsig } from "../keys.ts";
 import { sha256 } from "../format/digests.ts";
 import type { ExhibitId, ObjectName, ObjectStorage } from "../model.ts";
-import { inventoryName } from "./_layout.ts";
+import { inventoryName, KEYS_FOLDER } from "./_layout.ts";
 
 const MAX_SIGNATURE_BYTES = 16 * 1024;
 
@@ -78,9 +80,36 @@ export async function damagedKeyFiles(storage: ObjectStorage, key: VerifyingKey)
   const damaged: ObjectName[] = [];
   for (const [name, bytes] of keyFiles(key)) {
     const isThere = await storage.stat(name) !== undefined;
-    if (!isThere || sha256(await readSmall(storage, name)) !== sha256(bytes)) damaged.push(name);
+    if (!isThere || !equalBytes(await readSmall(storage, name), bytes)) damaged.push(name);
   }
   return damaged;
+}
+
+/**
+ * Files of `keys/` that are not, byte for byte, what the key that they hold and their name give. Those of other
+ * names are left alone.
+ */
+export async function strangeKeyFiles(storage: ObjectStorage): Promise<ObjectName[]> {
+  const strange: ObjectName[] = [];
+  for await (const { name } of storage.list(`${KEYS_FOLDER}/`)) {
+    const fingerprint = /^keys\/([0-9a-f]{16})\.(?:pem|pub|allowed-signers)$/.exec(name)?.[1];
+    if (fingerprint === undefined) continue;
+    const bytes = await readSmall(storage, name);
+    const key = keyIn(bytes, name);
+    const expected = key?.shortFingerprint === fingerprint ? new Map(keyFiles(key)).get(name) : undefined;
+    if (!expected || !equalBytes(bytes, expected)) strange.push(name);
+  }
+  return strange;
+}
+
+/** The one key of a file in `keys/`; `undefined` where it holds none that counts. */
+function keyIn(bytes: Uint8Array, name: ObjectName): VerifyingKey | undefined {
+  try {
+    return decodeVerifyingKeys(new TextDecoder().decode(bytes), name)[0];
+  } catch (error) {
+    if (!(error instanceof OperatorError)) throw error;
+    return undefined;
+  }
 }
 
 /** Who `ssh-keygen -Y verify -I` is told. */

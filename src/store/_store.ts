@@ -5,6 +5,7 @@
 import { encodeHex } from "@std/encoding/hex";
 import { OperatorError } from "../errors.ts";
 import type { JournalHead } from "../format/journal.ts";
+import { FORMAT_VERSION } from "../format/members.ts";
 import type { ParentFacts, SourceFacts } from "../format/manifest.ts";
 import type { SegmentBlock } from "../format/segment.ts";
 import type { StoreFile } from "../format/store_file.ts";
@@ -193,7 +194,7 @@ export class Store {
       source: plan.source,
       supersedes: plan.supersedes ?? null,
       type: "coldcase-journal",
-      version: 0,
+      version: FORMAT_VERSION,
       volume: { blockCount, blockSizeBytes, volumeSizeGib },
     };
     return await Acquisition.begin(this.#acquisitionParts(head, plan.parent));
@@ -326,7 +327,8 @@ export class Store {
 
   #acquisitionParts(head: JournalHead, parent: Exhibit | undefined) {
     const { world, disk, storage } = this.#parts;
-    return { storage, disk, clock: world.clock, blocks: this.#packedBlocks(), head, parent };
+    const { clock, randomness } = world;
+    return { storage, disk, clock, randomness, blocks: this.#packedBlocks(), head, parent };
   }
 }
 

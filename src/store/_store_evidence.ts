@@ -9,7 +9,7 @@ import { type Addendum, encodeAddendum, encodeReceipt, type Receipt } from "../f
 import type { CustodyEntry } from "../format/custody.ts";
 import { sha256 } from "../format/digests.ts";
 import { MAX_INVENTORY_BYTES } from "../format/inventory.ts";
-import type { CustodyHead, ToolFacts } from "../format/members.ts";
+import { type CustodyHead, FORMAT_VERSION, type ToolFacts } from "../format/members.ts";
 import type { StoreFile } from "../format/store_file.ts";
 import type { VerifyingKey } from "../format/verifying_key.ts";
 import type { SigningKey } from "../keys.ts";
@@ -89,7 +89,7 @@ export class StoreEvidence {
       exhibit: exhibit.id,
       manifest: exhibit.inventory.manifest,
       type: "coldcase-addendum",
-      version: 0,
+      version: FORMAT_VERSION,
     });
     const name = addendumName(exhibit.id, sha256(bytes));
     await putSignature(storage, { name, bytes, namespace: "coldcase-addendum@v1" }, key);

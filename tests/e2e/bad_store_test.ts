@@ -82,7 +82,7 @@ Deno.test("acquire refuses a folder that is no store of this version, this tool 
     const storeFile = `${stage.store}/store.json`;
     const original = Deno.readTextFileSync(storeFile);
     const changes: [string, RegExp][] = [
-      [original.replace('"readVersion":0', '"readVersion":7'), /version 7/],
+      [original.replace('"readVersion":1', '"readVersion":7'), /version 7/],
       [original.replace('"features":[]', '"features":["holograms"]'), /holograms/],
       [original.replace('"coldcase-store"', '"restic-repository"'), /type/],
       ["not JSON at all", /store\.json/],

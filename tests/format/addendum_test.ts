@@ -27,7 +27,7 @@ const ADDENDUM: Addendum = {
   host: { hostname: "collector-1", operatingSystem: "linux 6.8.0 x86_64", user: "examiner" },
   manifest: digestOf("02"),
   type: "coldcase-addendum",
-  version: 0,
+  version: 1,
   volumeSizeBytes: 1 << 30,
 };
 
@@ -43,7 +43,7 @@ const RECEIPT: Receipt = {
   reason: null,
   to: "02".repeat(16),
   type: "coldcase-receipt",
-  version: 0,
+  version: 1,
 };
 
 function randomHeads(below: Below) {

@@ -36,7 +36,7 @@ const FIRST: CustodyEntry = {
     version: "0.1.0",
   },
   type: "coldcase-custody",
-  version: 0,
+  version: 1,
 };
 
 function randomEntry(below: Below): CustodyEntry {

@@ -55,7 +55,7 @@ Deno.test("decodeUnreadable() refuses entries beyond their limits, naming the en
     [{ note: 1 }, "first.note"],
   ];
   const encode = (entry: object) =>
-    encodeCanonicalJson({ entries: [entry], type: "coldcase-unreadable", version: 0 });
+    encodeCanonicalJson({ entries: [entry], type: "coldcase-unreadable", version: 1 });
   for (const [fault, place] of faults) {
     const bytes = encode({ blocks: 1, first: { ...UNREADABLE, ...fault } });
     assertRefused(() => decodeUnreadable(bytes), "format", `list of unreadable blocks.entries[0].${place}`);
@@ -94,7 +94,7 @@ Deno.test("decodeSessions() gives back what encodeSessions() took", () => {
 
 Deno.test("decodeSessions() refuses a session without, with another, or with a wrong member", () => {
   const encode = (session: object) =>
-    encodeCanonicalJson({ sessions: [session], type: "coldcase-sessions", version: 0 });
+    encodeCanonicalJson({ sessions: [session], type: "coldcase-sessions", version: 1 });
   for (const member of Object.keys(SESSION)) {
     const copy: Record<string, unknown> = { ...SESSION };
     delete copy[member];
@@ -135,7 +135,7 @@ Deno.test("decodeDescription() takes any answer, and refuses one without", () =>
     const bytes = encodeDescription({ answer, receivedAt: "2026-01-02T03:04:06.000Z" });
     assertEquals(decodeDescription(bytes).answer, answer);
   }
-  const without = { receivedAt: "2026-01-02T03:04:06.000Z", type: "coldcase-description", version: 0 };
+  const without = { receivedAt: "2026-01-02T03:04:06.000Z", type: "coldcase-description", version: 1 };
   assertRefused(
     () => decodeDescription(encodeCanonicalJson(without)),
     "format",
@@ -150,8 +150,8 @@ Deno.test("checkDocument() refuses documents of another type or a later version 
     [{ entries: [], type: "coldcase-unreadable", version: 1 }, "document 1.version: is 1"],
     [{ list: [], type: "coldcase-sessions", version: 2 }, "document 1.version: is 2"],
     [{ answer: 1, type: "coldcase-description", version: 3 }, "document 1.version: is 3"],
-    [{ runs: [], type: "coldcase-segment", version: 0 }, 'document 1.type: is "coldcase-segment"'],
-    [{ type: "toString", version: 0 }, 'document 1.type: is "toString"'],
+    [{ runs: [], type: "coldcase-segment", version: 1 }, 'document 1.type: is "coldcase-segment"'],
+    [{ type: "toString", version: 1 }, 'document 1.type: is "toString"'],
     [{ entries: [] }, "document 1"],
     [[], "document 1: is []"],
     [null, "document 1: is null"],

@@ -55,7 +55,7 @@ Deno.test("encodeInventory() writes the text of store-format.md", () => {
   const files = [{ name: "store.json", sizeBytes: 163 }, { name: `packs/1b/${digest}.pack`, sizeBytes: 831 }];
   assertEquals(
     textOf(encodeInventory({ ...INVENTORY, parent: null, files })),
-    "coldcase-inventory 0\nexhibit ex-0123456789abcdef\nsnapshot snap-0123456789abcdef0\nparent -\n" +
+    "coldcase-inventory 1\nexhibit ex-0123456789abcdef\nsnapshot snap-0123456789abcdef0\nparent -\n" +
       `manifest ${digestOf("3a")}\ncommitted 2026-01-02T04:05:06.789Z\nfiles 2\n` +
       `831 packs/1b/${digest}.pack\n163 store.json\n`,
   );
@@ -160,16 +160,16 @@ Deno.test("decodeInventory() refuses an inventory that is cut off anywhere", () 
 
 Deno.test("decodeInventory() names a version from the future, and refuses another tool's file", () => {
   for (const version of [1, 2, 17]) {
-    const later = TEXT.replace("inventory 0", `inventory ${version}`);
-    refused(later, `has version ${version}, this program reads version 0`);
+    const later = TEXT.replace("inventory 1", `inventory ${version}`);
+    refused(later, `has version ${version}, this program reads version 1`);
     refused(`coldcase-inventory ${version}\nother lines\n`, `has version ${version}`);
   }
   for (
-    const first of ["coldcase-inventory", "coldcase-inventory 00", "coldcase-inventory 01", "inventory 0", ""]
+    const first of ["coldcase-inventory", "coldcase-inventory 10", "coldcase-inventory 11", "inventory 1", ""]
   ) {
     refused(
-      TEXT.replace("coldcase-inventory 0", first),
-      'does not start with the line "coldcase-inventory 0"',
+      TEXT.replace("coldcase-inventory 1", first),
+      'does not start with the line "coldcase-inventory 1"',
     );
   }
 });

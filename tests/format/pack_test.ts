@@ -94,7 +94,7 @@ Deno.test("checkPackHeader() takes the header of this version alone, and names a
     assertRefused(
       () => checkPackHeader(bytes, "3f9a"),
       "format",
-      `has version ${version}, this program reads version 0`,
+      `has version ${version}, this program reads version 1`,
     );
   }
   for (let at = 12; at < 16; at++) {

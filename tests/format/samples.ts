@@ -86,7 +86,7 @@ export function manifestOf(volumeSizeGib: number, segments?: readonly Digest[]):
     source: SOURCE,
     supersedes: null,
     type: "coldcase-manifest",
-    version: 0,
+    version: 1,
     volume: shape,
   };
 }
@@ -98,9 +98,9 @@ export const STORE_FILE: StoreFile = {
   id: "00112233445566778899aabbccddeeff",
   mixedCases: false,
   mode: "plain",
-  readVersion: 0,
+  readVersion: 1,
   type: "coldcase-store",
-  writeVersion: 0,
+  writeVersion: 1,
 };
 
 export const UNREADABLE: UnreadableEntry = {
@@ -161,7 +161,7 @@ export const JOURNAL_HEAD: JournalHead = {
   source: SOURCE,
   supersedes: PARENT,
   type: "coldcase-journal",
-  version: 0,
+  version: 1,
   volume: { blockCount: 16_384, blockSizeBytes: 524_288, volumeSizeGib: 8 },
 };
 

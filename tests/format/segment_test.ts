@@ -28,7 +28,7 @@ function decode(bytes: Uint8Array, blockCount: number): Segment {
 
 /** A document with these runs must be refused as segment of `blockCount` blocks. */
 function refused(runs: unknown, blockCount: number, ...parts: string[]): void {
-  const bytes = encodeCanonicalJson({ type: "coldcase-segment", version: 0, runs });
+  const bytes = encodeCanonicalJson({ type: "coldcase-segment", version: 1, runs });
   assertRefused(() => decode(bytes, blockCount), "format", "Cannot read segment 3", ...parts);
 }
 
@@ -147,7 +147,7 @@ Deno.test("decodeSegment() refuses a stored block of zeros, of the volume's bloc
     const zeros = createHash("sha256").update(new Uint8Array(blockSizeBytes)).digest("hex");
     assertEquals<string>(zeroDigest(blockSizeBytes), zeros);
     const runs = [{ digests: [A, zeros], state: "stored" }];
-    const bytes = encodeCanonicalJson({ type: "coldcase-segment", version: 0, runs });
+    const bytes = encodeCanonicalJson({ type: "coldcase-segment", version: 1, runs });
     const options = { name: "segment 3", blockCount: 2, blockSizeBytes };
     assertRefused(() => decodeSegment(bytes, options), "format", 'segment 3: block 1 is zeros but "stored"');
     assertEquals(decodeSegment(bytes, { ...options, blockSizeBytes: 1024 }).length, 2);

@@ -32,13 +32,13 @@ Deno.test("encodeStoreFile() writes the text of store-format.md", () => {
     textOf(encodeStoreFile(STORE_FILE)),
     '{"case":"2026-017","createdAt":"2026-01-02T03:04:05.678Z","features":[],' +
       '"id":"00112233445566778899aabbccddeeff","mixedCases":false,' +
-      '"mode":"plain","readVersion":0,"type":"coldcase-store","writeVersion":0}',
+      '"mode":"plain","readVersion":1,"type":"coldcase-store","writeVersion":1}',
   );
 });
 
 Deno.test("decodeStoreFile() refuses a later version by its number, whatever else the file says", () => {
   for (const readVersion of [1, 2, 99]) {
-    const fault = `has version ${readVersion}, this program reads version 0`;
+    const fault = `has version ${readVersion}, this program reads version 1`;
     refused({ ...STORE_FILE, readVersion }, fault);
     refused({ readVersion, type: "coldcase-store" }, fault);
     refused({ ...STORE_FILE, mode: "age", readVersion, recipients: [{ key: "age1…" }] }, fault);

@@ -221,7 +221,7 @@ Deno.test("StoreEvidence.check() finds a receipt that was changed or is unsigned
         reason: null,
         to: "02".repeat(16),
         type: "coldcase-receipt",
-        version: 0,
+        version: 1,
       };
       return await store.evidence.putReceipt(receipt, first);
     });

@@ -120,7 +120,7 @@ Deno.test("Store.verify() finds side documents of another type, out of order, or
     first: { attempts: 0, block, detail: "x", reason: "not_acquired" as const, requestIds: [] },
   });
   const list = (...entries: unknown[]) =>
-    encodeCanonicalJson({ entries, type: "coldcase-unreadable", version: 0 });
+    encodeCanonicalJson({ entries, type: "coldcase-unreadable", version: 1 });
   const documents: [string, Uint8Array][] = [
     ["another type", encodeSessions([])],
     ["descending", list(entry(20_000), entry(7))],

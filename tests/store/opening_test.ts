@@ -113,7 +113,7 @@ Deno.test("openStore() and openStoreForWriting() name versions and features that
     const path = `${root}/store.json`;
     const original = Deno.readTextFileSync(path);
     const edits: [string, string, RegExp][] = [
-      ['"readVersion":0', '"readVersion":7', /version 7/],
+      ['"readVersion":1', '"readVersion":7', /version 7/],
       ['"features":[]', '"features":["mirrors"]', /"mirrors"/],
       ['"type":"coldcase-store"', '"type":"other-store"', /other-store/],
     ];
@@ -127,7 +127,7 @@ Deno.test("openStore() and openStoreForWriting() name versions and features that
         assert(message.test(error.message), error.message);
       }
     }
-    const text = original.replace('"writeVersion":0', '"writeVersion":3');
+    const text = original.replace('"writeVersion":1', '"writeVersion":3');
     Deno.writeTextFileSync(path, text);
     await reading(root, async (store) => assertEquals(await store.exhibitIds(), []));
     const error = await refusal(root);
