@@ -7,7 +7,7 @@ import { OperatorError } from "../errors.ts";
 import type { Addendum } from "../format/addendum.ts";
 import type { LinearDigestValues } from "../image/mod.ts";
 import type { SigningKey } from "../keys.ts";
-import type { Digest } from "../model.ts";
+import type { Digest, ObjectName } from "../model.ts";
 import type { Exhibit, Store } from "../store/mod.ts";
 import { formatTime } from "../units.ts";
 
@@ -21,13 +21,13 @@ export async function addDigests(
     readonly by: Addendum["by"];
   },
   digests: LinearDigestValues,
-): Promise<void> {
+): Promise<ObjectName | undefined> {
   const { store, exhibit, key, by } = to;
-  if (!key || Object.keys(digests).length === 0) return;
+  if (!key || Object.keys(digests).length === 0) return undefined;
   const { hostname, operatingSystem, user } = world.host;
   const { absentBlocks, unreadableBlocks } = exhibit.manifest.counts;
   try {
-    await store.evidence.addAddendum(exhibit, {
+    return await store.evidence.addAddendum(exhibit, {
       at: formatTime(world.clock.nowMs()),
       by,
       digests: {
@@ -43,5 +43,6 @@ export async function addDigests(
   } catch (error) {
     if (!(error instanceof OperatorError) || error.code !== "storage") throw error;
     out.warn(`the digests were not added to the exhibit: ${error.message}`);
+    return undefined;
   }
 }

@@ -93,7 +93,7 @@ export async function withCustody(
   const facts: Record<string, string | number | boolean | null> = {};
   const note: CustodyNote = {
     tool: toolFacts(context),
-    about: ({ id, inventory }) => exhibits.set(id, { exhibit: id, manifest: inventory.manifest }),
+    about: ({ id, inventory }) => exhibits.set(id, { commitment: inventory.commitment, exhibit: id }),
     tell: (name, value) => facts[name] = typeof value === "string" ? value.slice(0, 4096) : value,
     clockSkewMs: null,
   };

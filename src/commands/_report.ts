@@ -158,7 +158,7 @@ async function lineageOf(store: Store, exhibit: Exhibit, files: FileList): Promi
     const facts = { ...parent };
     try {
       const found = await store.exhibit(parent.exhibit);
-      const isSame = found.inventory.manifest === parent.manifest;
+      const isSame = found.manifestDigest === parent.manifest;
       const fault = isSame ? null : "the store has it with another manifest";
       ancestors.push({ ...facts, file: isSame ? files.at(found.manifestFile) : null, fault });
       if (!isSame) break;

@@ -91,7 +91,7 @@ async function writeReceipts(
     files: summary.files,
     from: from.file.id,
     inventory: summary.inventoryDigest,
-    manifest: exhibit.inventory.manifest,
+    commitment: exhibit.inventory.commitment,
     reason,
     to: to.file.id,
     type: "coldcase-receipt",

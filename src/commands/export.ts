@@ -74,11 +74,10 @@ Blocks that could not be read are filled with zeros and listed; the exit code is
         const result = await exportShown(context, exhibit, how);
         for (const text of [...result.notes, ...store.tolerated]) out.note(text);
         note.tell("target", result.path ?? "stdout");
-        for (const [name, value] of Object.entries(result.digests)) note.tell(name, value);
         show(context, exhibit, result);
-        if (!result.isClosedEarly) {
-          await addDigests(context, { store, exhibit, key, by: "export" }, result.digests);
-        }
+        const to = { store, exhibit, key, by: "export" } as const;
+        const addendum = result.isClosedEarly ? undefined : await addDigests(context, to, result.digests);
+        if (addendum !== undefined) note.tell("addendum", addendum);
         return result.unreadableBlocks > 0 ? 3 : 0;
       });
     } finally {

@@ -49,6 +49,7 @@ const addendumDocument = object({
 const receiptDocument = object({
   at: time,
   bytes: integer(0),
+  commitment: digest,
   custodyHeads,
   exhibit: exhibitId,
   files: integer(1),
@@ -56,7 +57,6 @@ const receiptDocument = object({
   from: hexadecimal(32),
   /** SHA-256 of the inventory in the receiving store. */
   inventory: digest,
-  manifest: digest,
   reason: nullable(text(4096)),
   to: hexadecimal(32),
   type: literal("coldcase-receipt"),

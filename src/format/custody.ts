@@ -34,7 +34,18 @@ import {
 export const MAX_CUSTODY_ENTRY_BYTES = 256 * 1024;
 
 /** The verbs of the log. */
-export const CUSTODY_ACTIONS = ["acquire", "verify", "export", "copy", "sign", "note", "timestamp"] as const;
+export const CUSTODY_ACTIONS = [
+  "acquire",
+  "verify",
+  "export",
+  "copy",
+  "encrypt",
+  "decrypt",
+  "recipients",
+  "sign",
+  "note",
+  "timestamp",
+] as const;
 
 const fact: Check<string | number | boolean | null> = (value, place) => {
   if (value === null || typeof value === "boolean") return value;
@@ -49,8 +60,8 @@ const entryDocument = object({
   /** AWS's clock minus the host's, where this command measured it. */
   clockSkewMs: nullable(integer(-1e15)),
   commandLine: arrayOf(text(8192), 256),
-  /** The exhibits that it was about, with the SHA-256 of their manifests. */
-  exhibits: arrayOf(object({ exhibit: exhibitId, manifest: digest }), 1024),
+  /** The exhibits that it was about, with the commitments of their manifests. */
+  exhibits: arrayOf(object({ commitment: digest, exhibit: exhibitId }), 1024),
   host: hostMember,
   /** Null: the first of its chain. */
   previous: nullable(digest),

@@ -40,6 +40,14 @@ export function zeroDigest(blockSizeBytes: number): Digest {
 }
 
 /**
+ * What names a manifest in files that are never encrypted: SHA-256 of the text `coldcase-commitment-v1`, its digest,
+ * each ending in a newline. The same in every store that holds the manifest, and no digest of any contents.
+ */
+export function commitmentOf(manifest: Digest): Digest {
+  return sha256(new TextEncoder().encode(`coldcase-commitment-v1\n${manifest}\n`));
+}
+
+/**
  * The image digest: SHA-256 over a line of the volume's shape and one segment digest a line, in order.
  *
  * @param segments Digests of all segments; `ceil(blockCount / 16384)` of them.

@@ -14,8 +14,12 @@ export interface Inventory {
   readonly exhibit: ExhibitId;
   readonly snapshot: SnapshotId;
   readonly parent: ExhibitId | null;
-  /** SHA-256 of the manifest. */
+  /** Of the manifest: what it is in every store that holds it. */
+  readonly commitment: Digest;
+  /** SHA-256 of the manifest's file: of an encrypted one of its ciphertext. */
   readonly manifest: Digest;
+  /** The same of the file that says which file holds which segment; null: not encrypted, names say it. */
+  readonly map: Digest | null;
   readonly committedAt: string;
   /** Sorted by name, byte by byte; no name twice. */
   readonly files: readonly StoredObject[];
@@ -25,7 +29,7 @@ export interface Inventory {
 export const MAX_INVENTORY_BYTES = 384 * 1024 * 1024;
 
 const FIRST_LINE = `coldcase-inventory ${FORMAT_VERSION}`;
-const HEADER_LINES = 7;
+const HEADER_LINES = 9;
 
 /** Sorts and de-duplicates `files`. Throws `format` where one name comes with two sizes. */
 export function encodeInventory(inventory: Inventory): Uint8Array<ArrayBuffer> {
@@ -43,7 +47,9 @@ export function encodeInventory(inventory: Inventory): Uint8Array<ArrayBuffer> {
     `exhibit ${inventory.exhibit}`,
     `snapshot ${inventory.snapshot}`,
     `parent ${inventory.parent ?? "-"}`,
+    `commitment ${inventory.commitment}`,
     `manifest ${inventory.manifest}`,
+    `map ${inventory.map ?? "-"}`,
     `committed ${inventory.committedAt}`,
     `files ${lines.length}`,
   ];
@@ -77,13 +83,15 @@ export function decodeInventory(bytes: Uint8Array, name = "inventory"): Inventor
       ? line.slice(key.length + 1)
       : refuse(`line ${position + 1} is not "${key} …"`);
   };
-  const parentOf = (line: string) => nullable(exhibitId)(line === "-" ? null : line, `${name}.parent`);
+  const orNull = (value: string) => value === "-" ? null : value;
   const inventory = {
     exhibit: exhibitId(header(1, "exhibit"), `${name}.exhibit`),
     snapshot: snapshotId(header(2, "snapshot"), `${name}.snapshot`),
-    parent: parentOf(header(3, "parent")),
-    manifest: digest(header(4, "manifest"), `${name}.manifest`),
-    committedAt: time(header(5, "committed"), `${name}.committed`),
+    parent: nullable(exhibitId)(orNull(header(3, "parent")), `${name}.parent`),
+    commitment: digest(header(4, "commitment"), `${name}.commitment`),
+    manifest: digest(header(5, "manifest"), `${name}.manifest`),
+    map: nullable(digest)(orNull(header(6, "map")), `${name}.map`),
+    committedAt: time(header(7, "committed"), `${name}.committed`),
   };
   const files: StoredObject[] = [];
   for (let position = HEADER_LINES; position < lines.length; position++) {
@@ -97,8 +105,8 @@ export function decodeInventory(bytes: Uint8Array, name = "inventory"): Inventor
     if (before && before.name >= match[2]!) refuse(`line ${position + 1} is not in order`);
     files.push({ sizeBytes: Number(match[1]), name: match[2]! });
   }
-  if (header(6, "files") !== String(files.length)) {
-    refuse(`says ${header(6, "files")} files, lists ${files.length}`);
+  if (header(8, "files") !== String(files.length)) {
+    refuse(`says ${header(8, "files")} files, lists ${files.length}`);
   }
   return { ...inventory, files };
 }

@@ -16,7 +16,7 @@ import {
   sessionStartMember,
   unreadableMember,
 } from "./documents.ts";
-import { FORMAT_VERSION } from "./members.ts";
+import { FORMAT_VERSION, recipientsMember } from "./members.ts";
 import { checkVolume, parentMember, sourceMember, volumeMember } from "./manifest.ts";
 import {
   arrayOf,
@@ -38,9 +38,10 @@ import { plainBlock, type SegmentBlock } from "./segment.ts";
 const headDocument = object({
   createdAt: time,
   exhibit: exhibitId,
-  /** `plain` only, in this version. */
-  mode: literal("plain"),
+  mode: literal("plain", "encrypted"),
   parent: nullable(parentMember),
+  /** As in the store file: who can open what is written. */
+  recipients: nullable(recipientsMember),
   source: sourceMember,
   supersedes: nullable(exhibitId),
   type: literal("coldcase-journal"),
@@ -51,7 +52,7 @@ const headDocument = object({
 /** What an acquisition is of; a command that differs is refused. */
 export type JournalHead = Checked<typeof headDocument>;
 
-export const MAX_HEAD_BYTES = 65_536;
+export const MAX_HEAD_BYTES = 327_680;
 
 export function encodeJournalHead(head: JournalHead): Uint8Array<ArrayBuffer> {
   return encodeCanonicalJson(head);

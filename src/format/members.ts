@@ -4,13 +4,32 @@
  * @see store-format.md, "Conventions"
  */
 import { OperatorError } from "../errors.ts";
-import { type Check, type Checked, digest, integer, literal, nullable, object, text } from "./schema.ts";
+import {
+  arrayOf,
+  type Check,
+  type Checked,
+  digest,
+  integer,
+  literal,
+  nullable,
+  object,
+  text,
+} from "./schema.ts";
 
 /**
  * The version of every document, pack and inventory that this program writes, and the only one that it reads. A
  * segment's is part of the image digest: another one would need another image digest, by another name.
  */
 export const FORMAT_VERSION = 1;
+
+/** The most recipients that one file has. */
+export const MAX_RECIPIENTS = 32;
+
+const recipientList: Check<readonly string[]> = (value, place) => {
+  const list = arrayOf(text(4096), MAX_RECIPIENTS)(value, place);
+  if (list.length > 0) return list;
+  throw new OperatorError("format", `Cannot read ${place}: is empty, expected at least one recipient`);
+};
 
 export const hostMember = object({
   hostname: text(256),
@@ -26,6 +45,14 @@ export const toolMember = object({
   /** `Deno 2.9.6 (x86_64-unknown-linux-gnu)`. */
   runtime: text(256),
   version: text(64),
+});
+
+/** Who can open an encrypted store: age recipients, at least one. */
+export const recipientsMember = object({
+  /** Of all files. */
+  contents: recipientList,
+  /** Of segments, manifests, maps and documents too, but of no pack: digests without contents. Null: none. */
+  lineage: nullable(recipientList),
 });
 
 /** Exactly `length` lower-case hexadecimal digits. */
@@ -47,5 +74,6 @@ export const custodyHeadMember = object({ chain: hexadecimal(32), digest, sequen
 /** Chains that one document names at most. */
 export const MAX_CUSTODY_HEADS = 1024;
 
+export type RecipientFacts = Checked<typeof recipientsMember>;
 export type ToolFacts = Checked<typeof toolMember>;
 export type CustodyHead = Checked<typeof custodyHeadMember>;

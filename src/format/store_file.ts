@@ -6,7 +6,7 @@
  */
 import { OperatorError } from "../errors.ts";
 import { sha256 } from "./digests.ts";
-import { FORMAT_VERSION, hexadecimal } from "./members.ts";
+import { FORMAT_VERSION, hexadecimal, recipientsMember } from "./members.ts";
 import { decodeCanonicalJson, encodeCanonicalJson } from "./canonical_json.ts";
 import {
   arrayOf,
@@ -32,12 +32,14 @@ const storeDocument = object({
   /** 32 hexadecimal digits, random: custody chains and receipts name the store by it. */
   id: hexadecimal(32),
   mixedCases: flag,
-  /** `plain` only, in this version. */
-  mode: literal("plain"),
+  mode: literal("plain", "encrypted"),
   readVersion: integer(1),
+  recipients: nullable(recipientsMember),
   type: literal("coldcase-store"),
   writeVersion: integer(1),
 });
+
+export const MAX_STORE_FILE_BYTES = 262_144;
 
 export type StoreFile = Omit<Checked<typeof storeDocument>, "digest">;
 
@@ -56,7 +58,7 @@ export function decodeStoreFile(bytes: Uint8Array, name: string): StoreFile {
   refuseOtherVersion(bytes, name);
   const { digest: stated, ...file } = decodeCanonicalJson(bytes, {
     name,
-    maxBytes: 65_536,
+    maxBytes: MAX_STORE_FILE_BYTES,
     check: storeDocument,
   });
   if (file.features.length > 0) {
@@ -66,6 +68,12 @@ export function decodeStoreFile(bytes: Uint8Array, name: string): StoreFile {
       {
         hints: ["Use the version of coldcase that wrote the store, or a newer one."],
       },
+    );
+  }
+  if ((file.mode === "encrypted") !== (file.recipients !== null)) {
+    throw new OperatorError(
+      "format",
+      `Cannot read ${name}: is ${file.mode}, with ${file.recipients ? "" : "no "}recipients`,
     );
   }
   const computed = sha256(encodeCanonicalJson(file));
@@ -83,7 +91,7 @@ export function decodeStoreFile(bytes: Uint8Array, name: string): StoreFile {
 function refuseOtherVersion(bytes: Uint8Array, name: string): void {
   const version = decodeCanonicalJson(bytes, {
     name,
-    maxBytes: 65_536,
+    maxBytes: MAX_STORE_FILE_BYTES,
     check: (value) => (value as { readVersion?: unknown } | null)?.readVersion,
   });
   if (typeof version === "number" && version !== STORE_VERSION) {

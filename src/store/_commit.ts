@@ -16,7 +16,7 @@ import {
   type SessionEvent,
   type UnreadableDocument,
 } from "../format/documents.ts";
-import { imageDigest, sha256 } from "../format/digests.ts";
+import { commitmentOf, imageDigest, sha256 } from "../format/digests.ts";
 import { encodeInventory } from "../format/inventory.ts";
 import type { JournalHead, RecordedBlock } from "../format/journal.ts";
 import { type AcquisitionRecord, type CaseFacts, encodeManifest, type Manifest } from "../format/manifest.ts";
@@ -126,7 +126,9 @@ export async function commitExhibit(input: CommitInput): Promise<void> {
     exhibit: head.exhibit,
     snapshot: head.source.snapshot,
     parent: manifest.parent?.exhibit ?? null,
+    commitment: commitmentOf(manifestDigest),
     manifest: manifestDigest,
+    map: null,
     committedAt: endedAt,
     files: [...files].map(([name, sizeBytes]): StoredObject => ({ name, sizeBytes })),
   });

@@ -130,10 +130,10 @@ async function settleInventory(
   for (const name of await inventoryNames(to.storage, exhibit.id)) {
     const held = await heldInventory(to.storage, name);
     if (!held) continue;
-    if (held.manifest !== exhibit.inventory.manifest) {
+    if (held.commitment !== exhibit.inventory.commitment) {
       throw new OperatorError(
         "integrity",
-        `Cannot copy "${exhibit.id}": the target holds it with another manifest, ${held.manifest}`,
+        `Cannot copy "${exhibit.id}": the target holds it with another manifest, of commitment ${held.commitment}`,
         { facts: { exhibit: exhibit.id, file: name } },
       );
     }

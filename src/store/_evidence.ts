@@ -48,7 +48,7 @@ export async function readAddenda(
     decodeAddendum,
   );
   const good = found.filter(({ file, document }) => {
-    if (document.exhibit === exhibit.id && document.manifest === exhibit.inventory.manifest) return true;
+    if (document.exhibit === exhibit.id && document.manifest === exhibit.manifestDigest) return true;
     refuse(
       new OperatorError("integrity", `Cannot accept "${file}": it is of another exhibit or manifest`),
       file,

@@ -11,7 +11,7 @@ import {
   type Session,
   type UnreadableDocument,
 } from "../format/documents.ts";
-import { zeroDigest } from "../format/digests.ts";
+import { commitmentOf, sha256, zeroDigest } from "../format/digests.ts";
 import { decodeInventory, type Inventory, MAX_INVENTORY_BYTES } from "../format/inventory.ts";
 import { checkVolume, decodeManifest, type Manifest, MAX_MANIFEST_BYTES } from "../format/manifest.ts";
 import {
@@ -41,6 +41,8 @@ export class Exhibit implements BlockReader {
   readonly id: ExhibitId;
   readonly manifest: Manifest;
   readonly inventory: Inventory;
+  /** SHA-256 of the manifest's own bytes. */
+  readonly manifestDigest: Digest;
   readonly manifestFile: ObjectName;
   readonly inventoryFile: ObjectName;
   /** Signatures over the manifest: at least one holds. */
@@ -56,7 +58,13 @@ export class Exhibit implements BlockReader {
   private constructor(
     parts: Pick<
       Exhibit,
-      "manifest" | "inventory" | "manifestFile" | "inventoryFile" | "manifestCheck" | "inventoryCheck"
+      | "manifest"
+      | "manifestDigest"
+      | "inventory"
+      | "manifestFile"
+      | "inventoryFile"
+      | "manifestCheck"
+      | "inventoryCheck"
     >,
     storage: ObjectStorage,
     blocks: PackedBlocks,
@@ -64,6 +72,7 @@ export class Exhibit implements BlockReader {
     this.id = parts.inventory.exhibit;
     this.manifest = parts.manifest;
     this.inventory = parts.inventory;
+    this.manifestDigest = parts.manifestDigest;
     this.manifestFile = parts.manifestFile;
     this.inventoryFile = parts.inventoryFile;
     this.manifestCheck = parts.manifestCheck;
@@ -87,6 +96,10 @@ export class Exhibit implements BlockReader {
     const refuse = (fault: string, file = inventoryFile): never => {
       throw new OperatorError("integrity", `Cannot accept "${file}": ${fault}`, { facts: { file } });
     };
+    const manifestDigest = sha256(bytes);
+    if (inventory.commitment !== commitmentOf(manifestDigest)) {
+      refuse(`its commitment is not that of "${manifestFile}"`);
+    }
     if (inventory.exhibit !== id || manifest.acquisition.exhibit !== id) refuse("it is of another exhibit");
     if (manifest.source.snapshot !== inventory.snapshot) {
       refuse(`its snapshot is not that of "${manifestFile}"`);
@@ -103,7 +116,8 @@ export class Exhibit implements BlockReader {
     if (!inventoryCheck.held.some(({ key }) => signers.has(key.fingerprint))) {
       refuse(`no key signed both it and "${manifestFile}"`);
     }
-    const parts = { manifest, inventory, manifestFile, inventoryFile, manifestCheck, inventoryCheck };
+    const files = { manifestFile, inventoryFile };
+    const parts = { manifest, manifestDigest, inventory, ...files, manifestCheck, inventoryCheck };
     return new Exhibit(parts, storage, blocks);
   }
 
@@ -258,7 +272,7 @@ async function newestInventory(storage: ObjectStorage, id: ExhibitId): Promise<S
         },
       );
     }
-    if (newest && inventory.manifest !== newest.inventory.manifest) {
+    if (newest && inventory.commitment !== newest.inventory.commitment) {
       throw new OperatorError(
         "integrity",
         `Cannot open exhibit "${id}": "${newest.name}" and "${name}" name different manifests`,

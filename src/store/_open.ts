@@ -7,7 +7,13 @@
 import { encodeHex } from "@std/encoding/hex";
 import { OperatorError } from "../errors.ts";
 import { sha256 } from "../format/digests.ts";
-import { decodeStoreFile, encodeStoreFile, STORE_VERSION, type StoreFile } from "../format/store_file.ts";
+import {
+  decodeStoreFile,
+  encodeStoreFile,
+  MAX_STORE_FILE_BYTES,
+  STORE_VERSION,
+  type StoreFile,
+} from "../format/store_file.ts";
 import type { Disk, World } from "../model.ts";
 import { formatTime } from "../units.ts";
 import { guardedDisk, refuseLinks } from "./_guard.ts";
@@ -83,7 +89,7 @@ export async function openStoreForWriting(
 
 async function readStoreFile(storage: LocalStorage): Promise<StoreFile> {
   return decodeStoreFile(
-    await storage.read(STORE_FILE, { offset: 0, length: 65_537 }),
+    await storage.read(STORE_FILE, { offset: 0, length: MAX_STORE_FILE_BYTES + 1 }),
     `"${storage.pathOf(STORE_FILE)}"`,
   );
 }
@@ -156,6 +162,7 @@ async function settleStoreFile(
     mixedCases: (known?.mixedCases ?? false) || (options.mixedCases ?? false),
     mode: "plain",
     readVersion: STORE_VERSION,
+    recipients: known?.recipients ?? null,
     type: "coldcase-store",
     writeVersion: STORE_VERSION,
   };

@@ -191,6 +191,7 @@ export class Store {
       exhibit: `ex-${encodeHex(world.randomness.bytes(8))}` as ExhibitId,
       mode: "plain",
       parent: plan.parent ? parentFacts(plan.parent) : null,
+      recipients: null,
       source: plan.source,
       supersedes: plan.supersedes ?? null,
       type: "coldcase-journal",
@@ -216,7 +217,7 @@ export class Store {
     const { exhibit: id, manifest } = head.parent;
     try {
       const parent = await this.exhibit(id);
-      return parent.inventory.manifest === manifest
+      return parent.manifestDigest === manifest
         ? { parent, fault: undefined }
         : { parent: undefined, fault: `${id}: it has another manifest than when this was begun` };
     } catch (error) {
@@ -348,7 +349,7 @@ function parentFacts(parent: Exhibit): ParentFacts {
   return {
     exhibit: parent.id,
     imageDigest: parent.manifest.imageDigest,
-    manifest: parent.inventory.manifest,
+    manifest: parent.manifestDigest,
     snapshot: parent.manifest.source.snapshot,
   };
 }

@@ -87,7 +87,7 @@ export class StoreEvidence {
       ...facts,
       custodyHeads: await custodyHeads(storage),
       exhibit: exhibit.id,
-      manifest: exhibit.inventory.manifest,
+      manifest: exhibit.manifestDigest,
       type: "coldcase-addendum",
       version: FORMAT_VERSION,
     });
