@@ -16,7 +16,7 @@ import {
   sessionStartMember,
   unreadableMember,
 } from "./documents.ts";
-import { FORMAT_VERSION, recipientsMember } from "./members.ts";
+import { checkMode, FORMAT_VERSION, recipientsMember } from "./members.ts";
 import { checkVolume, parentMember, sourceMember, volumeMember } from "./manifest.ts";
 import {
   arrayOf,
@@ -60,6 +60,7 @@ export function encodeJournalHead(head: JournalHead): Uint8Array<ArrayBuffer> {
 
 export function decodeJournalHead(bytes: Uint8Array, name: string): JournalHead {
   const head = decodeCanonicalJson(bytes, { name, maxBytes: MAX_HEAD_BYTES, check: headDocument });
+  checkMode(head, name);
   checkVolume(head.volume, name);
   return head;
 }

@@ -55,6 +55,18 @@ export const recipientsMember = object({
   lineage: nullable(recipientList),
 });
 
+/** Throws `format` where what is encrypted has no recipients, or what is plain has some. */
+export function checkMode(
+  { mode, recipients }: { readonly mode: "plain" | "encrypted"; readonly recipients: RecipientFacts | null },
+  name: string,
+): void {
+  if ((mode === "encrypted") === (recipients !== null)) return;
+  throw new OperatorError(
+    "format",
+    `Cannot read ${name}: is ${mode}, with ${recipients ? "" : "no "}recipients`,
+  );
+}
+
 /** Exactly `length` lower-case hexadecimal digits. */
 export function hexadecimal(length: number): Check<string> {
   return (value, place) => {

@@ -6,7 +6,7 @@
  */
 import { OperatorError } from "../errors.ts";
 import { sha256 } from "./digests.ts";
-import { FORMAT_VERSION, hexadecimal, recipientsMember } from "./members.ts";
+import { checkMode, FORMAT_VERSION, hexadecimal, recipientsMember } from "./members.ts";
 import { decodeCanonicalJson, encodeCanonicalJson } from "./canonical_json.ts";
 import {
   arrayOf,
@@ -70,12 +70,7 @@ export function decodeStoreFile(bytes: Uint8Array, name: string): StoreFile {
       },
     );
   }
-  if ((file.mode === "encrypted") !== (file.recipients !== null)) {
-    throw new OperatorError(
-      "format",
-      `Cannot read ${name}: is ${file.mode}, with ${file.recipients ? "" : "no "}recipients`,
-    );
-  }
+  checkMode(file, name);
   const computed = sha256(encodeCanonicalJson(file));
   if (computed !== stated) {
     throw new OperatorError(
