@@ -253,7 +253,7 @@ export async function makeExampleStore(root: string): Promise<string> {
       action: "acquire",
       clockSkewMs: 0,
       commandLine: COMMAND_LINE,
-      exhibits: [{ exhibit: id, manifest: inventory.manifest }],
+      exhibits: [{ commitment: inventory.commitment, exhibit: id }],
       host: HOST,
       reason: null,
       result: { exitCode: 0, facts: { unreadableBlocks: 1 }, outcome: "done" },
