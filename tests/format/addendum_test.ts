@@ -34,12 +34,12 @@ const ADDENDUM: Addendum = {
 const RECEIPT: Receipt = {
   at: "2026-01-02T03:04:05.678Z",
   bytes: 4096,
+  commitment: digestOf("02"),
   custodyHeads: [HEAD],
   exhibit: ADDENDUM.exhibit,
   files: 5,
   from: "01".repeat(16),
   inventory: digestOf("04"),
-  manifest: digestOf("02"),
   reason: null,
   to: "02".repeat(16),
   type: "coldcase-receipt",
@@ -80,6 +80,7 @@ Deno.test("decodeReceipt() gives back what encodeReceipt() took", () => {
     const receipt: Receipt = {
       ...RECEIPT,
       bytes: below(2 ** 32),
+      commitment: randomDigest(below),
       custodyHeads: randomHeads(below),
       files: 1 + below(1000),
       inventory: randomDigest(below),
@@ -108,7 +109,8 @@ Deno.test("decodeAddendum() refuses members beyond their limits, by name", () =>
     [{ filled: { absentBlocks: 0 } }, "filled"],
     [{ manifest: null }, "manifest"],
     [{ type: "coldcase-receipt" }, "type"],
-    [{ version: 1 }, "version"],
+    [{ version: 0 }, "version"],
+    [{ version: 2 }, "version"],
     [{ volumeSizeBytes: 0 }, "volumeSizeBytes"],
   ];
   for (const [fault, place] of faults) {
@@ -124,9 +126,12 @@ Deno.test("decodeReceipt() refuses members beyond their limits, by name", () => 
     [{ from: "01" }, "from"],
     [{ to: "0G".repeat(16) }, "to"],
     [{ inventory: "04" }, "inventory"],
+    [{ commitment: "02" }, "commitment"],
+    [{ manifest: digestOf("02") }, "manifest"],
     [{ reason: "x".repeat(4097) }, "reason"],
     [{ type: "coldcase-addendum" }, "type"],
-    [{ version: -1 }, "version"],
+    [{ version: 0 }, "version"],
+    [{ version: 2 }, "version"],
     [{ note: null }, "note"],
   ];
   for (const [fault, place] of faults) {
@@ -142,7 +147,7 @@ Deno.test("decodeAddendum() and decodeReceipt() refuse each other's, other forms
   for (
     const change of [
       (text: string) => `${text}\n`,
-      (text: string) => text.replace('"version":0', '"version":0e0'),
+      (text: string) => text.replace('"version":1', '"version":1e0'),
     ]
   ) {
     assertNotEquals(change(textOf(addendum)), textOf(addendum));

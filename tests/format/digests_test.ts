@@ -1,7 +1,7 @@
 /** SHA-256 and the image digest, against texts written by hand and node:crypto. */
 import { assertEquals } from "@std/assert";
 import { createHash } from "node:crypto";
-import { imageDigest, Sha256, sha256, zeroDigest } from "../../src/format/digests.ts";
+import { commitmentOf, imageDigest, Sha256, sha256, zeroDigest } from "../../src/format/digests.ts";
 import { forRounds, randomBytes } from "../seeded.ts";
 import { bytesOf, digestOf } from "./refusals.ts";
 
@@ -64,4 +64,11 @@ Deno.test("imageDigest() is another for each other shape, digest, and order", ()
     imageDigest({ ...shape, blockSizeBytes: 262_144 }, [a, b]),
   ];
   assertEquals(new Set(digests).size, digests.length);
+});
+
+Deno.test("commitmentOf() is the digest of its two lines, and no digest of the manifest", () => {
+  const manifest = digestOf("3a");
+  const text = `coldcase-commitment-v1\n${manifest}\n`;
+  assertEquals<string>(commitmentOf(manifest), createHash("sha256").update(text).digest("hex"));
+  assertEquals(new Set([manifest, commitmentOf(manifest), commitmentOf(digestOf("3b"))]).size, 3);
 });

@@ -123,7 +123,7 @@ Deno.test("encodeDescription() keeps the service's own names, writes dates as te
     textOf(bytes),
     '{"answer":{"Progress":"100%","Rate":0.5,"SnapshotId":"snap-01234567","StartTime":"2026-01-02T03:04:05.678Z",' +
       '"Tags":[{"Key":"Näme","Value":""}],"VolumeSize":8},"receivedAt":"2026-01-02T03:04:06.000Z",' +
-      '"type":"coldcase-description","version":0}',
+      '"type":"coldcase-description","version":1}',
   );
   const decoded = decodeDescription(bytes);
   assertEquals(encodeDescription(decoded), bytes);
@@ -147,7 +147,7 @@ Deno.test("decodeDescription() takes any answer, and refuses one without", () =>
 
 Deno.test("checkDocument() refuses documents of another type or a later version by name", () => {
   const faults: [unknown, string][] = [
-    [{ entries: [], type: "coldcase-unreadable", version: 1 }, "document 1.version: is 1"],
+    [{ entries: [], type: "coldcase-unreadable", version: 0 }, "document 1.version: is 0"],
     [{ list: [], type: "coldcase-sessions", version: 2 }, "document 1.version: is 2"],
     [{ answer: 1, type: "coldcase-description", version: 3 }, "document 1.version: is 3"],
     [{ runs: [], type: "coldcase-segment", version: 1 }, 'document 1.type: is "coldcase-segment"'],

@@ -126,12 +126,15 @@ const TARGETS: readonly Target[] = [
   },
   {
     name: "store file",
-    valid: [encodeStoreFile(samples.STORE_FILE)],
+    valid: [
+      encodeStoreFile(samples.STORE_FILE),
+      encodeStoreFile({ ...samples.STORE_FILE, mode: "encrypted", recipients: samples.RECIPIENTS }),
+    ],
     reread: (bytes) => encodeStoreFile(decodeStoreFile(bytes, "store.json")),
   },
   {
     name: "inventory",
-    valid: [encodeInventory(samples.INVENTORY)],
+    valid: [encodeInventory(samples.INVENTORY), encodeInventory({ ...samples.INVENTORY, map: null })],
     reread: (bytes) => encodeInventory(decodeInventory(bytes)),
   },
   {
@@ -158,7 +161,14 @@ const TARGETS: readonly Target[] = [
   },
   {
     name: "journal head",
-    valid: [journal.encodeJournalHead(samples.JOURNAL_HEAD)],
+    valid: [
+      journal.encodeJournalHead(samples.JOURNAL_HEAD),
+      journal.encodeJournalHead({
+        ...samples.JOURNAL_HEAD,
+        mode: "encrypted",
+        recipients: samples.RECIPIENTS,
+      }),
+    ],
     reread: (bytes) => journal.encodeJournalHead(journal.decodeJournalHead(bytes, "head.json")),
   },
   {
@@ -173,7 +183,8 @@ const TARGETS: readonly Target[] = [
   {
     name: "slot",
     valid: [
-      journal.encodeSlot(7, { state: "stored", digest: digestOf("a1") }),
+      journal.encodeSlot(7, { state: "stored", digest: digestOf("a1"), packNumber: 0 }),
+      journal.encodeSlot(7, { state: "stored", digest: digestOf("a1"), packNumber: 0x123456 }),
       journal.encodeSlot(7, plainBlock("zero")),
     ],
     reread: (bytes) => {

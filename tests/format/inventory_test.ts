@@ -14,7 +14,7 @@ function refused(text: string, ...parts: string[]): void {
 
 /** The sample's text with these file lines, and their number where none is given. */
 function listing(lines: readonly string[], count: string | number = lines.length): string {
-  const header = TEXT.split("\n").slice(0, 6);
+  const header = TEXT.split("\n").slice(0, 8);
   return [...header, `files ${count}`, ...lines, ""].join("\n");
 }
 
@@ -39,6 +39,8 @@ Deno.test("decodeInventory() gives back the files that encodeInventory() took, s
     const inventory: Inventory = {
       ...INVENTORY,
       parent: pick(below, [null, INVENTORY.parent]),
+      commitment: randomDigest(below),
+      map: pick(below, [null, INVENTORY.map]),
       files: twice,
     };
     const bytes = encodeInventory(inventory);
@@ -54,9 +56,11 @@ Deno.test("encodeInventory() writes the text of store-format.md", () => {
   const digest = digestOf("1b");
   const files = [{ name: "store.json", sizeBytes: 163 }, { name: `packs/1b/${digest}.pack`, sizeBytes: 831 }];
   assertEquals(
-    textOf(encodeInventory({ ...INVENTORY, parent: null, files })),
+    textOf(encodeInventory({ ...INVENTORY, parent: null, map: null, files })),
     "coldcase-inventory 1\nexhibit ex-0123456789abcdef\nsnapshot snap-0123456789abcdef0\nparent -\n" +
-      `manifest ${digestOf("3a")}\ncommitted 2026-01-02T04:05:06.789Z\nfiles 2\n` +
+      `commitment ${INVENTORY.commitment}\nmanifest ${
+        digestOf("3a")
+      }\nmap -\ncommitted 2026-01-02T04:05:06.789Z\nfiles 2\n` +
       `831 packs/1b/${digest}.pack\n163 store.json\n`,
   );
 });
@@ -68,10 +72,10 @@ Deno.test("encodeInventory() refuses one name with two sizes", () => {
 
 Deno.test("decodeInventory() refuses files that are not in order, or twice", () => {
   assertEquals(decodeInventory(bytesOf(listing(["1 a", "2 b", "3 b.c", "4 b/c", "5 b0"]))).files.length, 5);
-  refused(listing(["1 b", "2 a"]), "line 9 is not in order");
-  refused(listing(["1 a", "1 a"]), "line 9 is not in order");
-  refused(listing(["1 a", "2 a"]), "line 9 is not in order");
-  refused(listing(["1 a/b", "1 a.b"]), "line 9 is not in order");
+  refused(listing(["1 b", "2 a"]), "line 11 is not in order");
+  refused(listing(["1 a", "1 a"]), "line 11 is not in order");
+  refused(listing(["1 a", "2 a"]), "line 11 is not in order");
+  refused(listing(["1 a/b", "1 a.b"]), "line 11 is not in order");
 });
 
 Deno.test("decodeInventory() refuses names that leave the store or are not its own", () => {
@@ -107,15 +111,15 @@ Deno.test("decodeInventory() refuses names that leave the store or are not its o
     "a\0b",
   ];
   for (const name of names) refused(listing([`1 ${name}`]));
-  refused(listing(["1 ../x"]), "line 8 is not a size and a name");
+  refused(listing(["1 ../x"]), "line 10 is not a size and a name");
 });
 
 Deno.test("decodeInventory() refuses sizes with leading zeros, signs, points, and beyond safe integers", () => {
   for (const size of ["00", "01", "+1", "-1", "1.0", "1e3", "0x1", "", " 1", "1 ", "1_000", "NaN"]) {
-    refused(listing([`${size} a`]), "line 8 is not a size and a name");
+    refused(listing([`${size} a`]), "line 10 is not a size and a name");
   }
   for (const size of ["9007199254740992", "9999999999999999", "10000000000000000"]) {
-    refused(listing([`${size} a`]), "line 8 is not a size and a name");
+    refused(listing([`${size} a`]), "line 10 is not a size and a name");
   }
   for (const size of [0, 1, Number.MAX_SAFE_INTEGER]) {
     assertEquals(decodeInventory(bytesOf(listing([`${size} a`]))).files, [{ name: "a", sizeBytes: size }]);
@@ -159,13 +163,13 @@ Deno.test("decodeInventory() refuses an inventory that is cut off anywhere", () 
 });
 
 Deno.test("decodeInventory() names a version from the future, and refuses another tool's file", () => {
-  for (const version of [1, 2, 17]) {
+  for (const version of [0, 2, 10, 17]) {
     const later = TEXT.replace("inventory 1", `inventory ${version}`);
     refused(later, `has version ${version}, this program reads version 1`);
     refused(`coldcase-inventory ${version}\nother lines\n`, `has version ${version}`);
   }
   for (
-    const first of ["coldcase-inventory", "coldcase-inventory 10", "coldcase-inventory 11", "inventory 1", ""]
+    const first of ["coldcase-inventory", "coldcase-inventory 00", "coldcase-inventory 01", "inventory 1", ""]
   ) {
     refused(
       TEXT.replace("coldcase-inventory 1", first),
@@ -176,7 +180,7 @@ Deno.test("decodeInventory() names a version from the future, and refuses anothe
 
 Deno.test("decodeInventory() refuses header lines that are missing, in another order, or of another form", () => {
   const lines = TEXT.split("\n");
-  const keys = ["exhibit", "snapshot", "parent", "manifest", "committed", "files"];
+  const keys = ["exhibit", "snapshot", "parent", "commitment", "manifest", "map", "committed", "files"];
   for (const [at, key] of keys.entries()) {
     refused(lines.toSpliced(at + 1, 1).join("\n"), `line ${at + 2} is not "${key} …"`);
     refused(lines.toSpliced(at + 1, 1, key).join("\n"), `line ${at + 2} is not "${key} …"`);
@@ -186,6 +190,10 @@ Deno.test("decodeInventory() refuses header lines that are missing, in another o
   }
   refused(lines.toSpliced(1, 2, lines[2]!, lines[1]!).join("\n"), 'line 2 is not "exhibit …"');
   refused(TEXT.replace(digestOf("3a"), digestOf("3A")), "inventory.manifest");
+  refused(TEXT.replace(digestOf("3c"), digestOf("3C")), "inventory.map");
+  refused(TEXT.replace(INVENTORY.commitment, "-"), "inventory.commitment");
+  refused(TEXT.replace(`manifest ${digestOf("3a")}`, "manifest -"), "inventory.manifest");
   refused(TEXT.replace("2026-01-02T04:05:06.789Z", "2026-01-32T04:05:06.789Z"), "inventory.committed");
-  assert(decodeInventory(bytesOf(TEXT)).parent !== null);
+  const { parent, map } = decodeInventory(bytesOf(TEXT));
+  assert(parent !== null && map !== null);
 });

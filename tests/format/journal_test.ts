@@ -10,20 +10,36 @@ import {
   encodeJournalHead,
   encodeLogLine,
   encodeSlot,
+  type JournalHead,
+  MAX_JOURNAL_PACKS,
+  type RecordedBlock,
   SLOT_BYTES,
 } from "../../src/format/journal.ts";
-import { plainBlock, type SegmentBlock } from "../../src/format/segment.ts";
+import { plainBlock } from "../../src/format/segment.ts";
 import { forRounds, pick } from "../seeded.ts";
 import { assertRefused, bytesOf, digestOf, randomDigest, textOf } from "./refusals.ts";
-import { JOURNAL_ENTRIES, JOURNAL_HEAD, UNREADABLE } from "./samples.ts";
+import { JOURNAL_ENTRIES, JOURNAL_HEAD, RECIPIENTS, UNREADABLE, wrongRecipients } from "./samples.ts";
 
-const STORED: SegmentBlock = { state: "stored", digest: digestOf("a1") };
-const STATES = [plainBlock("absent"), plainBlock("zero"), STORED, plainBlock("unreadable")];
+/** The block in the pack of this number. */
+function storedIn(packNumber: number, digest = digestOf("a1")): RecordedBlock {
+  return { state: "stored", digest, packNumber };
+}
+
+const PACK_NUMBERS = [0, 1, 255, 256, 0x123456, MAX_JOURNAL_PACKS - 1];
+const STORED = storedIn(0x123456);
+const STATES: readonly RecordedBlock[] = [
+  plainBlock("absent"),
+  plainBlock("zero"),
+  plainBlock("unreadable"),
+  ...PACK_NUMBERS.map((packNumber) => storedIn(packNumber)),
+];
 
 // ----------------------------------------------------------------------------------------------- head
 
+const ENCRYPTED_HEAD: JournalHead = { ...JOURNAL_HEAD, mode: "encrypted", recipients: RECIPIENTS };
+
 Deno.test("decodeJournalHead() gives back what encodeJournalHead() took, with a parent and without", () => {
-  for (const head of [JOURNAL_HEAD, { ...JOURNAL_HEAD, parent: null, supersedes: null }]) {
+  for (const head of [JOURNAL_HEAD, ENCRYPTED_HEAD, { ...JOURNAL_HEAD, parent: null, supersedes: null }]) {
     assertEquals(decodeJournalHead(encodeJournalHead(head), "head.json"), head);
   }
 });
@@ -39,16 +55,21 @@ Deno.test("decodeJournalHead() refuses members that are missing, unknown, or wro
     refused(copy, `head.json.${member}: is nothing`);
     refused({ ...JOURNAL_HEAD, [member]: [] }, `head.json.${member}`);
   }
-  refused({ ...JOURNAL_HEAD, recipients: [] }, "head.json.recipients", "expected no such member");
-  refused({ ...JOURNAL_HEAD, recipients: [], version: 1 }, "head.json.version: is 1");
+  refused({ ...JOURNAL_HEAD, note: 1 }, "head.json.note", "expected no such member");
+  for (const version of [0, 2]) refused({ ...JOURNAL_HEAD, version }, `head.json.version: is ${version}`);
   refused({ ...JOURNAL_HEAD, mode: "age" }, "head.json.mode");
+  for (const [place, recipients] of wrongRecipients()) {
+    refused({ ...ENCRYPTED_HEAD, recipients }, `head.json.${place}`);
+  }
+  refused({ ...ENCRYPTED_HEAD, recipients: null }, "is encrypted, with no recipients");
+  refused({ ...ENCRYPTED_HEAD, mode: "plain" }, "is plain, with recipients");
   refused({ ...JOURNAL_HEAD, source: { ...JOURNAL_HEAD.source, kind: "disk" } }, "head.json.source.kind");
   const volume = { ...JOURNAL_HEAD.volume, blockCount: 16_383 };
   refused({ ...JOURNAL_HEAD, volume }, "head.json.volume: block count is 16383, expected 16384");
   assertRefused(
-    () => decodeJournalHead(new Uint8Array(65_537), "head.json"),
+    () => decodeJournalHead(new Uint8Array(327_681), "head.json"),
     "format",
-    "at most 65536 are allowed",
+    "at most 327680 are allowed",
   );
 });
 
@@ -66,7 +87,7 @@ Deno.test("decodeSlot() gives back what encodeSlot() took, at the edges of a vol
     const index = below(2 ** 27);
     const block = below(2) === 0
       ? pick(below, STATES)
-      : { state: "stored" as const, digest: randomDigest(below) };
+      : storedIn(below(MAX_JOURNAL_PACKS), randomDigest(below));
     const file = new Uint8Array(3 * SLOT_BYTES).fill(below(256));
     file.set(encodeSlot(index, block), SLOT_BYTES);
     assertEquals(decodeSlot(file.subarray(SLOT_BYTES, 2 * SLOT_BYTES), index), block);
@@ -78,11 +99,31 @@ Deno.test("encodeSlot() lays its fields out as store-format.md says", () => {
   const whole = new Uint8Array([7, 0, 0, 0, ...slot]);
   whole.fill(0, 8, 12);
   const checksum = new DataView(slot.buffer).getUint32(4, true);
-  assertEquals([...slot.subarray(0, 4)], [3, 0, 0, 0]);
+  assertEquals([...slot.subarray(0, 4)], [3, 0x56, 0x34, 0x12]);
   assertEquals(encodeHex(slot.subarray(8)), digestOf("a1"));
   assertEquals(checksum, crc32(whole));
   // Slot 2 of the worked example: a zero block.
   assertEquals(encodeHex(encodeSlot(2, plainBlock("zero"))), `0200000017348c52${"00".repeat(32)}`);
+});
+
+Deno.test("encodeSlot() puts a pack's number into bytes 1 to 3, and refuses one that they cannot hold", () => {
+  assertEquals(MAX_JOURNAL_PACKS, 16_777_216);
+  const places: [number, number[]][] = [
+    [0, [0, 0, 0]],
+    [1, [1, 0, 0]],
+    [256, [0, 1, 0]],
+    [2 ** 16, [0, 0, 1]],
+    [2 ** 24 - 1, [0xff, 0xff, 0xff]],
+  ];
+  for (const [packNumber, bytes] of places) {
+    const slot = encodeSlot(7, storedIn(packNumber));
+    assertEquals([...slot.subarray(0, 4)], [3, ...bytes]);
+    assertEquals(decodeSlot(slot, 7), storedIn(packNumber));
+  }
+  for (const packNumber of [2 ** 24, 2 ** 24 + 1, 2 ** 32, Number.MAX_SAFE_INTEGER]) {
+    const parts = ["Cannot record block 7", "16777216 packs"] as const;
+    assertRefused(() => encodeSlot(7, storedIn(packNumber)), "storage", ...parts);
+  }
 });
 
 Deno.test("decodeSlot() takes an empty slot for nothing recorded", () => {
@@ -110,7 +151,7 @@ Deno.test("decodeSlot() takes a slot of another block for nothing", () => {
 
 Deno.test("decodeSlot() takes a slot that was torn at any byte for nothing", () => {
   const before = encodeSlot(9, STORED);
-  const after = encodeSlot(9, { state: "stored", digest: digestOf("b2") });
+  const after = encodeSlot(9, storedIn(0x654321, digestOf("b2")));
   for (let at = 1; at < SLOT_BYTES; at++) {
     const ontoEmpty = new Uint8Array(SLOT_BYTES);
     ontoEmpty.set(after.subarray(0, at));
@@ -127,7 +168,7 @@ Deno.test("decodeSlot() takes a slot that was torn at any byte for nothing", () 
 });
 
 /** A slot with `values` at `offset` and the CRC for it. */
-function slotSaying(block: SegmentBlock, offset: number, values: readonly number[]): Uint8Array {
+function slotSaying(block: RecordedBlock, offset: number, values: readonly number[]): Uint8Array {
   const slot = encodeSlot(9, block);
   slot.set(values, offset);
   slot.fill(0, 4, 8);
@@ -140,11 +181,12 @@ Deno.test("decodeSlot() takes no slot that encodeSlot() would not write, its CRC
   for (const state of [0, 5, 6, 128, 255]) {
     assertEquals(decodeSlot(slotSaying(STORED, 0, [state]), 9), undefined);
   }
+  assertEquals(decodeSlot(slotSaying(STORED, 1, [1, 2, 3]), 9), storedIn(0x030201));
   for (const block of STATES) {
-    for (const at of [1, 2, 3]) {
-      assertEquals(decodeSlot(slotSaying(block, at, [1]), 9), undefined, `reserved ${at}`);
-    }
     if (block.state === "stored") continue;
+    for (const at of [1, 2, 3]) {
+      assertEquals(decodeSlot(slotSaying(block, at, [1]), 9), undefined, `pack number, byte ${at}`);
+    }
     for (const at of [8, 39]) {
       assertEquals(decodeSlot(slotSaying(block, at, [1]), 9), undefined, `digest ${at}`);
     }

@@ -1,5 +1,5 @@
 /** Manifests: what fits together is given back, what does not is refused by code and place. */
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertNotEquals } from "@std/assert";
 import { encodeCanonicalJson } from "../../src/format/canonical_json.ts";
 import {
   decodeManifest,
@@ -128,10 +128,24 @@ Deno.test("decodeManifest() refuses each member with a value of another type", (
   }
 });
 
+Deno.test("decodeManifest() takes 32 hexadecimal digits for a nonce, and a manifest of another nonce is another", () => {
+  const withNonce = (nonce: unknown) => changed(["acquisition"], (holder) => holder["nonce"] = nonce);
+  const digits = SAMPLE.acquisition.nonce;
+  for (
+    const other of ["", digits.slice(1), `${digits}0`, digits.toUpperCase(), `${digits.slice(1)}g`, 7, null]
+  ) {
+    assertRefused(() => decodeManifest(withNonce(other)), "format", "manifest.acquisition.nonce");
+  }
+  const nonce = "00".repeat(16);
+  assertEquals(decodeManifest(withNonce(nonce)).acquisition.nonce, nonce);
+  assertNotEquals(withNonce(nonce), encodeManifest(SAMPLE));
+});
+
 Deno.test("decodeManifest() names a version from the future, even if its members are others", () => {
-  refused({ ...SAMPLE, version: 1 }, "format", "manifest 1.version: is 1, expected 0");
-  refused({ ...SAMPLE, version: 7, blocks: [] }, "format", "manifest 1.version: is 7, expected 0");
-  refused({ type: "coldcase-manifest", version: 2 }, "format", "manifest 1.version: is 2, expected 0");
+  refused({ ...SAMPLE, version: 0 }, "format", "manifest 1.version: is 0, expected 1");
+  refused({ ...SAMPLE, version: 2 }, "format", "manifest 1.version: is 2, expected 1");
+  refused({ ...SAMPLE, version: 7, blocks: [] }, "format", "manifest 1.version: is 7, expected 1");
+  refused({ type: "coldcase-manifest", version: 2 }, "format", "manifest 1.version: is 2, expected 1");
   refused({ ...SAMPLE, type: "coldcase-segment", runs: [] }, "format", "manifest 1.type");
 });
 

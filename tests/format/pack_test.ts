@@ -75,7 +75,7 @@ function sizeOf(entries: readonly FooterEntry[], footer: Uint8Array): number {
 
 Deno.test("checkPackHeader() takes the header of this version alone, and names a later one", () => {
   const header = encodePackHeader();
-  assertEquals(header, bytesOf("COLDPACK\0\0\0\0\0\0\0\0"));
+  assertEquals(header, bytesOf("COLDPACK\x01\0\0\0\0\0\0\0"));
   checkPackHeader(header, "3f9a");
   for (let length = 0; length < PACK_HEADER_BYTES; length++) {
     assertRefused(
@@ -89,7 +89,7 @@ Deno.test("checkPackHeader() takes the header of this version alone, and names a
     const bytes = changed(header, bit >> 3, [header[bit >> 3]! ^ 1 << (bit & 7)]);
     assertRefused(() => checkPackHeader(bytes, "3f9a"), "format", "does not start with COLDPACK");
   }
-  for (const version of [1, 2, 256, 2 ** 32 - 1]) {
+  for (const version of [0, 2, 256, 257, 2 ** 32 - 1]) {
     const bytes = changed(header, 8, u32(version));
     assertRefused(
       () => checkPackHeader(bytes, "3f9a"),

@@ -1,9 +1,10 @@
 /** Valid documents of every type, to be read, changed and mutated: fixed facts, no randomness. */
-import { imageDigest } from "../../src/format/digests.ts";
+import { commitmentOf, imageDigest } from "../../src/format/digests.ts";
 import type { Session, UnreadableEntry } from "../../src/format/documents.ts";
 import type { Inventory } from "../../src/format/inventory.ts";
 import type { JournalEntry, JournalHead } from "../../src/format/journal.ts";
 import type { Manifest } from "../../src/format/manifest.ts";
+import type { RecipientFacts } from "../../src/format/members.ts";
 import type { StoreFile } from "../../src/format/store_file.ts";
 import type { Digest, ExhibitId, SnapshotId } from "../../src/model.ts";
 import { volumeShape } from "../../src/units.ts";
@@ -56,6 +57,7 @@ export function manifestOf(volumeSizeGib: number, segments?: readonly Digest[]):
       endedAt: ENDED,
       exhibit: EXHIBIT,
       host: HOST,
+      nonce: "0f1e2d3c4b5a69788796a5b4c3d2e1f0",
       receivedBytes: 0,
       retries: 0,
       sessions: 1,
@@ -91,6 +93,28 @@ export function manifestOf(volumeSizeGib: number, segments?: readonly Digest[]):
   };
 }
 
+export const RECIPIENTS: RecipientFacts = {
+  contents: ["age1qqqq", "age1pppp"],
+  lineage: ["age1zzzz"],
+};
+
+/** What `recipients` may not be, with the place that a refusal names. */
+export function wrongRecipients(): [string, unknown][] {
+  const { contents, lineage } = RECIPIENTS;
+  return [
+    ["recipients", []],
+    ["recipients.contents: is nothing", { lineage }],
+    ["recipients.lineage: is nothing", { contents }],
+    ["recipients.contents", { contents: null, lineage }],
+    ["recipients.contents: is empty", { contents: [], lineage }],
+    ["recipients.lineage: is empty", { contents, lineage: [] }],
+    ["recipients.contents", { contents: new Array(33).fill("age1qqqq"), lineage }],
+    ["recipients.contents[1]", { contents: ["age1qqqq", 7], lineage }],
+    ["recipients.contents[0]", { contents: ["x".repeat(4097)], lineage }],
+    ["recipients.note", { ...RECIPIENTS, note: 1 }],
+  ];
+}
+
 export const STORE_FILE: StoreFile = {
   case: "2026-017",
   createdAt: STARTED,
@@ -99,6 +123,7 @@ export const STORE_FILE: StoreFile = {
   mixedCases: false,
   mode: "plain",
   readVersion: 1,
+  recipients: null,
   type: "coldcase-store",
   writeVersion: 1,
 };
@@ -144,7 +169,9 @@ export const INVENTORY: Inventory = {
   exhibit: EXHIBIT,
   snapshot: SNAPSHOT,
   parent: PARENT,
+  commitment: commitmentOf(digestOf("3b")),
   manifest: digestOf("3a"),
+  map: digestOf("3c"),
   committedAt: ENDED,
   files: [
     { name: `exhibits/${EXHIBIT}/manifest-${digestOf("3a")}.json`, sizeBytes: 10_241 },
@@ -158,6 +185,7 @@ export const JOURNAL_HEAD: JournalHead = {
   exhibit: EXHIBIT,
   mode: "plain",
   parent: PARENT_FACTS,
+  recipients: null,
   source: SOURCE,
   supersedes: PARENT,
   type: "coldcase-journal",

@@ -86,7 +86,7 @@ Deno.test("encodeSegment() writes the text that store-format.md describes", () =
     textOf(encodeSegment(blocks)),
     `{"runs":[{"digests":["${A}","${B}"],"state":"stored"},{"blocks":2,"state":"zero"},` +
       `{"blocks":1,"state":"absent"},{"blocks":1,"state":"unreadable"},{"digests":["${A}"],"state":"stored"}],` +
-      '"type":"coldcase-segment","version":0}',
+      '"type":"coldcase-segment","version":1}',
   );
   assertEquals(countStates(blocks), { absentBlocks: 1, zeroBlocks: 2, storedBlocks: 3, unreadableBlocks: 1 });
 });
@@ -166,12 +166,12 @@ Deno.test("decodeSegment() refuses other states, members, digests, types and ver
   refused({}, 1, "segment 3.runs");
   const runs = '"runs":[{"blocks":1,"state":"zero"}]';
   const documents: [string, string][] = [
-    [`{${runs},"type":"coldcase-segment","version":1}`, "segment 3.version: is 1"],
-    [`{${runs},"type":"coldcase-manifest","version":0}`, "segment 3.type"],
+    [`{${runs},"type":"coldcase-segment","version":2}`, "segment 3.version: is 2"],
+    [`{${runs},"type":"coldcase-manifest","version":1}`, "segment 3.type"],
     [`{${runs},"type":"coldcase-segment"}`, "segment 3.version"],
-    ['{"type":"coldcase-segment","version":0}', "segment 3.runs"],
-    [`{"at":"now",${runs},"type":"coldcase-segment","version":0}`, "segment 3.at"],
-    [`{${runs},"type":"coldcase-segment","version":0}\n`, "canonical JSON"],
+    ['{"type":"coldcase-segment","version":1}', "segment 3.runs"],
+    [`{"at":"now",${runs},"type":"coldcase-segment","version":1}`, "segment 3.at"],
+    [`{${runs},"type":"coldcase-segment","version":1}\n`, "canonical JSON"],
   ];
   for (const [document, fault] of documents) {
     assertRefused(() => decode(bytesOf(document), 1), "format", fault);
