@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto";
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { fromFileUrl } from "@std/path";
-import { EXAMPLE_BLOCKS, exampleKey, makeExampleStore } from "../../scripts/format_example.ts";
+import { EXAMPLE_BLOCKS, exampleKey, makeExampleStore } from "../../scripts/example_store.ts";
 import { sha256 } from "../../src/format/digests.ts";
 import type { SigningKey } from "../../src/keys.ts";
 import type { Digest, SnapshotId, VerifiedBlock, World } from "../../src/model.ts";
