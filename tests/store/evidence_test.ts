@@ -212,12 +212,12 @@ Deno.test("StoreEvidence.check() finds a receipt that was changed or is unsigned
       const receipt: Receipt = {
         at: "2026-01-02T03:04:05.678Z",
         bytes: 1,
+        commitment: inventory.commitment,
         custodyHeads: [],
         exhibit: id,
         files: 1,
         from: store.file.id,
         inventory: inventory.manifest,
-        manifest: inventory.manifest,
         reason: null,
         to: "02".repeat(16),
         type: "coldcase-receipt",
