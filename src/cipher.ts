@@ -1,6 +1,6 @@
 /**
- * What happens to a block between its digest and a pack: compression (and, in an encrypted store, age; that
- * is not built yet). Native and synchronous: whoever wants it off the main thread calls it from a worker.
+ * What happens to a block between its digest and a pack: compression. Encryption is of whole files, in
+ * `cipher_age.ts`. Native and synchronous: whoever wants it off the main thread calls it from a worker.
  *
  * @see store-format.md, "Pack"; RFC 8878 (zstd)
  */
