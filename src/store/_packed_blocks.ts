@@ -132,6 +132,14 @@ export class PackedBlocks {
     if (!place || this.#readBack.has(digest)) return place;
     try {
       this.#readAt(place, digest);
+      // A pack that was cut holds its first blocks still; what is recorded now relies on all of it.
+      const sizeBytes = this.#openPack(place.pack, place.packBytes).file.sizeBytes();
+      if (sizeBytes !== place.packBytes) {
+        throw new OperatorError(
+          "integrity",
+          `Cannot use pack "${place.pack}": has ${sizeBytes} bytes, expected ${place.packBytes}`,
+        );
+      }
     } catch (error) {
       if (!(error instanceof OperatorError)) throw error;
       this.tolerated.push(`A held copy was not used again: ${error.message}`);
