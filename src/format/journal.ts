@@ -82,6 +82,11 @@ export type RecordedBlock =
   | (Extract<SegmentBlock, { readonly state: "stored" }> & { readonly packNumber: number })
   | Exclude<SegmentBlock, { readonly state: "stored" }>;
 
+/** How many packs there must be for what a slot's first four bytes, as a number, say; 0 where they name none. */
+export function packCountOf(start: number): number {
+  return SLOT_STATES[start & 0xff] === "stored" ? (start >>> 8) + 1 : 0;
+}
+
 const scratch = new Uint8Array(4 + SLOT_BYTES);
 const scratchView = new DataView(scratch.buffer);
 
@@ -142,6 +147,8 @@ const entries = {
     counts: sessionCountsMember,
     /** Since the line before. */
     events: arrayOf(sessionEventMember, MAX_SESSION_EVENTS),
+    /** So many packs the lines before name: numbers in slots mean others where one of those lines is gone. */
+    packsBefore: integer(0, MAX_JOURNAL_PACKS),
     /** Segments with a slot written after this line. */
     segments: arrayOf(integer(0, MAX_SEGMENTS - 1), MAX_SEGMENTS),
     type: literal("flush"),

@@ -345,12 +345,15 @@ export class Acquisition {
       counts: this.#allCounts(),
       events: this.#report.takeEvents(),
       packs,
+      packsBefore: this.#progress.packs.length,
       segments: [...segments],
       type: "flush",
       unreadable: this.#pendingUnreadable,
       usedPacks: [...this.#pendingUsedPacks].map(([name, sizeBytes]) => ({ name, sizeBytes })),
     } as const;
-    for (const line of splitFlush(flush)) await this.#append(line);
+    for (const line of splitFlush(flush)) {
+      await this.#append({ ...line, packsBefore: this.#progress.packs.length });
+    }
     await this.#journal.writeSlots(this.#numbered(packs[0]?.name));
     this.#pending = new Map();
     this.#pendingSince = undefined;

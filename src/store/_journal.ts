@@ -15,6 +15,7 @@ import {
   type JournalEntry,
   type JournalHead,
   MAX_HEAD_BYTES,
+  packCountOf,
   type RecordedBlock,
   SLOT_BYTES,
 } from "../format/journal.ts";
@@ -194,16 +195,24 @@ export class Journal {
     return decodeSlot(this.#cached.slots.subarray(at, at + SLOT_BYTES), blockIndex);
   }
 
-  /** Segments with a slot that is not empty, in ascending order. Reads the whole map: holes cost little. */
-  touchedSegments(): number[] {
+  /**
+   * Segments with a slot that is not empty, in ascending order, and how many packs there must be for the highest
+   * number in a slot, torn ones included. Reads the whole map: holes cost little.
+   */
+  scanSlots(): { readonly touched: readonly number[]; readonly packCount: number } {
     const count = Math.ceil(this.head.volume.blockCount / SEGMENT_BLOCKS);
     const touched: number[] = [];
+    let packCount = 0;
     const slots = Buffer.alloc(SEGMENT_BLOCKS * SLOT_BYTES);
     for (let segment = 0; segment < count; segment++) {
       const got = this.#map.read(slots, segment * slots.length);
-      if (slots.compare(EMPTY_SLOTS, 0, got, 0, got) !== 0) touched.push(segment);
+      if (slots.compare(EMPTY_SLOTS, 0, got, 0, got) === 0) continue;
+      touched.push(segment);
+      for (let at = 0; at < got; at += SLOT_BYTES) {
+        packCount = Math.max(packCount, packCountOf(slots.readUInt32LE(at)));
+      }
     }
-    return touched;
+    return { touched, packCount };
   }
 
   /** Once or more: after a commit whose last step failed the session is still ended. */

@@ -2,6 +2,7 @@
  * What a journal's log adds up to. The same fold replays a log on resume and follows the entries that this
  * session appends, so that a resumed acquisition knows exactly what an uninterrupted one knows.
  */
+import { OperatorError } from "../errors.ts";
 import {
   MAX_SESSION_EVENTS,
   type Session,
@@ -48,6 +49,7 @@ export class Progress {
         this.sessions.push({ ...entry.session, ...NO_COUNTS, endedAt: null, events: [], outcome: null });
         break;
       case "flush":
+        if (entry.packsBefore !== this.#packs.length) throw lostLine(entry.packsBefore, this.#packs.length);
         for (const pack of [...entry.packs, ...entry.usedPacks]) this.#notePack(pack);
         for (const segment of entry.segments) this.segments.add(segment);
         for (const block of entry.unreadable) this.unreadable.set(block.block, block);
@@ -111,4 +113,16 @@ export class Progress {
     const all = [...session.events, ...events].slice(0, MAX_SESSION_EVENTS);
     this.sessions.push({ ...session, ...counts, ...end, events: all });
   }
+}
+
+/** What the slots say of packs would be of others from here on. */
+function lostLine(told: number, known: number): OperatorError {
+  return new OperatorError(
+    "integrity",
+    `Cannot take up the acquisition: a line of its log says that the lines before it name ${told} packs, they name ${known}`,
+    {
+      facts: { packs: known, packsBefore: told },
+      hints: ["The journal is kept as it is. Restore it from a copy, or start anew with --fresh."],
+    },
+  );
 }

@@ -21,8 +21,10 @@ export interface Resumed {
 
 export async function reconcile(resumed: Resumed): Promise<void> {
   const { journal, progress } = resumed;
-  const touched = journal.touchedSegments();
-  const isLacking = touched.some((segment) => !progress.segments.has(segment));
+  const { touched, packCount } = journal.scanSlots();
+  // A log that lost whole lines at its end, or whose torn tail was cut off by a session that came no further.
+  const isLacking = packCount > progress.packs.length ||
+    touched.some((segment) => !progress.segments.has(segment));
   // A segment with slots is never taken over whole from a parent, whatever the log says of it.
   for (const segment of touched) progress.segments.add(segment);
   // The log tells of blocks that a later session could read, and of some whose slot was never written.

@@ -221,7 +221,8 @@ Deno.test("decodeLogLine() gives back random flushes", () => {
     );
     const segments = Array.from({ length: below(40) }, () => below(8192));
     const unreadable = Array.from({ length: below(4) }, () => ({ ...UNREADABLE, block: below(2 ** 27) }));
-    const entry = { ...flush, packs, segments, unreadable, usedPacks: packs.slice(below(64)) };
+    const packsBefore = below(MAX_JOURNAL_PACKS + 1);
+    const entry = { ...flush, packs, packsBefore, segments, unreadable, usedPacks: packs.slice(below(64)) };
     assertEquals(decodeLogLine(encodeLogLine(entry).subarray(0, -1), "log, line 1"), entry);
   });
 });
@@ -326,6 +327,9 @@ Deno.test("decodeLogLine() refuses members beyond their limits, naming the place
     [{ segments: [0.5] }, "log.segments[0]"],
     [{ unreadable: [{ ...UNREADABLE, block: 2 ** 27 }] }, "log.unreadable[0].block"],
     [{ counts: {} }, "log.counts.clockSkewMs"],
+    [{ packsBefore: -1 }, "log.packsBefore: is -1"],
+    [{ packsBefore: 2 ** 24 + 1 }, "log.packsBefore: is 16777217"],
+    [{ packsBefore: "3" }, "log.packsBefore"],
   ];
   for (const [fault, place] of faults) {
     const line = lineOf(encodeCanonicalJson({ ...flush, ...fault }));

@@ -201,6 +201,7 @@ export const JOURNAL_ENTRIES: readonly JournalEntry[] = [
     counts: COUNTS,
     events: EVENTS,
     packs: [{ name: `packs/1b/${digestOf("1b")}.pack`, sizeBytes: 831 }],
+    packsBefore: 3,
     segments: [0, 1],
     type: "flush",
     unreadable: [UNREADABLE],
