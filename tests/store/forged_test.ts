@@ -7,7 +7,7 @@ import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { OperatorError } from "../../src/errors.ts";
 import { TEST_KEY } from "../signing_key.ts";
 import { encodeCanonicalJson } from "../../src/format/canonical_json.ts";
-import { imageDigest, sha256 } from "../../src/format/digests.ts";
+import { commitmentOf, imageDigest, sha256 } from "../../src/format/digests.ts";
 import { encodeSessions, encodeUnreadable } from "../../src/format/documents.ts";
 import { encodeInventory } from "../../src/format/inventory.ts";
 import { encodeManifest, type Manifest } from "../../src/format/manifest.ts";
@@ -71,7 +71,8 @@ async function forge(
     const planted = await plant(root, "manifest", id, manifest);
     const files = exhibit.inventory.files.filter((file) => file.name !== exhibit.manifestFile);
     const all = (edit.files ?? ((same) => same))([...files, planted]);
-    const inventory = { ...exhibit.inventory, manifest: planted.digest, files: all };
+    const commitment = commitmentOf(planted.digest);
+    const inventory = { ...exhibit.inventory, commitment, manifest: planted.digest, files: all };
     await plant(root, "inventory", id, encodeInventory(inventory));
   });
 }
@@ -176,15 +177,36 @@ Deno.test("Exhibit refuses inventories of two manifests, and a copy's inventory 
     await copyOver();
     const newest = await reading(copy, async (store) => (await store.exhibit(id)).inventory);
     assertEquals([newest.committedAt, newest.files], ["2099-01-01T00:00:00.001Z", inventory.files]);
-    await plant(
-      copy,
-      "inventory",
-      id,
-      encodeInventory({ ...inventory, manifest: sha256(new Uint8Array(1)) }),
-    );
+    const commitment = commitmentOf(sha256(new Uint8Array(1)));
+    await plant(copy, "inventory", id, encodeInventory({ ...inventory, commitment }));
     const error = await assertRejects(() => reading(copy, (store) => store.exhibit(id)), OperatorError);
     assertEquals(error.code, "integrity");
     assertEquals((await assertRejects(copyOver, OperatorError)).code, "integrity");
+  }));
+
+Deno.test("Store.exhibit() refuses an inventory whose commitment is not that of its manifest, and names both", () =>
+  withFolder(async (root) => {
+    const id = await acquireAt(root, { volume: EXHIBIT_VOLUME, shape: SHAPE });
+    const { inventory, manifestDigest, manifestFile } = await reading(root, (store) => store.exhibit(id));
+    assertEquals(inventory.commitment, commitmentOf(manifestDigest));
+    for (const { name } of Deno.readDirSync(`${root}/exhibits/${id}`)) {
+      if (name.startsWith("inventory-")) Deno.removeSync(`${root}/exhibits/${id}/${name}`);
+    }
+    // Signed by the right key, and all else is as it was.
+    for (const commitment of [commitmentOf(inventory.commitment), manifestDigest]) {
+      const other = encodeInventory({ ...inventory, commitment });
+      const { name } = await plant(root, "inventory", id, other);
+      const error = await assertRejects(() => reading(root, (store) => store.exhibit(id)), OperatorError);
+      assertEquals([error.code, error.facts["file"]], ["integrity", name]);
+      for (const part of ["commitment", name, manifestFile]) {
+        assert(error.message.includes(part), error.message);
+      }
+      for (const file of filesBelow(`${root}/exhibits/${id}`)) {
+        if (file.startsWith("inventory-")) Deno.removeSync(`${root}/exhibits/${id}/${file}`);
+      }
+    }
+    await plant(root, "inventory", id, encodeInventory(inventory));
+    assertEquals(await findingsOf(root, id), []);
   }));
 
 Deno.test("Store.exhibit() refuses a manifest that names a signer who did not sign it", () =>

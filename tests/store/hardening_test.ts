@@ -5,6 +5,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { OperatorError } from "../../src/errors.ts";
 import { sha256 } from "../../src/format/digests.ts";
+import { decodeSlot, SLOT_BYTES } from "../../src/format/journal.ts";
 import { openStoreForWriting, type Store } from "../../src/store/mod.ts";
 import {
   acquire,
@@ -15,6 +16,7 @@ import {
   FACTS,
   feed,
   filesBelow,
+  findingsOf,
   LATER,
   noise,
   type Order,
@@ -93,31 +95,149 @@ Deno.test("Acquisition.resume() refuses a log with a damaged line before whole o
     assertEquals(await resumeChild(root), []);
   }));
 
-Deno.test("Acquisition.resume() takes no segment from the parent whose flush line is lost", async (t) => {
-  const losses: [string, (lines: string[]) => string][] = [
-    ["cut at a line", (lines) => lines.slice(0, 2).join("\n") + "\n"],
-    ["cut within a line", (lines) => lines.slice(0, 3).join("\n").slice(0, -20)],
-    ["all lines", () => ""],
-    ["one line is gone", (lines) => lines.filter((_, at) => at !== 2).join("\n") + "\n"],
-  ];
-  for (const [name, lose] of losses) {
-    await t.step(name, () =>
-      withFolder(async (root) => {
-        const folder = await interruptedChild(root);
-        Deno.writeTextFileSync(`${folder}/log`, lose(linesOf(folder)));
-        assertEquals(await resumeChild(root), [], "the packs are there, so the slots count");
-      }));
-  }
-});
+/** What a log may lose at its end, and the blocks of `CHILD` whose packs it does not name then. */
+const LOSSES: [string, (lines: string[]) => string, number[]][] = [
+  ["nothing", (lines) => lines.join("\n") + "\n", []],
+  ["its last line, which names no pack", (lines) => lines.slice(0, 4).join("\n") + "\n", []],
+  ["a line with a pack", (lines) => lines.slice(0, 3).join("\n") + "\n", [40_000]],
+  ["two lines with packs", (lines) => lines.slice(0, 2).join("\n") + "\n", [20_000, 40_000]],
+  ["a piece of a line", (lines) => lines.slice(0, 3).join("\n").slice(0, -20), [20_000, 40_000]],
+  ["an end of line", (lines) => lines.slice(0, 4).join("\n"), [40_000]],
+  ["all lines", () => "", [0, 20_000, 40_000]],
+];
 
-Deno.test("Acquisition.resume() forgets blocks whose flush line and pack are lost", () =>
+for (const [what, lose, lost] of LOSSES) {
+  Deno.test(`Acquisition.resume() of a log that lost ${what} fetches the blocks whose packs it does not name, no other`, () =>
+    withFolder(async (root) => {
+      const folder = await interruptedChild(root);
+      Deno.writeTextFileSync(`${folder}/log`, lose(linesOf(folder)));
+      assertEquals(await resumeChild(root), lost);
+    }));
+}
+
+Deno.test("Acquisition.resume() refuses a log of which a line between others is gone, and keeps the journal", () =>
   withFolder(async (root) => {
     const folder = await interruptedChild(root);
     const lines = linesOf(folder);
-    const [name] = /packs\/[^"]*/.exec(lines[3]!)!;
-    Deno.writeTextFileSync(`${folder}/log`, lines.slice(0, 3).join("\n") + "\n");
-    Deno.removeSync(`${root}/${name}`);
-    assertEquals(await resumeChild(root), [40_000]);
+    // Of the lines that name packs all but the last: behind it there is none that could tell.
+    for (const gone of [1, 2]) {
+      const text = lines.filter((_, at) => at !== gone).join("\n") + "\n";
+      Deno.writeTextFileSync(`${folder}/log`, text);
+      const slots = Deno.readFileSync(`${folder}/blocks`);
+      const error = await assertRejects(() => resumeChild(root), OperatorError);
+      assertEquals([error.code, error.facts], ["integrity", { packs: gone - 1, packsBefore: gone }]);
+      assertEquals(Deno.readTextFileSync(`${folder}/log`), text, "and it is left as it was");
+      assertEquals(Deno.readFileSync(`${folder}/blocks`), slots);
+    }
+    Deno.writeTextFileSync(`${folder}/log`, lines.join("\n") + "\n");
+    assertEquals(await resumeChild(root), []);
+  }));
+
+/** A journal of blocks of one segment, a flush each; gives its folder and the names of their packs. */
+async function interruptedSegment(root: string): Promise<{ folder: string; packs: string[] }> {
+  const folder = await writing(root, async (store) => {
+    const acquisition = await beginOrResume(store, SEGMENT_ORDER);
+    await acquisition.startSession(SESSION, { counts: () => COUNTS, takeEvents: () => [] });
+    for (const [index, block] of SEGMENT_VOLUME) {
+      await acquisition.put(index, verifiedBlock(block));
+      await acquisition.flush();
+    }
+    await acquisition.endSession("interrupted");
+    return `${root}/journal/${acquisition.head.exhibit}`;
+  });
+  const packs = linesOf(folder).flatMap((line) => /packs\/[^"]*/.exec(line)?.[0] ?? []);
+  assertEquals(packs.length, SEGMENT_VOLUME.size);
+  return { folder, packs };
+}
+
+const SEGMENT_VOLUME = new Map([3, 4, 9, 11].map((index) => [index, bytes(index)]));
+const SEGMENT_ORDER: Order = { volume: SEGMENT_VOLUME, shape: SHAPE, flushEvery: 1 };
+
+/** Resumes and commits; gives the blocks that were put again. What the exhibit needs is all there. */
+async function resumeSegment(root: string): Promise<number[]> {
+  const put: number[] = [];
+  const id = await acquireAt(root, { ...SEGMENT_ORDER, onPut: (index) => put.push(index) });
+  assertEquals(await findingsOf(root, id), []);
+  await reading(root, async (store) => {
+    assertEquals(await tableOfExhibit(await store.exhibit(id)), tableOf(SEGMENT_VOLUME));
+  });
+  return put;
+}
+
+Deno.test("Acquisition.resume() with a pack missing, or of another size, fetches exactly the blocks of that pack again", async () => {
+  const indexes = [...SEGMENT_VOLUME.keys()];
+  for (
+    const harm of [(path: string) => Deno.removeSync(path), (path: string) => Deno.truncateSync(path, 100)]
+  ) {
+    for (const [number, index] of indexes.entries()) {
+      await withFolder(async (root) => {
+        const { packs } = await interruptedSegment(root);
+        harm(`${root}/${packs[number]}`);
+        assertEquals(await resumeSegment(root), [index]);
+      });
+    }
+    await withFolder(async (root) => {
+      const { packs } = await interruptedSegment(root);
+      for (const number of [0, 2]) harm(`${root}/${packs[number]}`);
+      assertEquals(await resumeSegment(root), [indexes[0]!, indexes[2]!]);
+    });
+  }
+});
+
+Deno.test("Acquisition.resume() after packs went missing in session after session fetches those of the last again", () =>
+  withFolder(async (root) => {
+    const { packs } = await interruptedSegment(root);
+    for (let session = 0; session < 3; session++) {
+      Deno.removeSync(`${root}/${packs[1]}`);
+      await writing(root, async (store) => {
+        const acquisition = await beginOrResume(store, SEGMENT_ORDER);
+        assertEquals([...SEGMENT_VOLUME.keys()].filter((index) => !acquisition.recorded(index)), [4]);
+        await acquisition.startSession(SESSION, { counts: () => COUNTS, takeEvents: () => [] });
+        await acquisition.put(4, verifiedBlock(SEGMENT_VOLUME.get(4)!));
+        await acquisition.endSession("interrupted");
+      });
+    }
+    assertEquals(await resumeSegment(root), []);
+  }));
+
+Deno.test("Acquisition.resume() takes no number in a slot for a pack that the log named before it lost lines", async () => {
+  // All in one segment, which the lines that are left name too; as after a session that cut a torn tail off and died.
+  for (const left of [1, 2, 3]) {
+    await withFolder(async (root) => {
+      const { folder } = await interruptedSegment(root);
+      const lines = linesOf(folder);
+      Deno.writeTextFileSync(`${folder}/log`, lines.slice(0, 1 + left).join("\n") + "\n");
+      assertEquals(await resumeSegment(root), [...SEGMENT_VOLUME.keys()].slice(left));
+    });
+  }
+});
+
+Deno.test("Acquisition.flush() numbers packs as the log names them, used ones of other exhibits too, each once", () =>
+  withFolder(async (root) => {
+    await acquireAt(root, { volume: new Map([[0, bytes(21)], [1, bytes(22)]]), shape: SHAPE, flushEvery: 1 });
+    await writing(root, async (store) => {
+      const order: Order = { volume: new Map(), shape: SHAPE, snapshot: LATER };
+      const acquisition = await beginOrResume(store, order);
+      await acquisition.startSession(SESSION, { counts: () => COUNTS, takeEvents: () => [] });
+      // One of its own; then one of its own and one of the other exhibit; then of packs that are known; one more.
+      const flushes = [[[5, 23]], [[6, 24], [7, 22]], [[8, 23], [9, 22], [10, 24]], [[11, 21], [12, 23]]];
+      for (const blocks of flushes) {
+        for (const [index, seed] of blocks) await acquisition.put(index!, verifiedBlock(bytes(seed!)));
+        await acquisition.flush();
+      }
+      const folder = `${root}/journal/${acquisition.head.exhibit}`;
+      const map = Deno.readFileSync(`${folder}/blocks`);
+      const numbers = [5, 6, 7, 8, 9, 10, 11, 12].map((index) => {
+        const block = decodeSlot(map.subarray(index * SLOT_BYTES, (index + 1) * SLOT_BYTES), index);
+        return block?.state === "stored" ? block.packNumber : undefined;
+      });
+      assertEquals(numbers, [0, 1, 2, 0, 2, 1, 3, 0]);
+      const lines = linesOf(folder).map((line) => JSON.parse(line.slice(9)));
+      const told = lines.filter(({ type }) => type === "flush")
+        .map(({ packs, packsBefore, usedPacks }) => [packsBefore, packs.length, usedPacks.length]);
+      assertEquals(told, [[0, 1, 0], [1, 1, 1], [3, 0, 0], [3, 0, 1]]);
+      await acquisition.endSession("interrupted");
+    });
   }));
 
 Deno.test("commitExhibit() forgets what no pack holds, and the next session fetches it again", () =>

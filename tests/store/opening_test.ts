@@ -4,6 +4,7 @@
  */
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { OperatorError } from "../../src/errors.ts";
+import { decodeStoreFile, encodeStoreFile } from "../../src/format/store_file.ts";
 import type { Disk, ExhibitId } from "../../src/model.ts";
 import { type Finding, openStore, openStoreForWriting, type WriteOptions } from "../../src/store/mod.ts";
 import { missingTools } from "../outside.ts";
@@ -127,13 +128,36 @@ Deno.test("openStore() and openStoreForWriting() name versions and features that
         assert(message.test(error.message), error.message);
       }
     }
-    const text = original.replace('"writeVersion":1', '"writeVersion":3');
+    const file = { ...decodeStoreFile(new TextEncoder().encode(original), "store.json"), writeVersion: 3 };
+    const text = new TextDecoder().decode(encodeStoreFile(file));
     Deno.writeTextFileSync(path, text);
     await reading(root, async (store) => assertEquals(await store.exhibitIds(), []));
     const error = await refusal(root);
     assertEquals(error.code, "format");
     assertStringIncludes(error.message, "version 3");
     assertEquals(Deno.readTextFileSync(path), text, "and it is not made older");
+  }));
+
+Deno.test("openStore() and openStoreForWriting() refuse a store.json with any one bit flipped, and leave it", () =>
+  withFolder(async (root) => {
+    await opens(root, { case: "2026-017" });
+    const path = `${root}/store.json`;
+    const original = Deno.readFileSync(path);
+    for (let bit = 0; bit < 8 * original.length; bit++) {
+      const flipped = original.slice();
+      flipped[bit >> 3]! ^= 1 << (bit & 7);
+      Deno.writeFileSync(path, flipped);
+      const attempts = [() => openStore(testWorld(), root), () => openStoreForWriting(testWorld(), root)];
+      // Each costs a probe of the file system where it writes: of those, every seventh.
+      for (const attempt of bit % 7 === 0 ? attempts : attempts.slice(0, 1)) {
+        const error = await assertRejects(attempt, OperatorError, undefined, `bit ${bit}`);
+        assert(error.code === "format" || error.code === "integrity", `bit ${bit}: ${error.message}`);
+        assertStringIncludes(error.message, path);
+      }
+      assertEquals(Deno.readFileSync(path), flipped, `bit ${bit}`);
+    }
+    Deno.writeFileSync(path, original);
+    await opens(root, { case: "2026-017" });
   }));
 
 Deno.test("openStoreForWriting() refuses a file system by name whose locks keep nobody out", () =>
@@ -147,6 +171,28 @@ Deno.test("openStoreForWriting() refuses a file system by name whose locks keep 
     assertEquals([error.code, error.facts["fileSystem"]], ["storage", "nfs"]);
     assertStringIncludes(error.message, "locks keep nobody out");
     assertEquals((await opens(root, { disk, unsafeFileSystem: true })).isUnsafe, true);
+  }));
+
+Deno.test("openStore() and openStoreForWriting() refuse a store.json with any one bit flipped, and leave it", () =>
+  withFolder(async (root) => {
+    await opens(root, { case: "2026-017" });
+    const path = `${root}/store.json`;
+    const original = Deno.readFileSync(path);
+    for (let bit = 0; bit < 8 * original.length; bit++) {
+      const flipped = original.slice();
+      flipped[bit >> 3]! ^= 1 << (bit & 7);
+      Deno.writeFileSync(path, flipped);
+      const attempts = [() => openStore(testWorld(), root), () => openStoreForWriting(testWorld(), root)];
+      // Each costs a probe of the file system where it writes: of those, every seventh.
+      for (const attempt of bit % 7 === 0 ? attempts : attempts.slice(0, 1)) {
+        const error = await assertRejects(attempt, OperatorError, undefined, `bit ${bit}`);
+        assert(error.code === "format" || error.code === "integrity", `bit ${bit}: ${error.message}`);
+        assertStringIncludes(error.message, path);
+      }
+      assertEquals(Deno.readFileSync(path), flipped, `bit ${bit}`);
+    }
+    Deno.writeFileSync(path, original);
+    await opens(root, { case: "2026-017" });
   }));
 
 Deno.test("openStoreForWriting() refuses a file system by name whose folders cannot be made durable", () =>

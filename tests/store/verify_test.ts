@@ -175,7 +175,7 @@ Deno.test("Store.verify() finds files that are missing, cut off, longer, empty o
 async function replaceInventory(root: string, edit: (text: string) => string): Promise<void> {
   const [name] = evidenceFiles(root).filter((file) => file.includes("/inventory-"));
   const lines = edit(Deno.readTextFileSync(`${root}/${name}`)).split("\n").filter((line) => line !== "");
-  const [header, files] = [lines.slice(0, 6), lines.slice(7)];
+  const [header, files] = [lines.slice(0, 8), lines.slice(9)];
   const bytes = new TextEncoder().encode([...header, `files ${files.length}`, ...files, ""].join("\n"));
   const stem = `${root}/${name!.replace(/inventory-.*/, `inventory-${sha256(bytes)}`)}`;
   for (const file of filesBelow(root)) {

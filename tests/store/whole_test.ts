@@ -154,12 +154,15 @@ Deno.test("Acquisition.recorded() knows a block as soon as it is put, and in the
     const block = verifiedBlock(noise(1));
     await acquisition.put(0, block);
     await acquisition.putUnreadable(7, UNREADABLE);
-    assertEquals(acquisition.recorded(0), { state: "stored", digest: block.digest });
+    const stored = { state: "stored", digest: block.digest } as const;
+    const inOpenPack = { ...stored, pack: undefined };
+    assertEquals(acquisition.recorded(0), inOpenPack);
     assertEquals(acquisition.recorded(7), { state: "unreadable" });
     await acquisition.endSession("interrupted");
     const resumed = await beginOrResume(store, order);
     assertEquals([resumed.isResumed, resumed.unreadableBlocks, resumed.before.fetchedBlocks], [true, 1, 1]);
-    assertEquals(resumed.recorded(0), { state: "stored", digest: block.digest });
+    const inFirstPack = { ...stored, packNumber: 0 };
+    assertEquals(resumed.recorded(0), inFirstPack);
     await resumed.startSession(SESSION, { counts: () => COUNTS, takeEvents: () => [] });
     const put: number[] = [];
     await feed(resumed, { ...order, onPut: (index) => put.push(index) });
