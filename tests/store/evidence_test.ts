@@ -5,11 +5,13 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { type ErrorCode, OperatorError } from "../../src/errors.ts";
 import type { Addendum, Receipt } from "../../src/format/addendum.ts";
+import { encodeTimestampRequest } from "../../src/format/timestamp.ts";
 import type { SignatureNamespace } from "../../src/format/verifying_key.ts";
 import type { SigningKey } from "../../src/keys.ts";
 import type { Digest } from "../../src/model.ts";
 import type { EvidenceFinding, Exhibit, Store } from "../../src/store/mod.ts";
 import { acquireAt, FACTS, filesBelow, flipBit, LATER, reading } from "./fixtures.ts";
+import { token } from "../format/unsigned_token.ts";
 import { EXHIBIT_ORDER as ORDER, withKeys } from "./evidence.ts";
 
 /** Findings about one exhibit, each a code and a file. */
@@ -253,16 +255,111 @@ Deno.test("StoreEvidence.check() finds a signer's key file that was changed or r
     assertEquals((await found()).toSorted(), files.map((file) => `key_damaged ${file}`));
   }));
 
+Deno.test("StoreEvidence.check() finds a damaged key file of somebody who signed nothing of the exhibit", () =>
+  withKeys(async (root, { first, second }) => {
+    const id = await acquireAt(root, { ...ORDER, facts: { key: first } });
+    await acquireAt(root, { ...ORDER, snapshot: LATER, facts: { key: second } });
+    const found = () => reading(root, async (store) => await findings(store, await store.exhibit(id)));
+    assertEquals(await found(), []);
+    const keyFilesOf = (key: SigningKey) =>
+      filesBelow(root).filter((name) => name.startsWith(`keys/${key.shortFingerprint}.`));
+    const files = keyFilesOf(second);
+    assertEquals(files.length, 3);
+    for (const [at, file] of files.entries()) {
+      await eachFlip(`${root}/${file}`, 3, async (offset) => {
+        assertEquals(await found(), [`key_damaged ${file}`], `byte ${offset}`);
+      });
+      const original = Deno.readFileSync(`${root}/${file}`);
+      const others = Deno.readFileSync(`${root}/${keyFilesOf(first)[at]}`);
+      const next = Deno.readFileSync(`${root}/${files[(at + 1) % 3]}`);
+      const changes = [
+        new Uint8Array(),
+        original.subarray(0, -1),
+        Uint8Array.of(...original, 0x0a),
+        Uint8Array.of(...original, ...original),
+        others,
+        next,
+      ];
+      for (const [number, change] of changes.entries()) {
+        Deno.writeFileSync(`${root}/${file}`, change);
+        assertEquals(await found(), [`key_damaged ${file}`], `${file}, change ${number}`);
+      }
+      Deno.writeFileSync(`${root}/${file}`, original);
+    }
+    // What has no name of a key file is none, and what nobody needs may be gone.
+    Deno.writeTextFileSync(`${root}/keys/readme.txt`, "not a key");
+    Deno.removeSync(`${root}/${files[0]}`);
+    assertEquals(await found(), []);
+  }));
+
+/** What is wrong with the tokens of an exhibit: each file, and why. */
+async function tokenFaults(root: string, id: string): Promise<[string, string][]> {
+  return await reading(root, async (store) => {
+    const found: EvidenceFinding[] = [];
+    await store.evidence.check(await store.find(id), {
+      keys: [],
+      onFinding: (finding) => found.push(finding),
+    });
+    assertEquals(found.filter(({ code }) => code !== "token_damaged"), []);
+    return found.map(({ file, message }) => [file, message]);
+  });
+}
+
+/** A token over these bytes. */
+const tokenOver = (bytes: Uint8Array) => token({}, encodeTimestampRequest(bytes, new Uint8Array(8).fill(7)));
+
 Deno.test("StoreEvidence.check() finds a time-stamp token that was changed", () =>
   withKeys(async (root, { first }) => {
     const id = await acquireAt(root, { ...ORDER, facts: { key: first } });
     const found = () => reading(root, async (store) => await findings(store, await store.find(id)));
     const file = await reading(root, async (store) => {
       const { signatureFile } = store.evidence.signatureFiles(await store.find(id));
-      return await store.evidence.putToken(signatureFile, new TextEncoder().encode("a token"));
+      return await store.evidence.putToken(
+        signatureFile,
+        tokenOver(Deno.readFileSync(`${root}/${signatureFile}`)),
+      );
     });
     assertEquals(await found(), []);
     await eachFlip(`${root}/${file}`, 1, async (offset) => {
       assertEquals(await found(), [`token_damaged ${file}`], `byte ${offset}`);
     });
+  }));
+
+Deno.test("StoreEvidence.check() finds a token over another signature, over none, and what is no token", () =>
+  withKeys(async (root, { first, second }) => {
+    const id = await acquireAt(root, { ...ORDER, facts: { key: first } });
+    const signature = await reading(
+      root,
+      async (store) => store.evidence.signatureFiles(await store.find(id)).signatureFile,
+    );
+    const signed = Deno.readFileSync(`${root}/${signature}`);
+    const other = signed.slice();
+    other[40]! ^= 1;
+    const absent = signature.replace(first.shortFingerprint, second.shortFingerprint);
+    const inventorySignature = fileOf(root, /\/inventory-[^/]*\.sshsig$/);
+    const cases: [string, Uint8Array, string][] = [
+      [signature, tokenOver(other), "is over another signature"],
+      [signature, tokenOver(Deno.readFileSync(`${root}/${inventorySignature}`)), "is over another signature"],
+      [inventorySignature, tokenOver(signed), "is over another signature"],
+      [absent, tokenOver(signed), "is over a signature that is not there"],
+      [signature, new TextEncoder().encode("a token"), "is no token"],
+      [signature, tokenOver(signed).subarray(0, -1), "is no token"],
+      [signature, Uint8Array.of(...tokenOver(signed), 0), "is no token"],
+      [signature, new Uint8Array(), "is no token"],
+    ];
+    for (const [over, bytes, fault] of cases) {
+      const file = await reading(root, (store) => store.evidence.putToken(over, bytes));
+      const [[named, message] = [], ...more] = await tokenFaults(root, id);
+      assertEquals([named, more], [file, []], fault);
+      assertStringIncludes(message!, fault);
+      Deno.removeSync(`${root}/${file}`);
+    }
+    const good = [[signature, signed], [
+      inventorySignature,
+      Deno.readFileSync(`${root}/${inventorySignature}`),
+    ]] as const;
+    for (const [over, bytes] of good) {
+      await reading(root, (store) => store.evidence.putToken(over, tokenOver(bytes)));
+    }
+    assertEquals(await tokenFaults(root, id), []);
   }));
