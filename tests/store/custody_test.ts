@@ -4,7 +4,9 @@
  */
 import { assertEquals, assertNotEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { OperatorError } from "../../src/errors.ts";
-import type { CustodyEntry } from "../../src/format/custody.ts";
+import { encodeCanonicalJson } from "../../src/format/canonical_json.ts";
+import { custodyChain, type CustodyEntry } from "../../src/format/custody.ts";
+import { sha256 } from "../../src/format/digests.ts";
 import type { CustodyHead } from "../../src/format/members.ts";
 import { type EvidenceFinding, openStoreForWriting, type Store } from "../../src/store/mod.ts";
 import { realClock } from "../../src/world.ts";
@@ -115,6 +117,47 @@ Deno.test("StoreEvidence.checkCustody() refuses an entry without its signer's ow
     const armor = await second.signSshsig(bytes, "coldcase-custody@v1");
     Deno.writeFileSync(`${stem}.${second.shortFingerprint}.sshsig`, armor);
     assertEquals(await check(root), { notes: [], faults: [`custody_damaged ${file}`] });
+  }));
+
+Deno.test("StoreEvidence.checkCustody() refuses an entry whose chain is not its signer's on its host in its store", () =>
+  withKeys(async (root, { first, second }) => {
+    await emptyStore(root);
+    const { chain } = await append(root, first, "one");
+    const [file] = entriesOf(root, chain) as [string];
+    const entry: CustodyEntry = JSON.parse(Deno.readTextFileSync(`${root}/${file}`));
+    const storeId = await reading(root, (store) => Promise.resolve(store.file.id));
+    assertEquals(entry.store, storeId);
+    assertEquals(chain, custodyChain({ signer: first.fingerprint, hostname: entry.host.hostname, storeId }));
+    removeEntry(root, file);
+    /** Puts a first entry with these members, well signed and well named. */
+    const plant = async (changes: Partial<CustodyEntry>, key = first) => {
+      const bytes = encodeCanonicalJson({ ...entry, ...changes });
+      const stem = `custody/${changes.chain ?? chain}/00000000-${sha256(bytes)}`;
+      Deno.mkdirSync(`${root}/custody/${changes.chain ?? chain}`, { recursive: true });
+      Deno.writeFileSync(`${root}/${stem}.json`, bytes);
+      const armor = await key.signSshsig(bytes, "coldcase-custody@v1");
+      Deno.writeFileSync(`${root}/${stem}.${key.shortFingerprint}.sshsig`, armor);
+      return `${stem}.json`;
+    };
+    const signer = second.fingerprint;
+    const wrong = [
+      await plant({ store: "0f".repeat(16) }),
+      await plant({ host: { ...entry.host, hostname: "collector-2" } }),
+      await plant({ signer }, second),
+      await plant({ chain: "0f".repeat(16) }),
+    ];
+    for (const name of wrong) {
+      const others = wrong.filter((each) => each !== name);
+      for (const other of others) Deno.renameSync(`${root}/${other}`, `${root}/${other}.aside`);
+      assertEquals(await check(root), { notes: [], faults: [`custody_damaged ${name}`] });
+      for (const other of others) Deno.renameSync(`${root}/${other}.aside`, `${root}/${other}`);
+    }
+    for (const name of wrong) removeEntry(root, name);
+    // The same of another store, under the name that it has there: entries that were copied are good.
+    const store = "0f".repeat(16);
+    const { hostname } = entry.host;
+    await plant({ store, chain: custodyChain({ signer: first.fingerprint, hostname, storeId: store }) });
+    assertEquals(await check(root), { notes: ["one"], faults: [] });
   }));
 
 Deno.test("StoreEvidence.checkCustody() finds two entries that changed places", () =>
