@@ -2,7 +2,7 @@
  * What the program says where the store or the target of an export is not as it should be. Exit code, message and
  * hint; and the thing that was refused is as it was before.
  */
-import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertNotEquals, assertStringIncludes } from "@std/assert";
 import { run } from "../image/tools.ts";
 import { FIRST, SECOND, type Stage, withStage } from "./endpoint.ts";
 import { every, isSame, writeRandomBlocks } from "./images.ts";
@@ -94,6 +94,19 @@ Deno.test("acquire refuses a folder that is no store of this version, this tool 
         const ended = await stage.run(command);
         assertRefusal(ended, { exitCode: 21, names: ["store.json"] });
         assertMatch(ended.stderr, named);
+      }
+    }
+    // Whole but for its digest: an edit by hand, or one flipped bit.
+    for (
+      const text of [
+        original.replace("2026-114", "2026-115"),
+        original.replace('"mixedCases":false', '"mixedCases":true'),
+      ]
+    ) {
+      assertNotEquals(text, original);
+      Deno.writeTextFileSync(storeFile, text);
+      for (const command of [["acquire", SECOND], ["ls"], ["verify"], ["info", FIRST]]) {
+        assertRefusal(await stage.run(command), { exitCode: 20, names: ["store.json", "digest"] });
       }
     }
     Deno.writeTextFileSync(storeFile, original);
