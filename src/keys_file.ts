@@ -8,7 +8,7 @@ import { Buffer } from "node:buffer";
 import { messageOf, OperatorError } from "./errors.ts";
 import type { VerifyingKey } from "./format/verifying_key.ts";
 import { encodeOpensshKey, keyOfSeed } from "./keys_openssh.ts";
-import type { World } from "./model.ts";
+import type { Randomness, World } from "./model.ts";
 
 /** What of the world keys need. */
 export type KeyWorld = Pick<World, "clock" | "environment" | "randomness">;
@@ -46,60 +46,75 @@ export function ownKeyPath(environment: World["environment"]): string {
 }
 
 /**
- * Makes a key and writes its file: complete or not at all, mode 0600, durable, and never over another file.
- *
- * Throws `usage` where there is a file of that name, or where the folder is inside a store: an exhibit must not
- * travel with the key that signed it. `storage` where it can't be written.
+ * Makes a key and writes its file. Throws as `writeSecretFile()` does.
  */
 export async function makeKeyFile(world: KeyWorld, path: string): Promise<VerifyingKey> {
-  const full = resolve(path);
-  const store = enclosingStore(full);
-  if (store !== undefined) {
-    throw new OperatorError(
-      "usage",
-      `Cannot make signing key "${full}": it would lie in the store "${store}", expected a place outside`,
-    );
-  }
   const seed = world.randomness.bytes(32);
   const check = new DataView(world.randomness.bytes(4).slice().buffer).getUint32(0);
   const made = new Date(world.clock.nowMs()).toISOString().slice(0, 10);
   const text = encodeOpensshKey(seed, { comment: `${OWN_COMMENT}, made ${made}`, check });
   const { verifying } = keyOfSeed(seed);
   seed.fill(0);
-  const suffix = Buffer.from(world.randomness.bytes(8)).toString("hex");
-  await writeOnce(full, text, `${full}.${suffix}.tmp`);
+  await writeSecretFile(path, { text, noun: "signing key", randomness: world.randomness });
   return verifying;
 }
 
-/** Writes beside and links into place: a link, unlike a renaming, never replaces a file. */
-async function writeOnce(path: string, text: string, beside: string): Promise<void> {
+/** What is written to a file that only its owner may read. */
+export interface SecretFile {
+  readonly text: string;
+  /** What the file holds, for messages: `signing key`. */
+  readonly noun: string;
+  readonly randomness: Randomness;
+}
+
+/**
+ * Writes a secret to a new file: complete or not at all, mode 0600, durable, and never over another file.
+ *
+ * Throws `usage` where there is a file of that name, or where the folder is inside a store: an exhibit must not
+ * travel with the key that signed it or opens it. `storage` where it can't be written.
+ */
+export async function writeSecretFile(path: string, secret: SecretFile): Promise<void> {
+  const full = resolve(path);
+  const store = enclosingStore(full);
+  if (store !== undefined) {
+    throw new OperatorError(
+      "usage",
+      `Cannot make ${secret.noun} "${full}": it would lie in the store "${store}", expected a place outside`,
+    );
+  }
   try {
-    Deno.mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-    const file = Deno.openSync(beside, { write: true, createNew: true, mode: 0o600 });
-    try {
-      const bytes = new TextEncoder().encode(text);
-      for (let done = 0; done < bytes.length;) done += file.writeSync(bytes.subarray(done));
-      await file.sync();
-      linkOnce(beside, path);
-    } finally {
-      file.close();
-      Deno.removeSync(beside);
-    }
-    if (Deno.build.os !== "windows") await syncFolder(dirname(path));
+    await writeOnce(full, secret);
   } catch (error) {
     if (error instanceof OperatorError) throw error;
-    throw new OperatorError("storage", `Cannot make signing key "${path}": ${messageOf(error)}`, {
+    throw new OperatorError("storage", `Cannot make ${secret.noun} "${full}": ${messageOf(error)}`, {
       cause: error,
     });
   }
 }
 
-function linkOnce(from: string, to: string): void {
+/** Writes beside and links into place: a link, unlike a renaming, never replaces a file. */
+async function writeOnce(path: string, { text, noun, randomness }: SecretFile): Promise<void> {
+  const beside = `${path}.${Buffer.from(randomness.bytes(8)).toString("hex")}.tmp`;
+  Deno.mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+  const file = Deno.openSync(beside, { write: true, createNew: true, mode: 0o600 });
   try {
-    Deno.linkSync(from, to);
+    const bytes = new TextEncoder().encode(text);
+    for (let done = 0; done < bytes.length;) done += file.writeSync(bytes.subarray(done));
+    await file.sync();
+    linkOnce({ from: beside, to: path, noun });
+  } finally {
+    file.close();
+    Deno.removeSync(beside);
+  }
+  if (Deno.build.os !== "windows") await syncFolder(dirname(path));
+}
+
+function linkOnce(link: { readonly from: string; readonly to: string; readonly noun: string }): void {
+  try {
+    Deno.linkSync(link.from, link.to);
   } catch (error) {
     if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
-    throw new OperatorError("usage", `Cannot make signing key "${to}": there is a file of that name`, {
+    throw new OperatorError("usage", `Cannot make ${link.noun} "${link.to}": there is a file of that name`, {
       hints: ["a key is never overwritten: give another name, or move the file away"],
       cause: error,
     });
@@ -152,14 +167,12 @@ export function readKeyFile(path: string): string {
   }
 }
 
-/** Sentences about a private key file that is not its owner's alone. */
-export function permissionWarnings(path: string): string[] {
+/** Sentences about a secret's file that is not its owner's alone. `noun`: what it is called. */
+export function permissionWarnings(path: string, noun = "private key file"): string[] {
   const mode = Deno.statSync(path).mode;
   if (Deno.build.os === "windows" || mode === null || (mode & 0o077) === 0) return [];
   return [
-    `others may use the private key file "${path}": its mode is ${
-      (mode & 0o777).toString(8).padStart(4, "0")
-    }, ` +
+    `others may use the ${noun} "${path}": its mode is ${(mode & 0o777).toString(8).padStart(4, "0")}, ` +
     "expected 0600",
   ];
 }
