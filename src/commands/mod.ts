@@ -42,7 +42,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: "keygen",
-    summary: "a signing key",
+    summary: "an age identity, or a signing key",
     group: "Evidence",
     synonyms: ["key", "genkey", "ssh-keygen"],
     load: async () => (await import("./keygen.ts")).keygen,

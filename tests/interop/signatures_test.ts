@@ -438,7 +438,7 @@ outside(
       assertEquals(await Deno.readTextFile(path), before);
       assertEquals((await coldcase(["keygen", "--sign"], { env })).exitCode, 0);
       assertEquals(Deno.statSync(join(desk.path("config"), "coldcase", "signing_key")).mode! & 0o777, 0o600);
-      assertEquals((await coldcase(["keygen"], { env })).exitCode, 2);
+      assertEquals((await coldcase(["keygen", "--sign", "--pq"], { env })).exitCode, 2);
       assertEquals((await coldcase(["keygen", "--sign", "-o", "-"], { env })).exitCode, 2);
     });
   },
