@@ -3,6 +3,7 @@
  * store can't be written to, and that a hand-over leaves both logs whole.
  */
 import { assert, assertEquals, assertMatch, assertNotEquals, assertStringIncludes } from "@std/assert";
+import { createHash } from "node:crypto";
 import { toolPath } from "../outside.ts";
 import { flipBit } from "../store/fixtures.ts";
 import { FIRST, type Stage, withStage } from "./endpoint.ts";
@@ -59,6 +60,10 @@ async function makeKey(stage: Stage, name: string): Promise<{ path: string; publ
   return { path, publicFile };
 }
 
+function sha256Of(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("hex");
+}
+
 function filesOf(folder: string, ending: string): string[] {
   return [...Deno.readDirSync(folder)].map(({ name }) => name).filter((name) => name.endsWith(ending)).sort();
 }
@@ -102,15 +107,29 @@ Deno.test("acquire, verify, export, sign and copy each enter the custody log and
     assertNotEquals(taken[4]!["chain"], given[4]!["chain"]);
     for (const entry of [...given, ...taken]) assertEquals((entry["exhibits"] as unknown[]).length, 1);
     const exported = resultOf(given[2]).facts;
-    assertEquals(exported["target"], `${stage.folder}/out.img`);
     const { exhibit } = eventOf(await stage.run(["info", FIRST, "--json"]), "summary");
-    const [addendum] = filesOf(`${stage.store}/exhibits/${exhibit}`, ".json").filter((name) =>
+    const folder = `exhibits/${exhibit}`;
+    const [addendum, ...more] = filesOf(`${stage.store}/${folder}`, ".json").filter((name) =>
       name.startsWith("addendum")
     );
-    const { digests: added } = JSON.parse(
-      Deno.readTextFileSync(`${stage.store}/exhibits/${exhibit}/${addendum}`),
+    // The log is never encrypted: it names what says the digests, and says none of contents itself.
+    assertEquals([exported, more], [
+      { target: `${stage.folder}/out.img`, addendum: `${folder}/${addendum}` },
+      [],
+    ]);
+    const { digests: added } = JSON.parse(Deno.readTextFileSync(`${stage.store}/${folder}/${addendum}`));
+    const sha256 = sha256Of(Deno.readFileSync(`${stage.folder}/out.img`));
+    assertEquals(added, { md5: null, sha1: null, sha256 });
+    const [manifest] = filesOf(`${stage.store}/${folder}`, ".json").filter((name) =>
+      name.startsWith("manifest")
     );
-    assertEquals(added, { md5: null, sha1: null, sha256: exported["sha256"] });
+    const manifestDigest = sha256Of(Deno.readFileSync(`${stage.store}/${folder}/${manifest}`));
+    const commitment = sha256Of(new TextEncoder().encode(`coldcase-commitment-v1\n${manifestDigest}\n`));
+    for (const entry of [...given, ...taken]) {
+      assertEquals(entry["exhibits"], [{ commitment, exhibit }]);
+      const told = JSON.stringify(entry);
+      assert(!told.includes(sha256) && !told.includes(manifestDigest), told);
+    }
     const receipts = [stage.store, copy].map((store) => filesOf(`${store}/receipts`, ".json"));
     assertEquals([receipts[0]!.length, receipts[1]], [1, receipts[0]]);
     for (const store of [stage.store, copy]) {
