@@ -71,3 +71,11 @@ export class OperatorError extends Error {
 export function messageOf(thrown: unknown): string {
   return thrown instanceof Error ? thrown.message : String(thrown);
 }
+
+/**
+ * True for what is wrong with a file: damage, another format, absence. False for what says nothing about it: a disk
+ * that fails, an identity that is lacking, a bug.
+ */
+export function isFault(error: unknown): error is OperatorError {
+  return error instanceof OperatorError && error.code !== "storage" && error.code !== "identity";
+}

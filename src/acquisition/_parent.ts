@@ -2,7 +2,7 @@
  * Finds the exhibit that an incremental acquisition builds on, and says why one that was found is not used.
  * It looks at what the store says; whether the service agrees is found out by the walk.
  */
-import { OperatorError } from "../errors.ts";
+import { isFault, OperatorError } from "../errors.ts";
 import type { BlockSource, SnapshotDescription, SnapshotId, VolumeShape } from "../model.ts";
 import type { Exhibit, Store } from "../store/mod.ts";
 
@@ -35,6 +35,12 @@ const MAX_COMPARED = 32;
 export async function chooseParent(input: ParentInput): Promise<ParentChoice> {
   const { wish } = input;
   if (wish === "none") return { parent: undefined, dropped: undefined };
+  if (wish === "auto" && !input.store.isReadable && (await input.store.exhibitIds()).length > 0) {
+    return {
+      parent: undefined,
+      dropped: "the store is encrypted, and nothing was given to open its exhibits with",
+    };
+  }
   const candidate = wish === "auto" ? await newestCandidate(input) : wish;
   if (!candidate) return { parent: undefined, dropped: undefined };
   const fault = await whyNotParent(input, candidate);
@@ -99,7 +105,7 @@ async function usableExhibits(store: Store): Promise<Exhibit[]> {
     try {
       usable.push(await store.exhibit(id));
     } catch (error) {
-      if (!(error instanceof OperatorError) || error.code === "storage") throw error;
+      if (!isFault(error)) throw error;
     }
   }
   const superseded = new Set(usable.map((exhibit) => exhibit.manifest.supersedes));

@@ -6,30 +6,31 @@
  * @see store-format.md, "Order of writes"
  */
 import { OperatorError } from "../errors.ts";
-import type { SessionCounts, SessionEvent, SessionStart, UnreadableEntry } from "../format/documents.ts";
+import type { SessionCounts, SessionEvent, SessionStart } from "../format/documents.ts";
 import { zeroDigest } from "../format/digests.ts";
-import { type JournalEntry, type JournalHead, type RecordedBlock, splitFlush } from "../format/journal.ts";
+import { type JournalEntry, type JournalHead, splitFlush } from "../format/journal.ts";
 import { checkVolume } from "../format/manifest.ts";
 import { plainBlock, type SegmentBlock } from "../format/segment.ts";
 import {
   type Clock,
   type Digest,
   type Disk,
-  type ObjectName,
   type Randomness,
-  SEGMENT_BLOCKS,
+  type StoredObject,
   type UnreadableBlock,
   type VerifiedBlock,
   type VolumeShape,
 } from "../model.ts";
 import { formatTime } from "../units.ts";
 import { commitExhibit, type CommitFacts } from "./_commit.ts";
+import type { Contents } from "./_contents.ts";
 import type { Exhibit } from "./_exhibit.ts";
 import { Journal, journalFolder, removeJournal } from "./_journal.ts";
 import { packName } from "./_layout.ts";
 import type { LocalStorage } from "./_local_storage.ts";
 import { PackWriter } from "./_pack_writer.ts";
 import type { PackedBlocks } from "./_packed_blocks.ts";
+import { Pending } from "./_pending.ts";
 import { NO_COUNTS, Progress } from "./_progress.ts";
 import { reconcile } from "./_resume.ts";
 
@@ -56,6 +57,7 @@ export type SessionTotals = Readonly<
 /** What an acquisition works with; made by the store. */
 export interface AcquisitionParts {
   readonly storage: LocalStorage;
+  readonly contents: Contents;
   readonly disk: Disk;
   readonly clock: Clock;
   readonly randomness: Randomness;
@@ -64,11 +66,6 @@ export interface AcquisitionParts {
   /** The exhibit that is built on; its place in the head's `parent`. */
   readonly parent: Exhibit | undefined;
 }
-
-/** A block that was put; `pack`: where it is held, `undefined` for the open pack. */
-type PendingBlock =
-  | Exclude<SegmentBlock, { readonly state: "stored" }>
-  | (Extract<SegmentBlock, { readonly state: "stored" }> & { readonly pack: ObjectName | undefined });
 
 export class Acquisition {
   readonly head: JournalHead;
@@ -83,11 +80,8 @@ export class Acquisition {
   readonly #before: SessionTotals;
   #fetchedBlocks = 0;
   #pack: PackWriter | undefined;
-  /** Put, but not recorded yet. */
-  #pending = new Map<number, PendingBlock>();
-  #pendingSince: number | undefined;
-  #pendingUnreadable: UnreadableEntry[] = [];
-  #pendingUsedPacks = new Map<ObjectName, number>();
+  /** Put, but not recorded yet; `undefined`: nothing is. */
+  #pending: Pending | undefined;
   /** Calls that write wait for each other: one pack, one log, one order. */
   #queue: Promise<unknown> = Promise.resolve();
   #failure: unknown;
@@ -146,9 +140,9 @@ export class Acquisition {
   /** Blocks recorded as unreadable, in all sessions. */
   get unreadableBlocks(): number {
     // One that was tried again, in vain, is in both.
-    const added = new Set(this.#pendingUnreadable.map((entry) => entry.block));
-    for (const block of added) if (this.#progress.unreadable.has(block)) added.delete(block);
-    return this.#progress.unreadable.size + added.size;
+    const added = this.#pending?.unreadable.filter(({ block }) => !this.#progress.unreadable.has(block)) ??
+      [];
+    return this.#progress.unreadable.size + added.length;
   }
 
   /** Notes that a session works on it now. `report` is asked whenever something is recorded. */
@@ -162,7 +156,7 @@ export class Acquisition {
    * of the parent that the snapshot no longer has. Asking in ascending order costs one read a segment.
    */
   recorded(index: number): SegmentBlock | undefined {
-    const block = this.#pending.get(index) ?? this.#journal.recorded(index);
+    const block = this.#pending?.get(index) ?? this.#journal.recorded(index);
     // A partial commit that was cut short leaves blocks marked that were never tried.
     if (block?.state === "unreadable" && !this.#isKnownUnreadable(index)) return undefined;
     return block;
@@ -173,28 +167,26 @@ export class Acquisition {
     return this.#enqueue(async () => {
       this.#fetchedBlocks++;
       this.#progress.unreadable.delete(index);
-      this.#pendingUnreadable = this.#pendingUnreadable.filter((entry) => entry.block !== index);
-      if (block.digest === this.#zeroDigest) this.#note(index, plainBlock("zero"));
+      if (block.digest === this.#zeroDigest) this.#pend().note(index, plainBlock("zero"));
       else {
-        const pack = this.#store(index, block);
-        this.#note(index, { state: "stored", digest: block.digest, pack });
+        const heldIn = await this.#store(index, block);
+        this.#pend().note(index, { state: "stored", digest: block.digest }, heldIn);
       }
-      if (this.#pack?.isFull || this.#pending.size >= MAX_PENDING_BLOCKS) await this.#flush();
+      await this.#flushIfFull();
     });
   }
 
   putUnreadable(index: number, block: UnreadableBlock): Promise<void> {
     return this.#enqueue(async () => {
       const { attempts, detail, reason, requestIds } = block;
-      this.#pendingUnreadable.push({
+      this.#pend().noteUnreadable({
         attempts,
         block: index,
         detail: detail.slice(0, 1024).toWellFormed(),
         reason,
         requestIds: requestIds.slice(0, 16).map((id) => id.slice(0, 256).toWellFormed()),
       });
-      this.#note(index, plainBlock("unreadable"));
-      if (this.#pending.size >= MAX_PENDING_BLOCKS) await this.#flush();
+      await this.#flushIfFull();
     });
   }
 
@@ -210,8 +202,8 @@ export class Acquisition {
 
   #putPlain(index: number, state: "absent" | "unreadable"): Promise<void> {
     return this.#enqueue(async () => {
-      this.#note(index, plainBlock(state));
-      if (this.#pending.size >= MAX_PENDING_BLOCKS) await this.#flush();
+      this.#pend().note(index, plainBlock(state));
+      await this.#flushIfFull();
     });
   }
 
@@ -244,8 +236,8 @@ export class Acquisition {
 
   /** Closes the open pack where it is due. To be called now and then while blocks come slowly. */
   async flushIfDue(): Promise<void> {
-    const since = this.#pendingSince;
-    if (since === undefined || this.#parts.clock.monotonicMs() - since < FLUSH_AFTER_MS) return;
+    const pending = this.#pending;
+    if (!pending || this.#parts.clock.monotonicMs() - pending.sinceMs < FLUSH_AFTER_MS) return;
     await this.flush();
   }
 
@@ -307,76 +299,61 @@ export class Acquisition {
   }
 
   #isKnownUnreadable(index: number): boolean {
-    return this.#progress.unreadable.has(index) ||
-      this.#pendingUnreadable.some((entry) => entry.block === index);
+    return this.#progress.unreadable.has(index) || this.#pending?.isUnreadable(index) === true;
   }
 
   #allCounts(): SessionCounts {
     return { ...this.#report.counts(), fetchedBlocks: this.#fetchedBlocks };
   }
 
-  #note(index: number, block: PendingBlock): void {
-    this.#pending.set(index, block);
-    this.#pendingSince ??= this.#parts.clock.monotonicMs();
+  #pend(): Pending {
+    return this.#pending ??= new Pending(this.#parts.clock.monotonicMs());
   }
 
-  /** Sees to it that a pack holds the block, and gives its name: `undefined` for the open one. */
-  #store(index: number, block: VerifiedBlock): ObjectName | undefined {
+  async #flushIfFull(): Promise<void> {
+    if (this.#pack?.isFull || (this.#pending?.size ?? 0) >= MAX_PENDING_BLOCKS) await this.#flush();
+  }
+
+  /** Sees to it that a pack holds the block, and gives that which did before: `undefined` for the open one. */
+  async #store(index: number, block: VerifiedBlock): Promise<StoredObject | undefined> {
     if (this.#pack?.has(block.digest)) return undefined;
-    const held = this.#parts.blocks.isHeld(block.digest);
-    if (held) {
-      if (!this.#progress.names(held.pack)) this.#pendingUsedPacks.set(held.pack, held.packBytes);
-      return held.pack;
-    }
-    this.#pack ??= new PackWriter(
-      this.#parts.disk,
-      this.#parts.storage.pathOf(`${journalFolder(this.head.exhibit)}/open.pack`),
-    );
+    const { blocks, contents, disk, storage } = this.#parts;
+    // A copy counts once it was read back, which needs an identity: in an encrypted store a miss costs space.
+    const held = contents.isEncrypted ? undefined : await blocks.isHeld(block.digest);
+    if (held) return { name: held.pack, sizeBytes: held.packBytes };
+    const path = storage.pathOf(`${journalFolder(this.head.exhibit)}/open.pack`);
+    this.#pack ??= new PackWriter(disk, path, await contents.packCipher());
     this.#pack.add({ index, ...block });
     return undefined;
   }
 
   /** Pack, then log, then slots: each durable before the next. */
   async #flush(): Promise<void> {
-    if (this.#pending.size === 0) return;
-    const packs = this.#pack ? [await this.#closePack(this.#pack)] : [];
-    const segments = new Set([...this.#pending.keys()].map((index) => Math.floor(index / SEGMENT_BLOCKS)));
+    const pending = this.#pending;
+    if (!pending) return;
+    const written = this.#pack && await this.#closePack(this.#pack);
     const flush = {
       counts: this.#allCounts(),
       events: this.#report.takeEvents(),
-      packs,
+      packs: written ? [written] : [],
       packsBefore: this.#progress.packs.length,
-      segments: [...segments],
+      segments: pending.segments,
       type: "flush",
-      unreadable: this.#pendingUnreadable,
-      usedPacks: [...this.#pendingUsedPacks].map(([name, sizeBytes]) => ({ name, sizeBytes })),
+      unreadable: pending.unreadable,
+      usedPacks: pending.heldIn.filter(({ name }) => !this.#progress.names(name)),
     } as const;
     for (const line of splitFlush(flush)) {
       await this.#append({ ...line, packsBefore: this.#progress.packs.length });
     }
-    await this.#journal.writeSlots(this.#numbered(packs[0]?.name));
-    this.#pending = new Map();
-    this.#pendingSince = undefined;
-    this.#pendingUnreadable = [];
-    this.#pendingUsedPacks = new Map();
+    // The log names all of them by now.
+    const slots = pending.numbered((heldIn) => this.#progress.numberOf(heldIn ?? written!.name));
+    await this.#journal.writeSlots(slots);
+    this.#pending = undefined;
   }
 
-  /** What was put, each stored block with the number of its pack: the log names it by now. */
-  #numbered(written: ObjectName | undefined): Map<number, RecordedBlock> {
-    const recorded = new Map<number, RecordedBlock>();
-    for (const [index, block] of this.#pending) {
-      if (block.state !== "stored") recorded.set(index, block);
-      else {
-        const { pack = written, ...known } = block;
-        recorded.set(index, { ...known, packNumber: this.#progress.numberOf(pack!) });
-      }
-    }
-    return recorded;
-  }
-
-  async #closePack(pack: PackWriter): Promise<{ name: ObjectName; sizeBytes: number }> {
+  async #closePack(pack: PackWriter): Promise<StoredObject> {
     const closed = await pack.close();
-    const name = packName(closed.digest);
+    const name = packName(closed.digest, this.#parts.contents.ending);
     await this.#parts.storage.putFile(name, closed);
     this.#pack = undefined;
     this.#parts.blocks.addPack({ ...closed, name });

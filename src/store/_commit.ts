@@ -17,6 +17,7 @@ import {
   type UnreadableDocument,
 } from "../format/documents.ts";
 import { commitmentOf, imageDigest, sha256 } from "../format/digests.ts";
+import { encodeFileMap } from "../format/file_map.ts";
 import { encodeInventory } from "../format/inventory.ts";
 import type { JournalHead, RecordedBlock } from "../format/journal.ts";
 import { type AcquisitionRecord, type CaseFacts, encodeManifest, type Manifest } from "../format/manifest.ts";
@@ -43,9 +44,10 @@ import {
 import { formatTime } from "../units.ts";
 import { FORMAT_VERSION, type ToolFacts } from "../format/members.ts";
 import type { SigningKey } from "../keys.ts";
+import type { Contents } from "./_contents.ts";
 import { custodyHeads } from "./_custody.ts";
 import type { Exhibit } from "./_exhibit.ts";
-import { documentName, manifestName, parseName, segmentName } from "./_layout.ts";
+import { parseName } from "./_layout.ts";
 import type { LocalStorage } from "./_local_storage.ts";
 import type { PackedBlocks } from "./_packed_blocks.ts";
 import type { Progress } from "./_progress.ts";
@@ -72,6 +74,7 @@ export interface CommitFacts {
 /** Everything that a commit works on. */
 export interface CommitInput {
   readonly storage: LocalStorage;
+  readonly contents: Contents;
   readonly disk: Disk;
   readonly clock: Clock;
   readonly randomness: Randomness;
@@ -89,22 +92,43 @@ export interface CommitInput {
   readonly facts: CommitFacts;
 }
 
-/** Puts a document and remembers it for the inventory. */
-type Put = (name: ObjectName, bytes: Uint8Array) => Promise<void>;
+/** Puts what the manifest names, remembers it for the inventory and the map, and gives its own digest. */
+type Put = (kind: "segment" | "document", bytes: Uint8Array) => Promise<Digest>;
 
-export async function commitExhibit(input: CommitInput): Promise<void> {
-  const { storage, head, progress, facts } = input;
-  const endedAt = formatTime(input.clock.nowMs());
+/** What a commit has put so far, and what it takes over. */
+interface Written {
+  /** For the inventory: names and sizes. */
+  readonly files: Map<ObjectName, number>;
+  /** For the map of an encrypted exhibit: the file's digest by the digest of what is in it. */
+  readonly map: Record<"segments" | "documents", Record<string, Digest>>;
+  readonly put: Put;
+}
+
+function startWriting({ contents, head, progress }: CommitInput): Written {
   const files = new Map<ObjectName, number>();
   for (const pack of progress.packs) if (!pack.isMissing) files.set(pack.name, pack.sizeBytes);
-  const put: Put = async (name, bytes) => {
-    await storage.put(name, bytes);
-    files.set(name, bytes.length);
+  const map: Written["map"] = { segments: {}, documents: {} };
+  const put: Put = async (kind, bytes) => {
+    const digest = sha256(bytes);
+    const known = map[`${kind}s`];
+    if (known[digest] !== undefined) return digest; // two of one content are one file
+    const written = await contents.put(kind, bytes, head.exhibit);
+    files.set(written.name, written.sizeBytes);
+    known[digest] = written.digest;
+    return digest;
   };
-  const built = await buildSegments(input, files, put);
+  return { files, map, put };
+}
+
+export async function commitExhibit(input: CommitInput): Promise<void> {
+  const { storage, contents, head, facts } = input;
+  const endedAt = formatTime(input.clock.nowMs());
+  const written = startWriting(input);
+  const { files } = written;
+  const built = await buildSegments(input, written);
   checkAgainstListing(input, built);
   const manifest: Manifest = {
-    acquisition: await recordAcquisition(input, { built, endedAt, put }),
+    acquisition: await recordAcquisition(input, { built, endedAt, put: written.put }),
     counts: built.counts,
     imageDigest: imageDigest(input.shape, built.segments),
     isPartial: facts.isPartial,
@@ -118,17 +142,21 @@ export async function commitExhibit(input: CommitInput): Promise<void> {
     volume: head.volume,
   };
   const bytes = encodeManifest(manifest);
-  const manifestDigest = sha256(bytes);
-  const name = manifestName(head.exhibit, manifestDigest);
-  await put(name, bytes);
+  const putNamed = async (kind: "manifest" | "map", bytes: Uint8Array) => {
+    const file = await contents.put(kind, bytes, head.exhibit);
+    files.set(file.name, file.sizeBytes);
+    return file;
+  };
+  const map = contents.isEncrypted ? (await putNamed("map", encodeFileMap(written.map))).digest : null;
+  const { name, digest } = await putNamed("manifest", bytes);
   await putSignature(storage, { name, bytes, namespace: "coldcase-manifest@v1" }, facts.key);
   const inventory = encodeInventory({
     exhibit: head.exhibit,
     snapshot: head.source.snapshot,
     parent: manifest.parent?.exhibit ?? null,
-    commitment: commitmentOf(manifestDigest),
-    manifest: manifestDigest,
-    map: null,
+    commitment: commitmentOf(sha256(bytes)),
+    manifest: digest,
+    map,
     committedAt: endedAt,
     files: [...files].map(([name, sizeBytes]): StoredObject => ({ name, sizeBytes })),
   });
@@ -142,11 +170,6 @@ async function recordAcquisition(
 ): Promise<AcquisitionRecord> {
   const { head, progress, facts } = input;
   const { built, endedAt, put } = known;
-  const putDocument = async (bytes: Uint8Array): Promise<Digest> => {
-    const digest = sha256(bytes);
-    await put(documentName(digest), bytes);
-    return digest;
-  };
   const last = progress.sessions.at(-1)!;
   const events = [...last.events, ...input.events].slice(0, MAX_SESSION_EVENTS);
   const current = { ...last, ...input.counts, endedAt, events, outcome: "committed" };
@@ -160,9 +183,11 @@ async function recordAcquisition(
     custodyHeads: await custodyHeads(input.storage),
     destination: facts.destination,
     documents: {
-      description: facts.description ? await putDocument(encodeDescription(facts.description)) : null,
-      sessions: await putDocument(encodeSessions(sessions)),
-      unreadable: built.unreadable.length > 0 ? await putDocument(encodeUnreadable(built.unreadable)) : null,
+      description: facts.description ? await put("document", encodeDescription(facts.description)) : null,
+      sessions: await put("document", encodeSessions(sessions)),
+      unreadable: built.unreadable.length > 0
+        ? await put("document", encodeUnreadable(built.unreadable))
+        : null,
     },
     endedAt,
     exhibit: head.exhibit,
@@ -205,11 +230,7 @@ interface Built {
 }
 
 /** Writes every segment that differs from the parent's and names those that do not. */
-async function buildSegments(
-  input: CommitInput,
-  files: Map<ObjectName, number>,
-  put: Put,
-): Promise<Built> {
+async function buildSegments(input: CommitInput, { files, map, put }: Written): Promise<Built> {
   const { parent, shape, progress } = input;
   const parentSizes = new Map<ObjectName, number>();
   for (const file of parent?.inventory.files ?? []) {
@@ -228,9 +249,11 @@ async function buildSegments(
   for (let position = 0; position < segmentCount(shape); position++) {
     const blockCount = segmentLength(shape, position);
     const taken = takenWhole(input, position);
-    const takenBytes = taken && parentSizes.get(segmentName(taken));
-    if (taken && takenBytes !== undefined) {
-      files.set(segmentName(taken), takenBytes);
+    const takenFile = taken ? parent?.segmentFile(taken) : undefined;
+    const takenBytes = takenFile === undefined ? undefined : parentSizes.get(takenFile);
+    if (taken && takenFile && takenBytes !== undefined) {
+      files.set(takenFile, takenBytes);
+      map.segments[taken] = parseName(takenFile)!.digest;
       segments.push(taken);
       continue;
     }
@@ -251,9 +274,7 @@ async function buildSegments(
       if (block.state === "unreadable") noteUnreadable(unreadable, progress.unreadable.get(index), index);
     }
     await checkHeld(input, { position, blocks, files, present });
-    const bytes = encodeSegment(blocks);
-    const digest = sha256(bytes);
-    await put(segmentName(digest), bytes);
+    const digest = await put("segment", encodeSegment(blocks));
     segments.push(digest);
     if (isBlank) blank = { blockCount, digest };
     counts = addCounts(addCounts(counts, countStates(base), -1), countStates(blocks), 1);
@@ -313,6 +334,9 @@ async function checkHeld(
   const missing: number[] = [];
   for (const [at, block] of segment.blocks.entries()) {
     if (block.state !== "stored") continue;
+    // Whoever acquires may not be able to look into a pack. The parent's are all in the list, and are there: that
+    // was found out when it was chosen.
+    if (!("packNumber" in block) && input.contents.isEncrypted) continue;
     const pack = await packOf(input, block, segment.present);
     if (pack) segment.files.set(pack.name, pack.sizeBytes);
     else missing.push(at);

@@ -1,6 +1,7 @@
 /**
  * Copies an exhibit into another store: just the files that its blocks need, each verified on the way by the
  * digest in its name, the inventory last. Run again, it goes on: what is there and sound is not copied twice.
+ * An encrypted exhibit is copied as it is, unopened: its inventory travels along.
  *
  * @see store-format.md, "Order of writes"
  */
@@ -12,11 +13,13 @@ import {
 } from "../format/inventory.ts";
 import { sha256 } from "../format/digests.ts";
 import { segmentCount } from "../format/segment.ts";
-import { OperatorError } from "../errors.ts";
+import { isFault, OperatorError } from "../errors.ts";
 import type { Clock, Digest, ObjectName, StoredObject } from "../model.ts";
 import { formatTime } from "../units.ts";
 import { readChecked } from "./_checked.ts";
-import { type Exhibit, inventoryNames } from "./_exhibit.ts";
+import type { Contents } from "./_contents.ts";
+import { Exhibit } from "./_exhibit.ts";
+import { inventoryNames, type OuterExhibit } from "./_outer.ts";
 import {
   CUSTODY_FOLDER,
   EXHIBITS_FOLDER,
@@ -54,22 +57,33 @@ export interface CopySummary {
 }
 
 interface CopyParts {
-  readonly from: { readonly storage: LocalStorage; readonly blocks: PackedBlocks };
+  readonly from: {
+    readonly storage: LocalStorage;
+    readonly contents: Contents;
+    readonly blocks: PackedBlocks;
+  };
   readonly to: { readonly storage: LocalStorage; readonly world: { readonly clock: Clock } };
-  readonly exhibit: Exhibit;
+  readonly exhibit: OuterExhibit;
+}
+
+/** A plain exhibit, which can be looked into. */
+type OpenedParts = CopyParts & { readonly exhibit: Exhibit };
+
+function isOpened(parts: CopyParts): parts is OpenedParts {
+  return parts.exhibit instanceof Exhibit && !parts.from.contents.isEncrypted;
 }
 
 /** Throws `integrity` where a file of the source is not what its name says; `storage`. */
 export async function copyExhibit(parts: CopyParts, options: CopyOptions): Promise<CopySummary> {
   const { from, to } = parts;
-  const fault = inventoryFaults(parts.exhibit)[0];
+  const fault = isOpened(parts) ? inventoryFaults(parts.exhibit)[0] : undefined;
   if (fault !== undefined) {
     const { id, inventoryFile } = parts.exhibit;
     throw new OperatorError("integrity", `Cannot copy "${id}": its inventory is not whole: ${fault}`, {
       facts: { file: inventoryFile },
     });
   }
-  const files = await neededFiles(parts, options.signal);
+  const files = isOpened(parts) ? await neededFiles(parts, options.signal) : parts.exhibit.inventory.files;
   const totalBytes = files.reduce((sum, file) => sum + file.sizeBytes, 0);
   let doneBytes = 0;
   let copiedBytes = 0;
@@ -91,7 +105,9 @@ export async function copyExhibit(parts: CopyParts, options: CopyOptions): Promi
     await to.world.clock.sleep(0, options.signal);
   }
   await copyBeside(parts);
-  const inventory = await settleInventory(parts, files, options.key);
+  const inventory = isOpened(parts)
+    ? await settleInventory(parts, files, options.key)
+    : await takeOverInventory(parts);
   return {
     files: files.length,
     copiedBytes,
@@ -120,23 +136,14 @@ async function copyBeside({ from, to, exhibit }: CopyParts): Promise<void> {
 
 /** The inventory of the copy; what it names is there, so it comes last. Once written and signed it stays. */
 async function settleInventory(
-  { to, exhibit }: CopyParts,
+  { to, exhibit }: OpenedParts,
   files: readonly StoredObject[],
   key: SigningKey,
 ): Promise<ObjectName> {
   const encode = (committedAt: string) => encodeInventory({ ...exhibit.inventory, committedAt, files });
   let earliestMs = to.world.clock.nowMs();
   let there: ObjectName | undefined;
-  for (const name of await inventoryNames(to.storage, exhibit.id)) {
-    const held = await heldInventory(to.storage, name);
-    if (!held) continue;
-    if (held.commitment !== exhibit.inventory.commitment) {
-      throw new OperatorError(
-        "integrity",
-        `Cannot copy "${exhibit.id}": the target holds it with another manifest, of commitment ${held.commitment}`,
-        { facts: { exhibit: exhibit.id, file: name } },
-      );
-    }
+  for await (const { name, held } of heldInventories(to.storage, exhibit)) {
     // The newest inventory counts, and another host's clock may be ahead.
     earliestMs = Math.max(earliestMs, Date.parse(held.committedAt) + 1);
     if (inventoryName(exhibit.id, sha256(encode(held.committedAt))) === name) there = name;
@@ -153,19 +160,59 @@ async function settleInventory(
   return await putInventory(to.storage, { exhibit: exhibit.id, bytes: encode(formatTime(earliestMs)), key });
 }
 
+/** The inventory of an encrypted exhibit with its signatures, the SSHSIGs last: they are what commits. */
+async function takeOverInventory({ from, to, exhibit }: CopyParts): Promise<ObjectName> {
+  const { inventoryFile, inventory } = exhibit;
+  for await (const { name, held } of heldInventories(to.storage, exhibit)) {
+    if (name !== inventoryFile && held.committedAt >= inventory.committedAt) return name;
+  }
+  const stem = inventoryFile.replace(/txt$/, "");
+  const signatures: ObjectName[] = [];
+  for await (const { name } of from.storage.list(`${EXHIBITS_FOLDER}/${exhibit.id}/`)) {
+    if (name.startsWith(stem) && name !== inventoryFile) signatures.push(name);
+  }
+  const isLast = (name: ObjectName) => name.endsWith(".sshsig");
+  signatures.sort((a, b) => Number(isLast(a)) - Number(isLast(b)));
+  await to.storage.put(inventoryFile, await readChecked(from.storage, inventoryFile, MAX_INVENTORY_BYTES));
+  for (const name of signatures) {
+    const bytes = await from.storage.read(name, { offset: 0, length: MAX_BESIDE_BYTES });
+    await to.storage.put(name, bytes);
+  }
+  return inventoryFile;
+}
+
+/** The sound inventories of the exhibit in the target. Throws `integrity` where one is of another manifest. */
+async function* heldInventories(
+  storage: LocalStorage,
+  exhibit: OuterExhibit,
+): AsyncIterable<{ readonly name: ObjectName; readonly held: Inventory }> {
+  for (const name of await inventoryNames(storage, exhibit.id)) {
+    const held = await heldInventory(storage, name);
+    if (!held) continue;
+    if (held.commitment !== exhibit.inventory.commitment) {
+      throw new OperatorError(
+        "integrity",
+        `Cannot copy "${exhibit.id}": the target holds it with another manifest, of commitment ${held.commitment}`,
+        { facts: { exhibit: exhibit.id, file: name } },
+      );
+    }
+    yield { name, held };
+  }
+}
+
 /** An inventory of the target; a damaged one goes to quarantine, as every other damaged file does, and is `undefined`. */
 async function heldInventory(storage: LocalStorage, name: ObjectName): Promise<Inventory | undefined> {
   try {
     return decodeInventory(await readChecked(storage, name, MAX_INVENTORY_BYTES), `"${name}"`);
   } catch (error) {
-    if (!(error instanceof OperatorError) || error.code === "storage") throw error;
+    if (!isFault(error)) throw error;
     await storage.quarantine(name);
     return undefined;
   }
 }
 
 /** The inventory's files, but of the packs only those that hold a block of the exhibit. */
-async function neededFiles({ from, exhibit }: CopyParts, signal: AbortSignal): Promise<StoredObject[]> {
+async function neededFiles({ from, exhibit }: OpenedParts, signal: AbortSignal): Promise<StoredObject[]> {
   const packs = new Map<ObjectName, number>();
   // The store's index is a cache that may lie: what goes into the copy's inventory is learned from the packs.
   const held = Index.temporary();
@@ -201,7 +248,7 @@ async function placeElsewhere(
 ): Promise<BlockPlace> {
   const { exhibit, file } = wanted;
   await blocks.read(digest).catch((error) => {
-    if (!(error instanceof OperatorError) || error.code === "storage") throw error;
+    if (!isFault(error)) throw error;
     throw new OperatorError("integrity", `Cannot copy "${exhibit.id}" for "${file}": ${error.message}`, {
       cause: error,
       facts: { digest, file },

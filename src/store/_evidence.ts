@@ -4,8 +4,9 @@
  *
  * @see store-format.md, "Signatures", "Custody log", "Verification"
  */
+import { MAX_AGE_HEADER_BYTES } from "../cipher_age.ts";
 import { encodeHex } from "@std/encoding/hex";
-import { OperatorError } from "../errors.ts";
+import { isFault, OperatorError } from "../errors.ts";
 import {
   type Addendum,
   decodeAddendum,
@@ -20,7 +21,9 @@ import type { VerifyingKey } from "../format/verifying_key.ts";
 import type { ObjectName, ObjectStorage } from "../model.ts";
 import { readChecked } from "./_checked.ts";
 import { checkCustody, type CustodyCheck, type OnCustodyEntry } from "./_custody.ts";
+import type { Contents } from "./_contents.ts";
 import type { Exhibit } from "./_exhibit.ts";
+import type { OuterExhibit } from "./_outer.ts";
 import { EXHIBITS_FOLDER, parseName, RECEIPTS_FOLDER } from "./_layout.ts";
 import { checkSignatures, damagedKeyFiles, type HeldSignature, strangeKeyFiles } from "./_signatures.ts";
 
@@ -34,19 +37,22 @@ export interface SignedFile<T> {
 /** Told of each thing that is wrong with one file. */
 type Refuse = (error: OperatorError, file: ObjectName) => void;
 
+/** What evidence is read from. */
+export interface EvidenceFiles {
+  readonly storage: ObjectStorage;
+  readonly contents: Contents;
+}
+
 /** The good addenda of an exhibit, the oldest first. */
 export async function readAddenda(
-  storage: ObjectStorage,
+  { storage, contents }: EvidenceFiles,
   exhibit: Exhibit,
   refuse: Refuse,
 ): Promise<SignedFile<Addendum>[]> {
   const folder = `${EXHIBITS_FOLDER}/${exhibit.id}/`;
-  const found = await readSigned(
-    storage,
-    { folder, kind: "addendum", namespace: "coldcase-addendum@v1" },
-    refuse,
-    decodeAddendum,
-  );
+  const read = (name: ObjectName) => contents.read(name, MAX_ADDENDUM_BYTES);
+  const what = { folder, kind: "addendum", namespace: "coldcase-addendum@v1", read } as const;
+  const found = await readSigned(storage, what, refuse, decodeAddendum);
   const good = found.filter(({ file, document }) => {
     if (document.exhibit === exhibit.id && document.manifest === exhibit.manifestDigest) return true;
     refuse(
@@ -61,12 +67,9 @@ export async function readAddenda(
 /** The good receipts of a store, the oldest first. */
 export async function readReceipts(storage: ObjectStorage, refuse: Refuse): Promise<SignedFile<Receipt>[]> {
   const folder = `${RECEIPTS_FOLDER}/`;
-  const found = await readSigned(
-    storage,
-    { folder, kind: "receipt", namespace: "coldcase-receipt@v1" },
-    refuse,
-    decodeReceipt,
-  );
+  const read = (name: ObjectName) => readChecked(storage, name, MAX_ADDENDUM_BYTES);
+  const what = { folder, kind: "receipt", namespace: "coldcase-receipt@v1", read } as const;
+  const found = await readSigned(storage, what, refuse, decodeReceipt);
   return found.sort((a, b) => a.document.at < b.document.at ? -1 : 1);
 }
 
@@ -76,6 +79,8 @@ async function readSigned<T>(
     readonly folder: string;
     readonly kind: "addendum" | "receipt";
     readonly namespace: "coldcase-addendum@v1" | "coldcase-receipt@v1";
+    /** The bytes that are signed. */
+    read(name: ObjectName): Promise<Uint8Array>;
   },
   refuse: Refuse,
   decode: (bytes: Uint8Array, name: string) => T,
@@ -84,7 +89,7 @@ async function readSigned<T>(
   for await (const { name } of storage.list(what.folder)) {
     if (parseName(name)?.kind !== what.kind) continue;
     try {
-      const bytes = await readChecked(storage, name, MAX_ADDENDUM_BYTES);
+      const bytes = await what.read(name);
       const document = decode(bytes, `"${name}"`);
       const { held, faults } = await checkSignatures(storage, { name, bytes, namespace: what.namespace });
       for (const fault of faults) refuse(fault, name);
@@ -93,7 +98,7 @@ async function readSigned<T>(
         refuse(new OperatorError("integrity", `Cannot accept "${name}": it has no signature`), name);
       }
     } catch (error) {
-      if (!(error instanceof OperatorError) || error.code === "storage") throw error;
+      if (!isFault(error)) throw error;
       refuse(error, name);
     }
   }
@@ -102,17 +107,19 @@ async function readSigned<T>(
 
 /** Heads of the custody log that manifests, addenda and receipts name: what must be there. */
 export async function custodyAnchors(
-  storage: ObjectStorage,
+  files: EvidenceFiles,
   exhibits: readonly Exhibit[],
 ): Promise<CustodyHead[]> {
   const ignore: Refuse = () => undefined; // whoever verifies them reports it
   const anchors = exhibits.flatMap(({ manifest }) => [...manifest.acquisition.custodyHeads]);
   for (const exhibit of exhibits) {
-    for (const { document } of await readAddenda(storage, exhibit, ignore)) {
+    for (const { document } of await readAddenda(files, exhibit, ignore)) {
       anchors.push(...document.custodyHeads);
     }
   }
-  for (const { document } of await readReceipts(storage, ignore)) anchors.push(...document.custodyHeads);
+  for (const { document } of await readReceipts(files.storage, ignore)) {
+    anchors.push(...document.custodyHeads);
+  }
   return anchors;
 }
 
@@ -142,7 +149,7 @@ export interface EvidenceCheck {
 /** What is wrong with the time-stamp tokens of an exhibit, as far as it shows without trust in an authority. */
 async function tokenFaults(
   storage: ObjectStorage,
-  exhibit: Exhibit,
+  exhibit: OuterExhibit,
 ): Promise<{ readonly file: ObjectName; readonly message: string }[]> {
   const faults: { readonly file: ObjectName; readonly message: string }[] = [];
   for await (const { name } of storage.list(`${EXHIBITS_FOLDER}/${exhibit.id}/`)) {
@@ -166,41 +173,74 @@ async function tokenFault(
     const signature = await storage.read(token.signature, { offset: 0, length: MAX_TIMESTAMP_BYTES + 1 });
     return encodeHex(digest) === sha256(signature) ? undefined : "is over another signature";
   } catch (error) {
-    if (!(error instanceof OperatorError) || error.code === "storage") throw error;
+    if (!isFault(error)) throw error;
     return `is no token: ${error.message}`;
   }
 }
 
+export interface EvidenceOptions {
+  /** With any, a signer that is none of them is a finding; without, none is judged. */
+  readonly keys: readonly VerifyingKey[];
+  onFinding(finding: EvidenceFinding): void;
+  readonly onEntry?: OnCustodyEntry;
+}
+
 /**
- * Checks signatures, addenda, and of the whole store receipts and custody log.
- *
- * @param options `keys`: with any, a signer that is none of them is a finding; without, none is judged.
+ * Checks signatures, addenda, and of the whole store keys, receipts and custody log. Of an exhibit that was not opened
+ * the signatures over its manifest and what its addenda say are left out.
  */
 export async function checkEvidence(
-  storage: ObjectStorage,
-  exhibit: Exhibit,
-  options: {
-    readonly keys: readonly VerifyingKey[];
-    onFinding(finding: EvidenceFinding): void;
-    readonly onEntry?: OnCustodyEntry;
-  },
+  files: EvidenceFiles,
+  exhibit: OuterExhibit | Exhibit,
+  options: EvidenceOptions,
 ): Promise<EvidenceCheck> {
+  const { storage } = files;
   const { keys, onFinding } = options;
-  const checks = [exhibit.manifestCheck, exhibit.inventoryCheck];
+  const opened = "manifestCheck" in exhibit ? exhibit : undefined;
+  const checks = [...(opened ? [opened.manifestCheck] : []), exhibit.inventoryCheck];
   for (const { faults } of checks) {
     for (const fault of faults) {
       onFinding({ code: "signature_damaged", file: String(fault.facts["file"]), message: fault.message });
     }
   }
+  const held = checks.flatMap((check) => check.held);
   const allowed = new Set(keys.map((key) => key.fingerprint));
-  const strangers = checks.flatMap(({ held }) => held).filter(({ key }) => !allowed.has(key.fingerprint));
+  const strangers = held.filter(({ key }) => !allowed.has(key.fingerprint));
   if (keys.length > 0) {
     for (const { file, key } of strangers) {
       const message = `"${file}" is signed by ${key.fingerprint}, which is none of the keys that were given`;
       onFinding({ code: "signer_not_allowed", file, message });
     }
   }
-  const signers = new Map(checks.flatMap(({ held }) => held).map(({ key }) => [key.fingerprint, key]));
+  await checkKeyFiles(storage, held, onFinding);
+  for (const fault of await tokenFaults(storage, exhibit)) onFinding({ code: "token_damaged", ...fault });
+  const refuseAddendum: Refuse = (error, file) => {
+    onFinding({ code: "addendum_damaged", file, message: error.message });
+  };
+  const addenda = opened
+    ? await readAddenda(files, opened, refuseAddendum)
+    : await checkClosedAddenda(storage, exhibit, refuseAddendum);
+  await readReceipts(storage, (error, file) => {
+    onFinding({ code: "receipt_damaged", file, message: error.message });
+  });
+  const anchors = await custodyAnchors(files, opened ? [opened] : []);
+  const custody = await checkCustody(storage, anchors, options.onEntry);
+  for (const fault of custody.faults) onFinding(fault);
+  return {
+    signers: (opened?.manifestCheck ?? exhibit.inventoryCheck).held,
+    isAuthenticated: keys.length > 0 && strangers.length === 0,
+    addenda,
+    custody,
+  };
+}
+
+/** The files of `keys/`: those of the signers are there, and each is what it says. */
+async function checkKeyFiles(
+  storage: ObjectStorage,
+  held: readonly HeldSignature[],
+  onFinding: EvidenceOptions["onFinding"],
+): Promise<void> {
+  const signers = new Map(held.map(({ key }) => [key.fingerprint, key]));
   const named = new Set<ObjectName>();
   for (const key of signers.values()) {
     for (const file of await damagedKeyFiles(storage, key)) {
@@ -213,19 +253,22 @@ export async function checkEvidence(
     if (named.has(file)) continue;
     onFinding({ code: "key_damaged", file, message: `"${file}" is not the key that its name says` });
   }
-  for (const fault of await tokenFaults(storage, exhibit)) onFinding({ code: "token_damaged", ...fault });
-  const addenda = await readAddenda(storage, exhibit, (error, file) => {
-    onFinding({ code: "addendum_damaged", file, message: error.message });
-  });
-  await readReceipts(storage, (error, file) => {
-    onFinding({ code: "receipt_damaged", file, message: error.message });
-  });
-  const custody = await checkCustody(storage, await custodyAnchors(storage, [exhibit]), options.onEntry);
-  for (const fault of custody.faults) onFinding(fault);
-  return {
-    signers: exhibit.manifestCheck.held,
-    isAuthenticated: keys.length > 0 && strangers.length === 0,
-    addenda,
-    custody,
-  };
+}
+
+/** Addenda that can't be opened: their files at least are what their names say. */
+async function checkClosedAddenda(
+  storage: ObjectStorage,
+  exhibit: OuterExhibit,
+  refuse: Refuse,
+): Promise<readonly SignedFile<Addendum>[]> {
+  for await (const { name } of storage.list(`${EXHIBITS_FOLDER}/${exhibit.id}/`)) {
+    if (parseName(name)?.kind !== "addendum") continue;
+    try {
+      await readChecked(storage, name, MAX_ADDENDUM_BYTES + 2 * MAX_AGE_HEADER_BYTES);
+    } catch (error) {
+      if (!isFault(error)) throw error;
+      refuse(error, name);
+    }
+  }
+  return [];
 }

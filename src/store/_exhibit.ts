@@ -2,7 +2,7 @@
  * A committed exhibit: its manifest and inventory, its segments one at a time, and its blocks as a
  * `BlockReader`. Whatever it gives was checked against the digest that names it.
  */
-import { messageOf, OperatorError } from "../errors.ts";
+import { isFault, messageOf, OperatorError } from "../errors.ts";
 import {
   decodeDescription,
   decodeSessions,
@@ -12,7 +12,8 @@ import {
   type UnreadableDocument,
 } from "../format/documents.ts";
 import { commitmentOf, sha256, zeroDigest } from "../format/digests.ts";
-import { decodeInventory, type Inventory, MAX_INVENTORY_BYTES } from "../format/inventory.ts";
+import { decodeFileMap, type FileMap, fileOf, MAX_FILE_MAP_BYTES } from "../format/file_map.ts";
+import type { Inventory } from "../format/inventory.ts";
 import { checkVolume, decodeManifest, type Manifest, MAX_MANIFEST_BYTES } from "../format/manifest.ts";
 import {
   decodeSegment,
@@ -32,12 +33,22 @@ import {
   SEGMENT_BLOCKS,
   type VolumeShape,
 } from "../model.ts";
-import { readChecked } from "./_checked.ts";
-import { documentName, EXHIBITS_FOLDER, manifestName, parseName, segmentName } from "./_layout.ts";
+import type { Contents } from "./_contents.ts";
+import { loadOuter, type OuterExhibit } from "./_outer.ts";
 import { checkSignatures, type SignatureCheck } from "./_signatures.ts";
 import type { PackedBlocks } from "./_packed_blocks.ts";
 
-export class Exhibit implements BlockReader {
+/** What an exhibit is loaded from. */
+export interface ExhibitParts {
+  readonly storage: ObjectStorage;
+  readonly contents: Contents;
+  readonly blocks: PackedBlocks;
+}
+
+/** What an exhibit is made of when it is loaded. */
+type Parts = OuterExhibit & Pick<Exhibit, "manifest" | "manifestDigest" | "manifestCheck" | "map">;
+
+export class Exhibit implements BlockReader, OuterExhibit {
   readonly id: ExhibitId;
   readonly manifest: Manifest;
   readonly inventory: Inventory;
@@ -45,62 +56,59 @@ export class Exhibit implements BlockReader {
   readonly manifestDigest: Digest;
   readonly manifestFile: ObjectName;
   readonly inventoryFile: ObjectName;
+  readonly mapFile: ObjectName | undefined;
+  /** Which file holds which segment and document; `undefined` in a plain store: names say it. */
+  readonly map: FileMap | undefined;
   /** Signatures over the manifest: at least one holds. */
   readonly manifestCheck: SignatureCheck;
   /** Signatures over the inventory: at least one holds, by a key that signed the manifest too. */
   readonly inventoryCheck: SignatureCheck;
   readonly shape: VolumeShape;
-  readonly #storage: ObjectStorage;
+  readonly #contents: Contents;
   readonly #blocks: PackedBlocks;
   /** The two segments read last: a reader goes forward, an incremental acquisition looks back by one. */
   readonly #segments = new Map<number, Segment>();
 
-  private constructor(
-    parts: Pick<
-      Exhibit,
-      | "manifest"
-      | "manifestDigest"
-      | "inventory"
-      | "manifestFile"
-      | "inventoryFile"
-      | "manifestCheck"
-      | "inventoryCheck"
-    >,
-    storage: ObjectStorage,
-    blocks: PackedBlocks,
-  ) {
-    this.id = parts.inventory.exhibit;
+  private constructor(parts: Parts, contents: Contents, blocks: PackedBlocks) {
+    this.id = parts.id;
     this.manifest = parts.manifest;
     this.inventory = parts.inventory;
     this.manifestDigest = parts.manifestDigest;
     this.manifestFile = parts.manifestFile;
     this.inventoryFile = parts.inventoryFile;
+    this.mapFile = parts.mapFile;
+    this.map = parts.map;
     this.manifestCheck = parts.manifestCheck;
     this.inventoryCheck = parts.inventoryCheck;
     this.shape = checkVolume(parts.manifest.volume, parts.manifestFile);
-    this.#storage = storage;
+    this.#contents = contents;
     this.#blocks = blocks;
   }
 
-  /** Throws `not_found` where the exhibit was never committed, `integrity` or `format` where it is damaged. */
-  static async load(storage: ObjectStorage, blocks: PackedBlocks, id: ExhibitId): Promise<Exhibit> {
-    const { name: inventoryFile, inventory, check: inventoryCheck } = await newestInventory(storage, id);
-    const manifestFile = manifestName(id, inventory.manifest);
-    const bytes = await readChecked(storage, manifestFile, MAX_MANIFEST_BYTES);
+  /**
+   * Throws `not_found` where the exhibit was never committed, `integrity` or `format` where it is damaged,
+   * `identity` where it is encrypted and nothing opens it.
+   */
+  static async load(from: ExhibitParts, id: ExhibitId): Promise<Exhibit> {
+    const { storage, contents } = from;
+    const outer = await loadOuter(storage, id);
+    const { manifestFile, inventoryFile, inventory, mapFile } = outer;
+    const refuse = (fault: string, file = inventoryFile): never => {
+      throw new OperatorError("integrity", `Cannot accept "${file}": ${fault}`, { facts: { file } });
+    };
+    if ((mapFile !== undefined) !== contents.isEncrypted) refuse("it is not of the store's mode");
+    const bytes = await contents.read(manifestFile, MAX_MANIFEST_BYTES);
     const manifest = decodeManifest(bytes, `"${manifestFile}"`);
+    const manifestDigest = sha256(bytes);
     const manifestCheck = await checkSignatures(storage, {
       name: manifestFile,
       bytes,
       namespace: "coldcase-manifest@v1",
     });
-    const refuse = (fault: string, file = inventoryFile): never => {
-      throw new OperatorError("integrity", `Cannot accept "${file}": ${fault}`, { facts: { file } });
-    };
-    const manifestDigest = sha256(bytes);
     if (inventory.commitment !== commitmentOf(manifestDigest)) {
       refuse(`its commitment is not that of "${manifestFile}"`);
     }
-    if (inventory.exhibit !== id || manifest.acquisition.exhibit !== id) refuse("it is of another exhibit");
+    if (manifest.acquisition.exhibit !== id) refuse("it is of another exhibit", manifestFile);
     if (manifest.source.snapshot !== inventory.snapshot) {
       refuse(`its snapshot is not that of "${manifestFile}"`);
     }
@@ -113,12 +121,46 @@ export class Exhibit implements BlockReader {
     const signers = new Set(manifestCheck.held.map(({ key }) => key.fingerprint));
     const { signer } = manifest.acquisition;
     if (!signers.has(signer)) refuse(`it has no signature by ${signer}, who it says signed it`, manifestFile);
-    if (!inventoryCheck.held.some(({ key }) => signers.has(key.fingerprint))) {
+    if (!outer.inventoryCheck.held.some(({ key }) => signers.has(key.fingerprint))) {
       refuse(`no key signed both it and "${manifestFile}"`);
     }
-    const files = { manifestFile, inventoryFile };
-    const parts = { manifest, manifestDigest, inventory, ...files, manifestCheck, inventoryCheck };
-    return new Exhibit(parts, storage, blocks);
+    const map = mapFile && decodeFileMap(await contents.read(mapFile, MAX_FILE_MAP_BYTES), `"${mapFile}"`);
+    const { sessions, description, unreadable } = manifest.acquisition.documents;
+    const documents = [sessions, description, unreadable].filter((digest) => digest !== null);
+    const isWhole = !map || manifest.segments.every((digest) => fileOf(map.segments, digest) !== undefined) &&
+        documents.every((digest) => fileOf(map.documents, digest) !== undefined);
+    if (!isWhole) refuse("it lacks what the manifest names", mapFile);
+    const parts = { ...outer, manifest, manifestDigest, manifestCheck, map: map || undefined };
+    return new Exhibit(parts, contents, from.blocks);
+  }
+
+  /** The file that holds a segment of this exhibit. */
+  segmentFile(digest: Digest): ObjectName {
+    return this.#fileOf("segment", digest);
+  }
+
+  /** The file that holds a side document of this exhibit. */
+  documentFile(digest: Digest): ObjectName {
+    return this.#fileOf("document", digest);
+  }
+
+  #fileOf(kind: "segment" | "document", digest: Digest): ObjectName {
+    const { map } = this;
+    const known = map ? fileOf(kind === "segment" ? map.segments : map.documents, digest) : digest;
+    if (known !== undefined) return this.#contents.nameOf(kind, known, this.id);
+    throw new RangeError(`${kind} ${digest} is none of "${this.id}"`);
+  }
+
+  /** What is in a file, whose digest must be this one. */
+  async #read(name: ObjectName, digest: Digest, maxBytes: number): Promise<Uint8Array> {
+    const bytes = await this.#contents.read(name, maxBytes);
+    const computed = this.map ? sha256(bytes) : digest; // a plain file's digest is that of its name, which was checked
+    if (computed === digest) return bytes;
+    throw new OperatorError(
+      "integrity",
+      `Cannot accept "${name}": it holds what has SHA-256 ${computed}, expected ${digest}`,
+      { facts: { file: name } },
+    );
   }
 
   /** Segment `position`, its digest compared with the manifest's. Throws `integrity` or `format`. */
@@ -127,8 +169,8 @@ export class Exhibit implements BlockReader {
     if (known) return known;
     const digest = this.manifest.segments[position];
     if (digest === undefined) throw new RangeError(`segment ${position} of ${this.manifest.segments.length}`);
-    const name = segmentName(digest);
-    const segment = decodeSegment(await readChecked(this.#storage, name, MAX_SEGMENT_BYTES), {
+    const name = this.segmentFile(digest);
+    const segment = decodeSegment(await this.#read(name, digest, MAX_SEGMENT_BYTES), {
       name: `"${name}"`,
       blockCount: segmentLength(this.shape, position),
       blockSizeBytes: this.shape.blockSizeBytes,
@@ -189,7 +231,7 @@ export class Exhibit implements BlockReader {
       if (bytes.length === blockSizeBytes) return bytes;
       throw new OperatorError("integrity", `the block held has ${bytes.length} bytes`);
     } catch (error) {
-      if (!(error instanceof OperatorError) || error.code === "storage") throw error;
+      if (!isFault(error)) throw error;
       throw new OperatorError("integrity", `Cannot read ${place}: ${messageOf(error)}`, {
         cause: error,
         facts: { ...error.facts, ...facts },
@@ -205,9 +247,9 @@ export class Exhibit implements BlockReader {
     description: ObjectName | null;
   } {
     const { sessions, unreadable, description } = this.manifest.acquisition.documents;
-    const nameOf = (digest: Digest | null) => digest && documentName(digest);
+    const nameOf = (digest: Digest | null) => digest && this.documentFile(digest);
     return {
-      sessions: documentName(sessions),
+      sessions: this.documentFile(sessions),
       unreadable: nameOf(unreadable),
       description: nameOf(description),
     };
@@ -216,76 +258,21 @@ export class Exhibit implements BlockReader {
   /** The unreadable blocks with their reasons; `undefined` where there are none. */
   async unreadable(): Promise<UnreadableDocument["entries"] | undefined> {
     const digest = this.manifest.acquisition.documents.unreadable;
-    return digest ? decodeUnreadable(await this.#document(documentName(digest))).entries : undefined;
+    return digest ? decodeUnreadable(await this.documentBytes(digest)).entries : undefined;
   }
 
   async sessions(): Promise<readonly Session[]> {
-    return decodeSessions(await this.#document(documentName(this.manifest.acquisition.documents.sessions)));
+    return decodeSessions(await this.documentBytes(this.manifest.acquisition.documents.sessions));
   }
 
   /** What the service said of the snapshot; `undefined` where it was not allowed to ask. */
   async description(): Promise<unknown> {
     const digest = this.manifest.acquisition.documents.description;
-    return digest ? decodeDescription(await this.#document(documentName(digest))).answer : undefined;
+    return digest ? decodeDescription(await this.documentBytes(digest)).answer : undefined;
   }
 
-  #document(name: ObjectName): Promise<Uint8Array> {
-    return readChecked(this.#storage, name, MAX_DOCUMENT_BYTES);
+  /** The bytes of a side document, which are what its digest says. */
+  documentBytes(digest: Digest): Promise<Uint8Array> {
+    return this.#read(this.documentFile(digest), digest, MAX_DOCUMENT_BYTES);
   }
-}
-
-/** Names of the signed inventories of an exhibit; none: it was never committed. */
-export async function inventoryNames(storage: ObjectStorage, id: ExhibitId): Promise<ObjectName[]> {
-  const names: ObjectName[] = [];
-  const signed = new Set<string>();
-  for await (const { name } of storage.list(`${EXHIBITS_FOLDER}/${id}/`)) {
-    if (parseName(name)?.kind === "inventory") names.push(name);
-    const stem = /^(.*)\.[0-9a-f]{16}\.sshsig$/.exec(name)?.[1];
-    if (stem) signed.add(`${stem}.txt`);
-  }
-  return names.filter((name) => signed.has(name));
-}
-
-interface SignedInventory {
-  readonly name: ObjectName;
-  readonly inventory: Inventory;
-  readonly check: SignatureCheck;
-}
-
-/**
- * Copying and repairing write new inventories; the one committed last says where the exhibit lies now. One
- * whose signature does not hold is no inventory, and makes the exhibit unusable: which one is the newest is
- * not known any more. All of them are of one manifest.
- */
-async function newestInventory(storage: ObjectStorage, id: ExhibitId): Promise<SignedInventory> {
-  let newest: SignedInventory | undefined;
-  for (const name of await inventoryNames(storage, id)) {
-    const bytes = await readChecked(storage, name, MAX_INVENTORY_BYTES);
-    const inventory = decodeInventory(bytes, `"${name}"`);
-    const check = await checkSignatures(storage, { name, bytes, namespace: "coldcase-inventory@v1" });
-    if (check.held.length === 0) {
-      throw new OperatorError(
-        "integrity",
-        `Cannot accept "${name}": ${check.faults[0]?.message ?? "it has no signature"}`,
-        {
-          facts: { file: name },
-        },
-      );
-    }
-    if (newest && inventory.commitment !== newest.inventory.commitment) {
-      throw new OperatorError(
-        "integrity",
-        `Cannot open exhibit "${id}": "${newest.name}" and "${name}" name different manifests`,
-        { facts: { exhibit: id, file: name } },
-      );
-    }
-    if (!newest || inventory.committedAt > newest.inventory.committedAt) newest = { name, inventory, check };
-  }
-  if (!newest) {
-    throw new OperatorError(
-      "not_found",
-      `Cannot open exhibit "${id}": the store has no committed exhibit of this id`,
-    );
-  }
-  return newest;
 }

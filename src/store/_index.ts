@@ -5,6 +5,7 @@
  *
  * @see store-format.md, "Caches"
  */
+import { createHmac, randomBytes } from "node:crypto";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { decodeHex } from "@std/encoding/hex";
 import type { FooterEntry } from "../format/pack.ts";
@@ -38,6 +39,8 @@ export class Index {
   readonly #insertBlock: StatementSync;
   readonly #insertPack: StatementSync;
   readonly #selectPack: StatementSync;
+  /** Of a temporary one: digests are in it as what this key makes of them, so that none reaches the disk. */
+  #blindingKey: Uint8Array | undefined;
   #isTemporary = false;
   readonly #isReadOnly: boolean;
   /** Packs that an index which is only read does not know yet. */
@@ -78,8 +81,16 @@ export class Index {
   /**
    * One that is gone at the end: in the host's folder for such files or, where that takes none, in memory.
    * (SQLite's own temporary database, "", asks Deno for all permissions.)
+   *
+   * @param options `isBlind`: for an encrypted store, whose digests must not reach a disk in the clear.
    */
-  static temporary(): Index {
+  static temporary(options: { readonly isBlind?: boolean } = {}): Index {
+    const index = Index.#temporaryAt();
+    if (options.isBlind) index.#blindingKey = randomBytes(32);
+    return index;
+  }
+
+  static #temporaryAt(): Index {
     let path: string;
     try {
       path = Deno.makeTempFileSync({ prefix: "coldcase-index-" });
@@ -107,7 +118,7 @@ export class Index {
   }
 
   lookUp(digest: Digest): BlockPlace | undefined {
-    const row = this.#select.get(decodeHex(digest));
+    const row = this.#select.get(this.#keyOf(digest));
     if (!row) return this.#additions?.lookUp(digest);
     return {
       pack: String(row["name"]),
@@ -133,13 +144,18 @@ export class Index {
     try {
       const id = this.#insertPack.run(pack.name, pack.sizeBytes).lastInsertRowid;
       for (const entry of pack.entries) {
-        this.#insertBlock.run(decodeHex(entry.digest), id, entry.offset, entry.storedBytes);
+        this.#insertBlock.run(this.#keyOf(entry.digest), id, entry.offset, entry.storedBytes);
       }
       this.#database.exec("COMMIT");
     } catch (error) {
       this.#database.exec("ROLLBACK");
       throw error;
     }
+  }
+
+  #keyOf(digest: Digest): Uint8Array {
+    const bytes = decodeHex(digest);
+    return this.#blindingKey ? createHmac("sha256", this.#blindingKey).update(bytes).digest() : bytes;
   }
 
   close(): void {

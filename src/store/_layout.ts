@@ -22,20 +22,29 @@ export const KEYS_FOLDER = "keys";
 export const RECEIPTS_FOLDER = "receipts";
 export const CUSTODY_LOCK_FILE = "custody-lock";
 
-export function packName(digest: Digest): ObjectName {
-  return `packs/${digest.slice(0, 2)}/${digest}.pack`;
+/** What a name ends in: that of an age file, in an encrypted store, has `.age` more. */
+export type Ending = "" | ".age";
+
+/** @param digest Of the file's bytes: of an age file that of its ciphertext. */
+export function packName(digest: Digest, ending: Ending = ""): ObjectName {
+  return `packs/${digest.slice(0, 2)}/${digest}.pack${ending}`;
 }
 
-export function segmentName(digest: Digest): ObjectName {
-  return `segments/${digest.slice(0, 2)}/${digest}.json`;
+export function segmentName(digest: Digest, ending: Ending = ""): ObjectName {
+  return `segments/${digest.slice(0, 2)}/${digest}.json${ending}`;
 }
 
-export function documentName(digest: Digest): ObjectName {
-  return `documents/${digest}.json`;
+export function documentName(digest: Digest, ending: Ending = ""): ObjectName {
+  return `documents/${digest}.json${ending}`;
 }
 
-export function manifestName(exhibit: ExhibitId, digest: Digest): ObjectName {
-  return `exhibits/${exhibit}/manifest-${digest}.json`;
+export function manifestName(exhibit: ExhibitId, digest: Digest, ending: Ending = ""): ObjectName {
+  return `exhibits/${exhibit}/manifest-${digest}.json${ending}`;
+}
+
+/** Which file holds which segment and side document: in an encrypted store only. */
+export function mapName(exhibit: ExhibitId, digest: Digest): ObjectName {
+  return `exhibits/${exhibit}/map-${digest}.json.age`;
 }
 
 export function inventoryName(exhibit: ExhibitId, digest: Digest): ObjectName {
@@ -46,8 +55,8 @@ export function custodyName(chain: string, sequence: number, digest: Digest): Ob
   return `${CUSTODY_FOLDER}/${chain}/${String(sequence).padStart(8, "0")}-${digest}.json`;
 }
 
-export function addendumName(exhibit: ExhibitId, digest: Digest): ObjectName {
-  return `exhibits/${exhibit}/addendum-${digest}.json`;
+export function addendumName(exhibit: ExhibitId, digest: Digest, ending: Ending = ""): ObjectName {
+  return `exhibits/${exhibit}/addendum-${digest}.json${ending}`;
 }
 
 export function receiptName(digest: Digest): ObjectName {
@@ -61,6 +70,7 @@ export interface NamedFile {
     | "segment"
     | "document"
     | "manifest"
+    | "map"
     | "inventory"
     | "addendum"
     | "receipt"
@@ -68,25 +78,30 @@ export interface NamedFile {
   /** SHA-256 that the file's bytes must have. */
   readonly digest: Digest;
   readonly exhibit: ExhibitId | undefined;
+  /** An age file: the digest is that of the ciphertext. */
+  readonly isEncrypted: boolean;
 }
 
 /** `undefined` for a name that no immutable file of a store has. */
 export function parseName(name: ObjectName): NamedFile | undefined {
-  const digest = /([0-9a-f]{64})\.(?:pack|json|txt)$/.exec(name)?.[1];
+  const match = /([0-9a-f]{64})\.(?:pack|json|txt)(\.age)?$/.exec(name);
+  const digest = match?.[1];
   if (!isDigest(digest)) return undefined;
+  const ending = match?.[2] ? ".age" : "";
   const [, second = "", third = ""] = name.split("/");
   const exhibit = isExhibitId(second) ? second : undefined;
   const candidates: [NamedFile["kind"], ObjectName][] = [
-    ["pack", packName(digest)],
-    ["segment", segmentName(digest)],
-    ["document", documentName(digest)],
+    ["pack", packName(digest, ending)],
+    ["segment", segmentName(digest, ending)],
+    ["document", documentName(digest, ending)],
     ["receipt", receiptName(digest)],
   ];
   if (exhibit) {
     candidates.push(
-      ["manifest", manifestName(exhibit, digest)],
+      ["manifest", manifestName(exhibit, digest, ending)],
+      ["map", mapName(exhibit, digest)],
       ["inventory", inventoryName(exhibit, digest)],
-      ["addendum", addendumName(exhibit, digest)],
+      ["addendum", addendumName(exhibit, digest, ending)],
     );
   }
   const sequence = /^(\d{8})-/.exec(third)?.[1];
@@ -94,5 +109,5 @@ export function parseName(name: ObjectName): NamedFile | undefined {
     candidates.push(["custody", custodyName(second, Number(sequence), digest)]);
   }
   const kind = candidates.find(([, candidate]) => candidate === name)?.[0];
-  return kind && { kind, digest, exhibit };
+  return kind && { kind, digest, exhibit, isEncrypted: ending === ".age" };
 }

@@ -6,28 +6,33 @@
  * @see store-format.md, "Inventory"
  */
 import type { DocumentType } from "../format/documents.ts";
-import type { ObjectName } from "../model.ts";
+import type { Digest, ObjectName } from "../model.ts";
 import type { Exhibit } from "./_exhibit.ts";
-import { documentName, parseName, segmentName } from "./_layout.ts";
+import { parseName } from "./_layout.ts";
 
-type Parts = Pick<Exhibit, "inventory" | "manifest" | "manifestFile">;
-
-/** Names of the side documents with the type that each must have. */
-export function neededDocuments({ manifest }: Pick<Exhibit, "manifest">): Map<ObjectName, DocumentType> {
-  const { description, sessions, unreadable } = manifest.acquisition.documents;
-  const documents = new Map<ObjectName, DocumentType>([[documentName(sessions), "coldcase-sessions"]]);
-  if (description) documents.set(documentName(description), "coldcase-description");
-  if (unreadable) documents.set(documentName(unreadable), "coldcase-unreadable");
+/** Names of the side documents with the type and digest that each must have. */
+export function neededDocuments(
+  exhibit: Exhibit,
+): Map<ObjectName, { readonly type: DocumentType; readonly digest: Digest }> {
+  const { description, sessions, unreadable } = exhibit.manifest.acquisition.documents;
+  const documents = new Map<ObjectName, { readonly type: DocumentType; readonly digest: Digest }>();
+  const add = (type: DocumentType, digest: Digest | null) => {
+    if (digest) documents.set(exhibit.documentFile(digest), { type, digest });
+  };
+  add("coldcase-sessions", sessions);
+  add("coldcase-description", description);
+  add("coldcase-unreadable", unreadable);
   return documents;
 }
 
 /** What is wrong with the list of files, one text each; a file that has no name of a store is not told here. */
-export function inventoryFaults(exhibit: Parts): string[] {
-  const { inventory, manifest, manifestFile } = exhibit;
+export function inventoryFaults(exhibit: Exhibit): string[] {
+  const { inventory, manifest, manifestFile, mapFile } = exhibit;
   const needed = new Set([
     manifestFile,
+    ...(mapFile ? [mapFile] : []),
     ...neededDocuments(exhibit).keys(),
-    ...manifest.segments.map(segmentName),
+    ...manifest.segments.map((digest) => exhibit.segmentFile(digest)),
   ]);
   const listed = new Set(inventory.files.map((file) => file.name));
   const lacking = [...needed].filter((name) => !listed.has(name))

@@ -5,6 +5,7 @@
  * @see store-format.md, "Store file"
  */
 import { encodeHex } from "@std/encoding/hex";
+import type { Identities } from "../cipher_age.ts";
 import { OperatorError } from "../errors.ts";
 import { sha256 } from "../format/digests.ts";
 import {
@@ -17,13 +18,21 @@ import {
 import type { Disk, World } from "../model.ts";
 import { formatTime } from "../units.ts";
 import { guardedDisk, refuseLinks } from "./_guard.ts";
-import { CACHE_FOLDER, STORE_FILE, TEMPORARY_FOLDER } from "./_layout.ts";
+import { Contents } from "./_contents.ts";
+import { CACHE_FOLDER, KEYS_FOLDER, STORE_FILE, TEMPORARY_FOLDER } from "./_layout.ts";
 import { LocalStorage } from "./_local_storage.ts";
 import { lockStore } from "./_probe.ts";
+import { newRecipients, type RecipientWish, refuseOtherRecipients } from "./_recipients.ts";
 import { Store } from "./_store.ts";
 
+/** How a store is opened. */
+export interface OpenOptions {
+  /** What opens the files of an encrypted store; `undefined`: nothing was given. */
+  readonly identities?: Identities | undefined;
+}
+
 /** How a store is opened for writing. */
-export interface WriteOptions {
+export interface WriteOptions extends OpenOptions, RecipientWish {
   /** The case whose evidence it shall hold; `undefined`: not told. */
   readonly case?: string | undefined;
   readonly mixedCases?: boolean;
@@ -31,7 +40,11 @@ export interface WriteOptions {
 }
 
 /** Opens an existing store for reading. Throws `not_found` where there is none. */
-export async function openStore(world: World, path: string): Promise<Store> {
+export async function openStore(
+  world: World,
+  path: string,
+  options: OpenOptions = {},
+): Promise<Store> {
   const disk = guardedDisk(world.disk, path);
   const storage = new LocalStorage({ disk, root: path, randomness: world.randomness });
   if (disk.stat(`${path}/${STORE_FILE}`) === undefined) {
@@ -41,15 +54,9 @@ export async function openStore(world: World, path: string): Promise<Store> {
     });
   }
   refuseLinksIn(disk, path);
-  return new Store({
-    world,
-    disk,
-    storage,
-    path,
-    file: await readStoreFile(storage),
-    lock: undefined,
-    isUnsafe: false,
-  });
+  const file = await readStoreFile(storage);
+  const contents = contentsOf(world, storage, file, options);
+  return new Store({ world, disk, storage, contents, path, file, lock: undefined, isUnsafe: false });
 }
 
 /**
@@ -69,7 +76,7 @@ export async function openStoreForWriting(
   const isNew = disk.stat(`${path}/${STORE_FILE}`) === undefined;
   if (!isNew) refuseLinksIn(disk, path);
   // An existing store is looked at before its lock: a wrong case or version is the better answer.
-  if (!isNew) checkWritable(await readStoreFile(storage), path, options);
+  if (!isNew) await checkWritable(storage, await readStoreFile(storage), path, options);
   else disk.makeDirectory(path);
   const { lock, isUnsafe } = await lockStore(disk, path, { allowUnsafe: options.unsafeFileSystem ?? false });
   try {
@@ -78,13 +85,23 @@ export async function openStoreForWriting(
       now: formatTime(world.clock.nowMs()),
       newId: encodeHex(world.randomness.bytes(16)),
     });
-    const store = new Store({ world, disk, storage, path, file, lock, isUnsafe });
+    const contents = contentsOf(world, storage, file, options);
+    const store = new Store({ world, disk, storage, contents, path, file, lock, isUnsafe });
     await store.tidyUp();
     return store;
   } catch (error) {
     lock.release();
     throw error;
   }
+}
+
+function contentsOf(
+  { randomness }: World,
+  storage: LocalStorage,
+  { recipients }: StoreFile,
+  { identities }: OpenOptions,
+): Contents {
+  return new Contents({ storage, randomness, recipients, identities });
 }
 
 async function readStoreFile(storage: LocalStorage): Promise<StoreFile> {
@@ -111,7 +128,7 @@ function refuseForeignFolder(disk: Disk, path: string): void {
   }
   const names = disk.list(path);
   if (names.length === 0 || names.includes(STORE_FILE)) return;
-  if (names.every((name) => name === "lock" || name === TEMPORARY_FOLDER)) return; // a store that was killed while it was made
+  if (names.every((name) => ["lock", TEMPORARY_FOLDER, KEYS_FOLDER].includes(name))) return; // a store that was killed while it was made
   throw new OperatorError(
     "usage",
     `Cannot use "${path}" as a store: it holds other files, and no ${STORE_FILE}`,
@@ -122,8 +139,13 @@ function refuseForeignFolder(disk: Disk, path: string): void {
   );
 }
 
-/** Throws `format` for a store that a later version writes, `usage` for another case. */
-function checkWritable(file: StoreFile, path: string, options: WriteOptions): void {
+/** Throws `format` for a store that a later version writes, `usage` for another case or other recipients. */
+async function checkWritable(
+  storage: LocalStorage,
+  file: StoreFile,
+  path: string,
+  options: WriteOptions,
+): Promise<void> {
   if (file.writeVersion !== STORE_VERSION) {
     throw new OperatorError(
       "format",
@@ -134,6 +156,7 @@ function checkWritable(file: StoreFile, path: string, options: WriteOptions): vo
       },
     );
   }
+  await refuseOtherRecipients(storage, file, options);
   if (options.case === undefined || file.case === null || options.case === file.case) return;
   if (file.mixedCases || options.mixedCases) return;
   throw new OperatorError(
@@ -153,16 +176,17 @@ async function settleStoreFile(
   options: WriteOptions & { readonly now: string; readonly newId: string },
 ): Promise<StoreFile> {
   const known = await storage.stat(STORE_FILE) ? await readStoreFile(storage) : undefined;
-  if (known) checkWritable(known, path, options); // another process may have made it since
+  if (known) await checkWritable(storage, known, path, options); // another process may have made it since
+  const recipients = known ? known.recipients : await newRecipients(storage, options);
   const file: StoreFile = {
     case: known?.case ?? options.case ?? null,
     createdAt: known?.createdAt ?? options.now,
     features: [],
     id: known?.id ?? options.newId,
     mixedCases: (known?.mixedCases ?? false) || (options.mixedCases ?? false),
-    mode: "plain",
+    mode: recipients ? "encrypted" : "plain",
     readVersion: STORE_VERSION,
-    recipients: known?.recipients ?? null,
+    recipients,
     type: "coldcase-store",
     writeVersion: STORE_VERSION,
   };

@@ -20,12 +20,13 @@ import {
   PACK_TRAILER_BYTES,
   RECORD_HEADER_BYTES,
 } from "../format/pack.ts";
-import type { Digest, DiskFile, ObjectName } from "../model.ts";
+import type { ReadableFile } from "../cipher_age.ts";
+import type { Digest, ObjectName } from "../model.ts";
 
 /** An open pack. */
 export interface OpenPack {
   readonly name: ObjectName;
-  readonly file: DiskFile;
+  readonly file: ReadableFile;
   readonly sizeBytes: number;
 }
 
@@ -74,7 +75,8 @@ const SEARCH_BYTES = 1024 * 1024;
  * The entries that the record headers give. Where there is no good one, the next is searched for: one damaged
  * header costs its own record only. What is found inside another record's bytes is harmless: digests tell.
  */
-export function walkRecords(pack: OpenPack): FooterEntry[] {
+export function walkRecords(damaged: OpenPack): FooterEntry[] {
+  const pack = { ...damaged, file: zeroFilled(damaged.file) };
   const entries: FooterEntry[] = [];
   for (let offset = PACK_HEADER_BYTES;;) {
     const entry = recordAt(pack, offset) ?? nextRecord(pack, offset + 1);
@@ -82,6 +84,37 @@ export function walkRecords(pack: OpenPack): FooterEntry[] {
     entries.push(entry);
     offset = entry.offset + RECORD_HEADER_BYTES + entry.storedBytes;
   }
+}
+
+/**
+ * A file in which what can't be decrypted reads as zeros, 4 KiB by 4 KiB: to look for records in the rest. Their own
+ * bytes are then read from the file itself.
+ */
+function zeroFilled(file: ReadableFile): ReadableFile {
+  const pieceBytes = 4096;
+  const readPiece = (into: Uint8Array, offset: number): number => {
+    try {
+      return file.read(into, offset);
+    } catch (error) {
+      if (!(error instanceof OperatorError) || error.code !== "integrity") throw error;
+      into.fill(0);
+      return Math.max(0, Math.min(into.length, file.sizeBytes() - offset));
+    }
+  };
+  return {
+    read(into, offset) {
+      let at = 0;
+      while (at < into.length) {
+        const length = Math.min(pieceBytes, into.length - at);
+        const got = readPiece(into.subarray(at, at + length), offset + at);
+        at += got;
+        if (got < length) break;
+      }
+      return at;
+    },
+    sizeBytes: () => file.sizeBytes(),
+    close: () => file.close(),
+  };
 }
 
 /** The record whose good header is at `offset` and that ends within the pack. */

@@ -5,15 +5,10 @@
  * @see store-format.md, "Pack"
  */
 import { packBlock } from "../cipher.ts";
+import type { AgeWriter } from "../cipher_age.ts";
 import { OperatorError } from "../errors.ts";
 import { Sha256 } from "../format/digests.ts";
-import {
-  encodePackFooter,
-  encodePackHeader,
-  encodeRecordHeader,
-  type FooterEntry,
-  RECORD_HEADER_BYTES,
-} from "../format/pack.ts";
+import { encodePackFooter, encodePackHeader, encodeRecordHeader, type FooterEntry } from "../format/pack.ts";
 import type { Digest, Disk, DiskFile } from "../model.ts";
 
 /** A pack closes when its records reach this size: what a kill loses at the most. */
@@ -32,14 +27,23 @@ export class PackWriter {
   readonly #path: string;
   readonly #hash = new Sha256();
   readonly #entries = new Map<Digest, FooterEntry>();
+  readonly #cipher: AgeWriter | undefined;
+  /** Of the pack itself. */
+  #packBytes = 0;
+  /** Of the file: the same, where nothing is encrypted. */
   #sizeBytes = 0;
   #isOpen = true;
   #failure: unknown;
 
-  /** Takes the place of what is at `path`: the rest of a pack that a killed session left. */
-  constructor(disk: Disk, path: string) {
+  /**
+   * Takes the place of what is at `path`: the rest of a pack that a killed session left.
+   *
+   * @param cipher Encrypts the pack as it is written; `undefined` for a plain one.
+   */
+  constructor(disk: Disk, path: string, cipher: AgeWriter | undefined) {
     if (disk.stat(path)) disk.remove(path);
     this.#path = path;
+    this.#cipher = cipher;
     this.#file = disk.open(path, "create");
     this.#append(encodePackHeader());
   }
@@ -63,7 +67,7 @@ export class PackWriter {
   /** Appends a block; its digest was checked. */
   add(block: { readonly digest: Digest; readonly bytes: Uint8Array; readonly index: number }): void {
     const { codec, stored } = packBlock(block.bytes);
-    const entry = { digest: block.digest, offset: this.#sizeBytes, storedBytes: stored.length };
+    const entry = { digest: block.digest, offset: this.#packBytes, storedBytes: stored.length };
     this.#append(encodeRecordHeader({
       codec,
       blockBytes: block.bytes.length,
@@ -75,19 +79,11 @@ export class PackWriter {
     this.#entries.set(block.digest, entry);
   }
 
-  /** Bytes of a block of the open pack as its record holds them: header and stored bytes. */
-  readRecord(digest: Digest): Uint8Array | undefined {
-    const entry = this.#entries.get(digest);
-    if (!entry) return undefined;
-    const bytes = new Uint8Array(RECORD_HEADER_BYTES + entry.storedBytes);
-    this.#file.read(bytes, entry.offset);
-    return bytes;
-  }
-
   /** Writes the footer and makes the file durable. No `add` after it. */
   async close(): Promise<ClosedPack> {
     const entries = [...this.#entries.values()];
     this.#append(encodePackFooter(entries));
+    for (const piece of this.#cipher?.finish() ?? []) this.#write(piece);
     try {
       await this.#file.sync();
     } catch (error) {
@@ -110,7 +106,15 @@ export class PackWriter {
     this.#isOpen = false;
   }
 
+  /** Bytes of the pack. */
   #append(bytes: Uint8Array): void {
+    this.#packBytes += bytes.length;
+    if (!this.#cipher) this.#write(bytes);
+    else for (const piece of this.#cipher.push(bytes)) this.#write(piece);
+  }
+
+  /** Bytes of the file. */
+  #write(bytes: Uint8Array): void {
     if (this.#failure) throw this.#failure;
     try {
       this.#file.write(bytes, this.#sizeBytes);

@@ -3,11 +3,13 @@
  * lies, lags or breaks is read anew from the packs; only where the packs themselves do not hold a block is
  * that an integrity failure.
  */
-import { messageOf, OperatorError } from "../errors.ts";
+import { isFault, messageOf, OperatorError } from "../errors.ts";
 import { type FooterEntry, MAX_PACK_BYTES, PACK_HEADER_BYTES, RECORD_HEADER_BYTES } from "../format/pack.ts";
-import type { Digest, DiskFile, ObjectName, StoredObject } from "../model.ts";
+import type { Digest, ObjectName, StoredObject } from "../model.ts";
 import { type BlockPlace, Index, type MakeIndex } from "./_index.ts";
 import { PACKS_FOLDER, parseName } from "./_layout.ts";
+import type { ReadableFile } from "../cipher_age.ts";
+import type { Contents } from "./_contents.ts";
 import type { LocalStorage } from "./_local_storage.ts";
 import type { ClosedPack } from "./_pack_writer.ts";
 import { type OpenPack, openRecord, readExactly, readFooter, walkRecords } from "./_pack_reader.ts";
@@ -22,7 +24,8 @@ const READ_BACK_DIGESTS = 100_000;
 export class PackedBlocks {
   readonly #storage: LocalStorage;
   #index: Index;
-  readonly #open = new Map<ObjectName, DiskFile>();
+  readonly #contents: Contents;
+  readonly #open = new Map<ObjectName, ReadableFile>();
   readonly #readBack = new Set<Digest>();
   /** Packs that were found to be there, with their sizes. */
   readonly #seenPacks = new Map<ObjectName, number>();
@@ -33,8 +36,9 @@ export class PackedBlocks {
 
   readonly #makeIndex: MakeIndex;
 
-  constructor(storage: LocalStorage, makeIndex: MakeIndex) {
+  constructor(storage: LocalStorage, contents: Contents, makeIndex: MakeIndex) {
     this.#storage = storage;
+    this.#contents = contents;
     this.#makeIndex = makeIndex;
     this.#index = makeIndex(undefined, (damage) => this.#noteRebuilt(damage));
   }
@@ -74,7 +78,7 @@ export class PackedBlocks {
   /** What a pack holds, by its footer or else by its headers; nothing where it is not there. */
   async entriesOf(name: ObjectName): Promise<FooterEntry[]> {
     const stat = await this.#storage.stat(name);
-    return stat ? this.#fittingEntries(stat) : [];
+    return stat ? await this.#fittingEntries(stat) : [];
   }
 
   /**
@@ -99,7 +103,7 @@ export class PackedBlocks {
     this.#isReconciled = true;
     for await (const object of this.#storage.list(`${PACKS_FOLDER}/`)) {
       if (parseName(object.name)?.kind !== "pack") continue;
-      if (!this.#withIndex((index) => index.hasPack(object))) this.#indexPack(object);
+      if (!this.#withIndex((index) => index.hasPack(object))) await this.#indexPack(object);
     }
   }
 
@@ -115,9 +119,9 @@ export class PackedBlocks {
     const place = await this.find(digest);
     if (place) {
       try {
-        return this.#readAt(place, digest);
+        return await this.#readAt(place, digest);
       } catch (error) {
-        if (!(error instanceof OperatorError) || error.code === "storage") throw error;
+        if (!isFault(error)) throw error;
         return await this.#readDespite(error, digest);
       }
     }
@@ -127,13 +131,14 @@ export class PackedBlocks {
   }
 
   /** Whether a copy is held whose bytes were read back and matched in this run. */
-  isHeld(digest: Digest): BlockPlace | undefined {
+  async isHeld(digest: Digest): Promise<BlockPlace | undefined> {
     const place = this.#lookUp(digest);
     if (!place || this.#readBack.has(digest)) return place;
     try {
-      this.#readAt(place, digest);
+      await this.#readAt(place, digest);
       // A pack that was cut holds its first blocks still; what is recorded now relies on all of it.
-      const sizeBytes = this.#openPack(place.pack, place.packBytes).file.sizeBytes();
+      const { file } = await this.#openPack(place.pack, place.packBytes);
+      const sizeBytes = file.sizeBytes();
       if (sizeBytes !== place.packBytes) {
         throw new OperatorError(
           "integrity",
@@ -156,8 +161,8 @@ export class PackedBlocks {
     this.#index.close();
   }
 
-  #readAt(place: BlockPlace, digest: Digest): Uint8Array {
-    const pack = this.#openPack(place.pack, place.packBytes);
+  async #readAt(place: BlockPlace, digest: Digest): Promise<Uint8Array> {
+    const pack = await this.#openPack(place.pack, place.packBytes);
     const record = readExactly(pack, {
       offset: place.offset,
       length: RECORD_HEADER_BYTES + place.storedBytes,
@@ -180,15 +185,18 @@ export class PackedBlocks {
   async #readOtherCopy(digest: Digest): Promise<Uint8Array | undefined> {
     for await (const object of this.#storage.list(`${PACKS_FOLDER}/`)) {
       if (parseName(object.name)?.kind !== "pack") continue;
-      const pack = this.#openPack(object.name, object.sizeBytes);
+      const pack = await this.#openPack(object.name, object.sizeBytes);
       for (const entry of this.#entries(pack)) {
         if (entry.digest !== digest) continue;
         try {
-          const block = this.#readAt({ ...entry, pack: object.name, packBytes: object.sizeBytes }, digest);
+          const block = await this.#readAt(
+            { ...entry, pack: object.name, packBytes: object.sizeBytes },
+            digest,
+          );
           this.tolerated.push(`Block ${digest} was read from another copy, in "${object.name}"`);
           return block;
         } catch (error) {
-          if (!(error instanceof OperatorError) || error.code === "storage") throw error;
+          if (!isFault(error)) throw error;
           this.tolerated.push(error.message);
         }
       }
@@ -196,11 +204,11 @@ export class PackedBlocks {
     return undefined;
   }
 
-  #openPack(name: ObjectName, sizeBytes: number): OpenPack {
+  async #openPack(name: ObjectName, sizeBytes: number): Promise<OpenPack> {
     let file = this.#open.get(name);
     if (file) this.#open.delete(name); // put back below as the newest
     else {
-      file = this.#storage.open(name);
+      file = await this.#contents.openPack(name);
       const oldest = this.#open.size >= OPEN_PACKS ? this.#open.entries().next().value : undefined;
       if (oldest) {
         oldest[1].close();
@@ -208,17 +216,17 @@ export class PackedBlocks {
       }
     }
     this.#open.set(name, file);
-    return { name, file, sizeBytes };
+    return { name, file, sizeBytes: this.#contents.isEncrypted ? file.sizeBytes() : sizeBytes };
   }
 
-  #indexPack(object: StoredObject): void {
-    const entries = this.#fittingEntries(object);
+  async #indexPack(object: StoredObject): Promise<void> {
+    const entries = await this.#fittingEntries(object);
     this.#withIndex((index) => index.addPack({ ...object, entries }));
   }
 
   /** Without the record in which a pack was cut off. */
-  #fittingEntries({ name, sizeBytes }: StoredObject): FooterEntry[] {
-    return this.#entries(this.#openPack(name, sizeBytes))
+  async #fittingEntries({ name, sizeBytes }: StoredObject): Promise<FooterEntry[]> {
+    return this.#entries(await this.#openPack(name, sizeBytes))
       .filter((entry) => isPossible({ ...entry, pack: name, packBytes: sizeBytes }));
   }
 
@@ -226,7 +234,7 @@ export class PackedBlocks {
     try {
       return readFooter(pack);
     } catch (error) {
-      if (!(error instanceof OperatorError) || error.code === "storage") throw error;
+      if (!isFault(error)) throw error;
       this.tolerated.push(`${error.message}; its records were found by their headers`);
       return walkRecords(pack);
     }
@@ -252,7 +260,7 @@ export class PackedBlocks {
     try {
       return use(this.#index);
     } catch (error) {
-      this.#remakeIndex(error, Index.temporary);
+      this.#remakeIndex(error, () => Index.temporary({ isBlind: this.#contents.isEncrypted }));
       return use(this.#index);
     }
   }

@@ -46,7 +46,7 @@ export interface SignatureCheck {
 }
 
 function stemOf(name: ObjectName): ObjectName {
-  return name.replace(/\.(json|txt)$/, "");
+  return name.replace(/\.(json\.age|json|txt)$/, "");
 }
 
 /** Names that a signature by `key` has. */

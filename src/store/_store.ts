@@ -3,7 +3,7 @@
  * locked and made is in _open.ts.
  */
 import { encodeHex } from "@std/encoding/hex";
-import { OperatorError } from "../errors.ts";
+import { isFault, OperatorError } from "../errors.ts";
 import type { JournalHead } from "../format/journal.ts";
 import { FORMAT_VERSION } from "../format/members.ts";
 import type { ParentFacts, SourceFacts } from "../format/manifest.ts";
@@ -13,8 +13,9 @@ import type { Disk, ExhibitId, SnapshotId, VolumeShape, World } from "../model.t
 import { formatTime, isExhibitId, isSnapshotId } from "../units.ts";
 import { Acquisition } from "./_acquisition.ts";
 import { copyExhibit, type CopyOptions, type CopySummary } from "./_copy.ts";
-import { Exhibit, inventoryNames } from "./_exhibit.ts";
-import { indexAt, indexForReading } from "./_index.ts";
+import type { Contents } from "./_contents.ts";
+import { Exhibit } from "./_exhibit.ts";
+import { Index, indexAt, indexForReading } from "./_index.ts";
 import { Journal, journalFolder, journalHeads, removeJournal } from "./_journal.ts";
 import {
   CACHE_FOLDER,
@@ -26,10 +27,13 @@ import {
 } from "./_layout.ts";
 import type { LocalStorage } from "./_local_storage.ts";
 import { inventoryFaults } from "./_needed_files.ts";
+import { inventoryNames, loadOuter, type OuterExhibit } from "./_outer.ts";
 import { PackedBlocks } from "./_packed_blocks.ts";
 import { StoreEvidence } from "./_store_evidence.ts";
 import { Progress } from "./_progress.ts";
-import { verifyExhibit, type VerifyOptions, type VerifySummary } from "./_verify.ts";
+import { verifyOuter } from "./_verify_outer.ts";
+import type { VerifyOptions, VerifySummary } from "./_findings.ts";
+import { verifyExhibit } from "./_verify.ts";
 
 /** What an acquisition is to be of. */
 export interface AcquisitionPlan {
@@ -52,6 +56,7 @@ export interface StoreParts {
   readonly world: World;
   readonly disk: Disk;
   readonly storage: LocalStorage;
+  readonly contents: Contents;
   readonly path: string;
   readonly file: StoreFile;
   readonly lock: { release(): void } | undefined;
@@ -102,7 +107,18 @@ export class Store {
 
   /** Throws `not_found`, `integrity` or `format`. */
   exhibit(id: ExhibitId): Promise<Exhibit> {
-    return Exhibit.load(this.#parts.storage, this.#packedBlocks(), id);
+    const { storage, contents } = this.#parts;
+    return Exhibit.load({ storage, contents, blocks: this.#packedBlocks() }, id);
+  }
+
+  /** What is known of an exhibit without opening it. Throws `not_found`, `integrity` or `format`. */
+  outerExhibit(id: ExhibitId): Promise<OuterExhibit> {
+    return loadOuter(this.#parts.storage, id);
+  }
+
+  /** False for an encrypted store without an identity: of its exhibits only the outer level is known. */
+  get isReadable(): boolean {
+    return this.#parts.contents.isReadable;
   }
 
   /** All exhibits, the oldest acquisition first. Throws where one is damaged. */
@@ -122,7 +138,7 @@ export class Store {
       try {
         sound.push(await this.exhibit(id));
       } catch (error) {
-        if (!(error instanceof OperatorError) || error.code === "storage") throw error;
+        if (!isFault(error)) throw error;
         faults.push(error);
       }
     }
@@ -189,9 +205,9 @@ export class Store {
     const head: JournalHead = {
       createdAt: formatTime(world.clock.nowMs()),
       exhibit: `ex-${encodeHex(world.randomness.bytes(8))}` as ExhibitId,
-      mode: "plain",
+      mode: this.file.mode,
       parent: plan.parent ? parentFacts(plan.parent) : null,
-      recipients: null,
+      recipients: this.file.recipients,
       source: plan.source,
       supersedes: plan.supersedes ?? null,
       type: "coldcase-journal",
@@ -221,7 +237,7 @@ export class Store {
         ? { parent, fault: undefined }
         : { parent: undefined, fault: `${id}: it has another manifest than when this was begun` };
     } catch (error) {
-      if (!(error instanceof OperatorError) || error.code === "storage") throw error;
+      if (!isFault(error)) throw error;
       return { parent: undefined, fault: `${id}: ${error.message}` };
     }
   }
@@ -270,14 +286,25 @@ export class Store {
     return verifyExhibit(this.#parts, exhibit, options);
   }
 
+  /** Checks an encrypted exhibit without opening it. */
+  verifyOuter(exhibit: OuterExhibit, options: VerifyOptions): Promise<VerifySummary> {
+    return verifyOuter(this.#parts.storage, exhibit, options);
+  }
+
   /** Signatures, addenda, receipts, tokens and the custody log. */
   get evidence(): StoreEvidence {
     return new StoreEvidence(this.#parts, () => this.exhibits());
   }
 
   /** Copies an exhibit, and no more than it needs, into a store that is open for writing. */
-  copyTo(target: Store, exhibit: Exhibit, options: CopyOptions): Promise<CopySummary> {
-    const from = { storage: this.#parts.storage, blocks: this.#packedBlocks() };
+  copyTo(target: Store, exhibit: OuterExhibit, options: CopyOptions): Promise<CopySummary> {
+    if (target.file.mode !== this.file.mode) {
+      throw new OperatorError("usage", `Cannot copy into "${target.path}": it is ${target.file.mode}`, {
+        hints: ["`coldcase encrypt` and `coldcase decrypt` make an encrypted and a plain copy."],
+      });
+    }
+    const { storage, contents } = this.#parts;
+    const from = { storage, contents, blocks: this.#packedBlocks() };
     return copyExhibit({ from, to: target.#parts, exhibit }, options);
   }
 
@@ -313,23 +340,26 @@ export class Store {
   }
 
   #packedBlocks(): PackedBlocks {
-    const { disk, storage, lock } = this.#parts;
+    const { disk, storage, contents, lock } = this.#parts;
     const path = storage.pathOf(INDEX_FILE);
     const remove = () => {
       for (const file of INDEX_FILES.map((name) => storage.pathOf(name))) {
         if (disk.stat(file)) disk.remove(file);
       }
     };
+    if (contents.isEncrypted) {
+      return this.#blocks ??= new PackedBlocks(storage, contents, () => Index.temporary({ isBlind: true }));
+    }
     // Without the lock somebody else may be writing: nothing is made, repaired or removed then.
     const isThere = () => (disk.stat(path)?.sizeBytes ?? 0) > 0;
     const makeIndex = lock ? indexAt(path, remove) : indexForReading(path, isThere);
-    return this.#blocks ??= new PackedBlocks(storage, makeIndex);
+    return this.#blocks ??= new PackedBlocks(storage, contents, makeIndex);
   }
 
   #acquisitionParts(head: JournalHead, parent: Exhibit | undefined) {
-    const { world, disk, storage } = this.#parts;
+    const { world, disk, storage, contents } = this.#parts;
     const { clock, randomness } = world;
-    return { storage, disk, clock, randomness, blocks: this.#packedBlocks(), head, parent };
+    return { storage, contents, disk, clock, randomness, blocks: this.#packedBlocks(), head, parent };
   }
 }
 

@@ -8,6 +8,7 @@ import type { OperatorError } from "../errors.ts";
 import { type Addendum, encodeAddendum, encodeReceipt, type Receipt } from "../format/addendum.ts";
 import type { CustodyEntry } from "../format/custody.ts";
 import { sha256 } from "../format/digests.ts";
+import { MAX_MANIFEST_BYTES } from "../format/manifest.ts";
 import { MAX_INVENTORY_BYTES } from "../format/inventory.ts";
 import { type CustodyHead, FORMAT_VERSION, type ToolFacts } from "../format/members.ts";
 import type { StoreFile } from "../format/store_file.ts";
@@ -27,11 +28,14 @@ import {
   checkEvidence,
   custodyAnchors,
   type EvidenceCheck,
+  type EvidenceOptions,
   readReceipts,
   type SignedFile,
 } from "./_evidence.ts";
+import type { Contents } from "./_contents.ts";
 import type { Exhibit } from "./_exhibit.ts";
-import { addendumName, EXHIBITS_FOLDER, parseName, receiptName } from "./_layout.ts";
+import type { OuterExhibit } from "./_outer.ts";
+import { EXHIBITS_FOLDER, parseName, receiptName } from "./_layout.ts";
 import type { LocalStorage } from "./_local_storage.ts";
 import { keyNames, principalOf, putSignature } from "./_signatures.ts";
 
@@ -39,6 +43,7 @@ interface EvidenceParts {
   readonly world: World;
   readonly disk: Disk;
   readonly storage: LocalStorage;
+  readonly contents: Contents;
   readonly file: StoreFile;
 }
 
@@ -53,22 +58,21 @@ export class StoreEvidence {
   }
 
   /** Checks signatures, addenda and custody log. */
-  check(exhibit: Exhibit, options: Parameters<typeof checkEvidence>[2]): Promise<EvidenceCheck> {
-    return checkEvidence(this.#parts.storage, exhibit, options);
+  check(exhibit: OuterExhibit | Exhibit, options: EvidenceOptions): Promise<EvidenceCheck> {
+    return checkEvidence(this.#parts, exhibit, options);
   }
 
   /** Signs an exhibit's manifest and inventory with one more key. */
   async sign(exhibit: Exhibit, key: SigningKey): Promise<void> {
-    const { storage } = this.#parts;
+    const { storage, contents } = this.#parts;
     const [manifest, inventory] = [exhibit.manifestFile, exhibit.inventoryFile];
-    const read = async (name: ObjectName) => await readChecked(storage, name, MAX_INVENTORY_BYTES);
-    const manifestBytes = await read(manifest);
+    const manifestBytes = await contents.read(manifest, MAX_MANIFEST_BYTES);
     await putSignature(
       storage,
       { name: manifest, bytes: manifestBytes, namespace: "coldcase-manifest@v1" },
       key,
     );
-    const inventoryBytes = await read(inventory);
+    const inventoryBytes = await readChecked(storage, inventory, MAX_INVENTORY_BYTES);
     await putSignature(storage, {
       name: inventory,
       bytes: inventoryBytes,
@@ -82,7 +86,7 @@ export class StoreEvidence {
     facts: Omit<Addendum, "custodyHeads" | "exhibit" | "manifest" | "type" | "version">,
     key: SigningKey,
   ): Promise<ObjectName> {
-    const { storage } = this.#parts;
+    const { storage, contents } = this.#parts;
     const bytes = encodeAddendum({
       ...facts,
       custodyHeads: await custodyHeads(storage),
@@ -91,9 +95,9 @@ export class StoreEvidence {
       type: "coldcase-addendum",
       version: FORMAT_VERSION,
     });
-    const name = addendumName(exhibit.id, sha256(bytes));
+    const { name, stored } = await contents.prepare("addendum", bytes, exhibit.id);
     await putSignature(storage, { name, bytes, namespace: "coldcase-addendum@v1" }, key);
-    await storage.put(name, bytes);
+    await storage.put(name, stored);
     return name;
   }
 
@@ -140,9 +144,10 @@ export class StoreEvidence {
     extraAnchors: readonly CustodyHead[],
     onEntry: (entry: CustodyEntry, digest: Digest) => void,
   ): Promise<CustodyCheck> {
-    const { storage } = this.#parts;
-    const exhibits = await this.#exhibits();
-    const anchors = await custodyAnchors(storage, exhibits);
+    const { storage, contents } = this.#parts;
+    // Anchors in what can't be opened are not known.
+    const exhibits = contents.isReadable ? await this.#exhibits() : [];
+    const anchors = await custodyAnchors(this.#parts, exhibits);
     return await checkCustody(storage, [...anchors, ...extraAnchors], onEntry);
   }
 

@@ -6,73 +6,27 @@
  *
  * @see store-format.md, "Verification"
  */
-import { messageOf, OperatorError } from "../errors.ts";
+import { isFault, messageOf, OperatorError } from "../errors.ts";
 import { checkDocument, MAX_DOCUMENT_BYTES } from "../format/documents.ts";
 import { sha256 } from "../format/digests.ts";
 import { type FooterEntry, MAX_PACK_BYTES, RECORD_HEADER_BYTES } from "../format/pack.ts";
 import { countStates, segmentCount, segmentLength, type StateCounts } from "../format/segment.ts";
-import {
-  type Clock,
-  type Digest,
-  type DiskFile,
-  type ObjectName,
-  SEGMENT_BLOCKS,
-  type StoredObject,
-} from "../model.ts";
-import { readChecked } from "./_checked.ts";
+import { type Clock, type Digest, type ObjectName, SEGMENT_BLOCKS, type StoredObject } from "../model.ts";
+import type { Contents } from "./_contents.ts";
 import type { Exhibit } from "./_exhibit.ts";
+import type { Finding, VerifyOptions, VerifySummary } from "./_findings.ts";
 import { Index } from "./_index.ts";
-import { documentName, parseName } from "./_layout.ts";
+import { parseName } from "./_layout.ts";
 import type { LocalStorage } from "./_local_storage.ts";
 import { memoryFile } from "./_memory_file.ts";
 import { inventoryFaults, neededDocuments } from "./_needed_files.ts";
-import { type OpenPack, openRecord, readFooter, walkRecords } from "./_pack_reader.ts";
+import { type OpenPack, openRecord, readExactly, readFooter, walkRecords } from "./_pack_reader.ts";
+import { isOfSample } from "./_verify_outer.ts";
 import { UnreadableComparison } from "./_verify_unreadable.ts";
-
-/** One thing that is wrong. Every finding of verify is an integrity failure. */
-export interface Finding {
-  readonly code:
-    | "file_missing"
-    | "file_size"
-    | "file_damaged"
-    | "record_damaged"
-    | "block_missing"
-    | "block_damaged"
-    | "segment_unusable"
-    | "counts_differ";
-  readonly message: string;
-  readonly file: ObjectName;
-  /** Position of the record in its pack. */
-  readonly record?: number;
-  /** Of the record's header in the file. */
-  readonly recordOffsetBytes?: number;
-  /** Which part of the volume cannot be trusted. */
-  readonly firstBlock?: number;
-  readonly blockCount?: number;
-  readonly volumeOffsetBytes?: number;
-  readonly volumeLengthBytes?: number;
-}
-
-export interface VerifyOptions {
-  /** `full` reads every byte, `quick` no block data; a sample reads the data of one share of the packs. */
-  readonly level: "full" | "quick" | { readonly part: number; readonly of: number };
-  readonly signal: AbortSignal;
-  onFinding(finding: Finding): void;
-  onProgress?(done: { readonly readBytes: number; readonly totalBytes: number }): void;
-}
-
-export interface VerifySummary {
-  readonly findings: number;
-  readonly files: number;
-  readonly packs: number;
-  /** Packs whose data was read. */
-  readonly packsRead: number;
-  readonly readBytes: number;
-  readonly storedBlocks: number;
-}
 
 interface Parts {
   readonly storage: LocalStorage;
+  readonly contents: Contents;
   readonly world: { readonly clock: Clock };
 }
 
@@ -91,12 +45,14 @@ export async function verifyExhibit(
 
 class Verification {
   readonly #storage: LocalStorage;
+  readonly #contents: Contents;
   readonly #clock: Clock;
   readonly #exhibit: Exhibit;
   readonly #options: VerifyOptions;
   /** Digests whose record was found good (or, where data is not read, is listed by a good footer). */
-  readonly #good = Index.temporary();
-  readonly #bad = Index.temporary();
+  readonly #good: Index;
+  readonly #bad: Index;
+  readonly #documents: ReturnType<typeof neededDocuments>;
   #findings = 0;
   #packsRead = 0;
   #readBytes = 0;
@@ -104,6 +60,10 @@ class Verification {
 
   constructor(parts: Parts, exhibit: Exhibit, options: VerifyOptions) {
     this.#storage = parts.storage;
+    this.#contents = parts.contents;
+    this.#good = Index.temporary({ isBlind: parts.contents.isEncrypted });
+    this.#bad = Index.temporary({ isBlind: parts.contents.isEncrypted });
+    this.#documents = neededDocuments(exhibit);
     this.#clock = parts.world.clock;
     this.#exhibit = exhibit;
     this.#options = options;
@@ -160,45 +120,50 @@ class Verification {
           message: `"${file.name}" has ${stat.sizeBytes} bytes, the inventory says ${file.sizeBytes}`,
         });
       } else if (named.kind === "document") {
-        const type = neededDocuments(this.#exhibit).get(file.name);
-        checkDocument(
-          await readChecked(this.#storage, file.name, MAX_DOCUMENT_BYTES),
-          `"${file.name}"`,
-          type,
-        );
+        const known = this.#documents.get(file.name);
+        const bytes = known
+          ? await this.#exhibit.documentBytes(known.digest)
+          : await this.#contents.read(file.name, MAX_DOCUMENT_BYTES);
+        checkDocument(bytes, `"${file.name}"`, known?.type);
       }
     });
   }
 
   #readsData(pack: StoredObject): boolean {
-    const { level } = this.#options;
-    if (typeof level === "string") return level === "full";
-    return parseInt(parseName(pack.name)!.digest.slice(0, 8), 16) % level.of === level.part - 1;
+    return isOfSample(pack.name, this.#options.level);
   }
 
   async #checkPack(pack: StoredObject): Promise<void> {
     const stat = await this.#storage.stat(pack.name).catch(() => undefined); // reported by #checkFile
     if (!stat) return;
-    await this.#tolerating("file_damaged", pack.name, () => {
+    await this.#tolerating("file_damaged", pack.name, async () => {
       if (stat.sizeBytes > MAX_PACK_BYTES) {
         throw new OperatorError("format", `"${pack.name}" has ${stat.sizeBytes} bytes, which no pack has`);
       }
-      const file = this.#storage.open(pack.name);
+      if (this.#readsData(pack)) return await this.#checkPackData(stat);
+      const file = await this.#contents.openPack(pack.name);
       try {
-        if (this.#readsData(pack)) this.#checkPackData(file, stat);
-        else {this.#good.addPack({
-            ...pack,
-            entries: readFooter({ name: pack.name, file, sizeBytes: stat.sizeBytes }),
-          });}
+        const entries = readFooter({ name: pack.name, file, sizeBytes: file.sizeBytes() });
+        this.#good.addPack({ ...pack, entries });
       } finally {
         file.close();
       }
     });
   }
 
-  #checkPackData(file: DiskFile, { name, sizeBytes }: StoredObject): void {
+  #readWhole({ name, sizeBytes }: StoredObject): Uint8Array {
     if (this.#buffer.length < sizeBytes) this.#buffer = new Uint8Array(sizeBytes);
-    const bytes = this.#buffer.subarray(0, file.read(this.#buffer.subarray(0, sizeBytes), 0));
+    const file = this.#storage.open(name);
+    try {
+      return this.#buffer.subarray(0, file.read(this.#buffer.subarray(0, sizeBytes), 0));
+    } finally {
+      file.close();
+    }
+  }
+
+  async #checkPackData(pack: StoredObject): Promise<void> {
+    const { name, sizeBytes } = pack;
+    const bytes = this.#readWhole(pack);
     this.#packsRead++;
     this.#readBytes += bytes.length;
     const computed = sha256(bytes);
@@ -210,17 +175,21 @@ class Verification {
         message: `"${name}" has SHA-256 ${computed}, expected the one in its name`,
       });
     }
-    const entries = this.#entries({ name, sizeBytes: bytes.length, file: memoryFile(bytes) });
+    const file = await this.#contents.decrypted(name, memoryFile(bytes));
+    const entries = this.#entries({ name, sizeBytes: file.sizeBytes(), file });
     const blockBytes = this.#exhibit.shape.blockSizeBytes;
     const good: FooterEntry[] = [];
     const bad: FooterEntry[] = [];
     for (const [record, entry] of entries.entries()) {
       try {
-        const end = entry.offset + RECORD_HEADER_BYTES + entry.storedBytes;
-        openRecord(bytes.subarray(entry.offset, end), { ...entry, name, blockBytes });
+        const length = RECORD_HEADER_BYTES + entry.storedBytes;
+        const record = this.#contents.isEncrypted
+          ? readExactly({ name, file, sizeBytes: file.sizeBytes() }, { offset: entry.offset, length })
+          : bytes.subarray(entry.offset, entry.offset + length);
+        openRecord(record, { ...entry, name, blockBytes });
         good.push(entry);
       } catch (error) {
-        if (!(error instanceof OperatorError)) throw error;
+        if (!isFault(error)) throw error;
         bad.push(entry);
         this.#report({
           code: "record_damaged",
@@ -240,7 +209,7 @@ class Verification {
     try {
       return readFooter(pack);
     } catch (error) {
-      if (!(error instanceof OperatorError)) throw error;
+      if (!isFault(error)) throw error;
       this.#report({ code: "file_damaged", file: pack.name, message: error.message });
       return walkRecords(pack);
     }
@@ -272,7 +241,7 @@ class Verification {
           this.#report({ code: "counts_differ", file: this.#unreadableFile, message: difference });
         }
       } catch (error) {
-        if (!(error instanceof OperatorError)) throw error;
+        if (!isFault(error)) throw error;
         isComplete = false;
         const file = String(error.facts["file"] ?? `segment ${digest}`);
         this.#reportBlocks(
@@ -299,7 +268,7 @@ class Verification {
   get #unreadableFile(): ObjectName {
     const { manifest, manifestFile } = this.#exhibit;
     const digest = manifest.acquisition.documents.unreadable;
-    return digest ? documentName(digest) : manifestFile;
+    return digest ? this.#exhibit.documentFile(digest) : manifestFile;
   }
 
   /** `undefined` where the list of unreadable blocks is of no use, which is reported with the other files. */
@@ -307,7 +276,7 @@ class Verification {
     try {
       return new UnreadableComparison(await this.#exhibit.unreadable() ?? []);
     } catch (error) {
-      if (!(error instanceof OperatorError) || error.code === "storage") throw error;
+      if (!isFault(error)) throw error;
       return undefined;
     }
   }
@@ -382,7 +351,7 @@ class Verification {
     try {
       await check();
     } catch (error) {
-      if (!(error instanceof OperatorError) || error.code === "storage") throw error;
+      if (!isFault(error)) throw error;
       this.#report({ code, file, message: messageOf(error) });
     }
   }

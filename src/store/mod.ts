@@ -7,12 +7,14 @@
 export type { Acquisition, SessionReport, SourceSideCounts } from "./_acquisition.ts";
 export type { CommitFacts } from "./_commit.ts";
 export type { Exhibit } from "./_exhibit.ts";
+export type { OuterExhibit } from "./_outer.ts";
 export type { JournalHead } from "../format/journal.ts";
 export { listingChanged } from "./_acquisition.ts";
 export type { CopyOptions, CopySummary } from "./_copy.ts";
-export type { Finding, VerifyOptions, VerifySummary } from "./_verify.ts";
+export type { Finding, VerifyOptions, VerifySummary } from "./_findings.ts";
 export type { AcquisitionPlan, Store } from "./_store.ts";
-export { openStore, openStoreForWriting, type WriteOptions } from "./_open.ts";
+export { type OpenOptions, openStore, openStoreForWriting, type WriteOptions } from "./_open.ts";
+export type { PassphraseIdentity, RecipientWish } from "./_recipients.ts";
 export type { CustodyCheck, CustodyFacts } from "./_custody.ts";
 export type { EvidenceCheck, EvidenceFinding, SignedFile } from "./_evidence.ts";
 export type { HeldSignature } from "./_signatures.ts";
