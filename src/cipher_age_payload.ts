@@ -39,7 +39,7 @@ export class AgeWriter {
 
   /**
    * @param header The file's header, and the file key that it wraps: `Recipients.newHeader()`.
-   * @param nonce 16 random bytes, for this file alone.
+   * @param nonce 16 random bytes, for this file alone. Not kept.
    */
   constructor(header: { readonly bytes: Uint8Array; readonly fileKey: Uint8Array }, nonce: Uint8Array) {
     this.#chunks = new AgeChunks(header.fileKey, nonce);

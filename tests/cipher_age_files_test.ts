@@ -209,6 +209,8 @@ Deno.test("openIdentityFiles() refuses a protected file that is damaged, or encr
     ) {
       await refusal(code, () => openIdentityFiles([write(changed)], { passphrase: PASSPHRASE }));
     }
+    const unasked = await refusal("usage", () => openIdentityFiles([write(file)]));
+    assertStringIncludes(unasked.message, "it is encrypted to recipients");
     for (const other of [file, armor.encode(file)]) {
       const path = write(other);
       const error = await refusal("usage", () => openIdentityFiles([path], { passphrase: PASSPHRASE }));

@@ -33,7 +33,9 @@ interface Written {
 /** Pushes parts of at most `partBytes`. */
 function write(below: Below, plaintext: Uint8Array, partBytes = plaintext.length + 1): Written {
   const fileKey = randomBytes(below, 16);
-  const writer = new AgeWriter({ bytes: HEADER, fileKey }, randomBytes(below, 16));
+  const nonce = randomBytes(below, 16);
+  const writer = new AgeWriter({ bytes: HEADER, fileKey }, nonce);
+  nonce.fill(0xee);
   const pieces: Uint8Array[] = [];
   for (let at = 0; at < plaintext.length;) {
     const part = plaintext.slice(at, at + 1 + below(partBytes));

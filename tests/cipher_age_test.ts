@@ -211,6 +211,7 @@ Deno.test("decodeAgeHeader() refuses what is no header, cut off or of another ve
     [`age-encryption.org/v1\n-> a  b\n\n--- ${mac}\n`, "malformed after stanza 0"],
     [`age-encryption.org/v1\n-> a\n\nmore\n--- ${mac}\n`, "malformed after stanza 1"],
     [`age-encryption.org/v1\n-> a\nAAAB=\n--- ${mac}\n`, "malformed in the body of stanza 1"],
+    [`age-encryption.org/v1\n-> a\nAB\n--- ${mac}\n`, "malformed in the body of stanza 1"],
     [`age-encryption.org/v1\n-> a\n${"A".repeat(65)}\n--- ${mac}\n`, "malformed in the body of stanza 1"],
   ];
   for (const [text, says] of cases) {

@@ -21,7 +21,7 @@ export const keygen = defineCommand({
   description:
     `Makes an age identity: the secret that opens what is encrypted to its recipient. age and age-keygen read it.
 
-With -o it goes to a file for its owner alone (0600), which must not be there yet and not be in a store; its recipient, the public key, goes to stderr. Without -o the identity goes to stdout.
+With -o it goes to a file for its owner alone (0600), which must not be there yet and not be in a store; its recipient, the public key, goes to stderr. Without -o the identity goes to stdout; a file that a shell makes of that others may be able to read.
 
 --pq makes a post-quantum identity (ML-KEM-768 with X25519), for age 1.3 and later. Such recipients are never mixed with others.
 
