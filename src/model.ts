@@ -127,14 +127,27 @@ export interface CallerIdentity {
 
 /** What happened between us and the source, for progress and for the acquisition record. */
 export type SourceEvent =
+  /** Each request that failed, once, whatever becomes of it; not those that were throttled. */
+  | {
+    readonly type: "failed";
+    readonly call: string;
+    readonly blockIndex: number | undefined;
+    readonly reason: string;
+    readonly requestId: string | undefined;
+  }
+  /** A failed request is sent again, after a pause. */
   | {
     readonly type: "retry";
     readonly call: string;
     readonly reason: string;
     readonly delayMs: number;
+  }
+  | {
+    readonly type: "throttle";
+    readonly call: string;
+    readonly blockIndex: number | undefined;
     readonly requestId: string | undefined;
   }
-  | { readonly type: "throttle"; readonly call: string; readonly requestId: string | undefined }
   /** The source has not answered for a while; `waitingFor` says what would end the wait. */
   | { readonly type: "waiting"; readonly waitingFor: string; readonly sinceMs: number }
   | { readonly type: "recovered"; readonly waitedMs: number }
@@ -147,9 +160,13 @@ export type SourceEvent =
 export interface SourceCounts {
   readonly listRequests: number;
   readonly getRequests: number;
+  /** Requests that were sent again after a failure that was no throttle. */
   readonly retries: number;
+  /** Answers that asked for a slower pace. */
   readonly throttles: number;
+  /** Of the bodies of all answers, listings and failed tries included. */
   readonly receivedBytes: number;
+  /** Of the first and the last answer that had one, since the source was made or `forgetRequestIds`. */
   readonly firstRequestId: string | undefined;
   readonly lastRequestId: string | undefined;
   /** AWS's clock minus ours, from the last `Date` header; undefined before the first answer. */
@@ -174,6 +191,8 @@ export interface BlockSource {
   /** How many `getBlock` calls are worth having under way at once (an upper bound; pacing is inside). */
   readonly maxConcurrency: number;
   counts(): SourceCounts;
+  /** The first and the last request id are those of what follows: another snapshot's turn begins. */
+  forgetRequestIds(): void;
   /** `undefined`: the caller may not ask. */
   describe(snapshot: SnapshotId, options?: CallOptions): Promise<SnapshotDescription | undefined>;
   /** `undefined`: the caller may not ask. */

@@ -25,9 +25,11 @@ export interface AcquireInput {
   readonly session: Omit<SessionStart, "callerAccount" | "callerArn" | "startedAt">;
   /** Everything that a commit needs beside what the acquisition finds out. */
   readonly commitFacts: Omit<CommitFacts, "description" | "snapshot" | "isPartial" | "rest">;
-  /** Times that the credentials changed since the source was opened. */
+  /** Told before the first request for the snapshot: what follows is this session's. */
+  beginSession?(): void;
+  /** Times that the credentials changed in this session. */
   credentialChanges(): number;
-  /** Events for the record since the last call, and how many were left out of all. */
+  /** Events for the record since the last call, and how many were left out of this session's. */
   takeEvents(): readonly SessionEvent[];
   eventsLeftOut(): number;
   /** Told once, before the first block is asked for. */

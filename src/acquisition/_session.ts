@@ -12,25 +12,44 @@ import { fittingCommandLine } from "./_record.ts";
 /** How often a slow acquisition looks whether its pack is due. */
 const TICK_MS = 1000;
 
+/** When a session began, and the source's counts then. */
+export interface Baseline {
+  readonly startedAt: string;
+  readonly counts: ReturnType<BlockSource["counts"]>;
+}
+
+/**
+ * To be called before the first request for the snapshot: the look-up before there is a journal belongs to the
+ * session that it leads to, and requests for other snapshots of the same command don't.
+ */
+export function beginRecord(input: AcquireInput): Baseline {
+  input.beginSession?.();
+  input.source.forgetRequestIds();
+  return { startedAt: formatTime(input.clock.nowMs()), counts: input.source.counts() };
+}
+
 /** Runs the steps of a session; an error ends the session, with what was put made durable, and is thrown. */
 export async function inSession(
   input: AcquireInput,
-  work: { readonly acquisition: Acquisition; readonly caller: CallerIdentity | undefined },
+  work: {
+    readonly acquisition: Acquisition;
+    readonly caller: CallerIdentity | undefined;
+    readonly baseline: Baseline;
+  },
   steps: () => Promise<void>,
 ): Promise<ExhibitId> {
-  const { acquisition, caller } = work;
+  const { acquisition, caller, baseline } = work;
   try {
-    const start = input.source.counts();
     const session = {
       ...input.session,
       callerAccount: caller?.account ?? null,
       callerArn: caller?.arn ?? null,
       commandLine: fittingCommandLine(input.session.commandLine),
-      startedAt: formatTime(input.clock.nowMs()),
+      startedAt: baseline.startedAt,
     };
     input.spending.addBefore(acquisition.before);
     await acquisition.startSession(session, {
-      counts: () => countsSince(input, start),
+      counts: () => countsSince(input, baseline.counts),
       takeEvents: () => input.takeEvents(),
     });
     await steps();
@@ -46,7 +65,7 @@ export async function inSession(
   }
 }
 
-function countsSince(input: AcquireInput, start: ReturnType<BlockSource["counts"]>): SourceSideCounts {
+function countsSince(input: AcquireInput, start: Baseline["counts"]): SourceSideCounts {
   const now = input.source.counts();
   return {
     clockSkewMs: now.clockSkewMs === undefined ? null : Math.round(now.clockSkewMs),

@@ -12,7 +12,7 @@ import { countSteps, type Remaining, walkInput, walkUntilHeld } from "./_count.t
 import type { AcquireInput } from "./_input.ts";
 import { blocksUnderWay, forEachConcurrently } from "./_pool.ts";
 import { refuseLongFacts } from "./_record.ts";
-import { inSession, whileTicking } from "./_session.ts";
+import { beginRecord, inSession, whileTicking } from "./_session.ts";
 import { type Step, walk } from "./_walk.ts";
 
 export type { AcquireInput, AcquireProgress, PreparedFacts } from "./_input.ts";
@@ -33,9 +33,10 @@ type Prepared = BegunAcquisition & Remaining;
 export async function acquireSnapshot(input: AcquireInput): Promise<ExhibitId> {
   refuseLongFacts(input);
   await refuseOtherJournal(input);
-  const identity = await input.source.callerIdentity({ signal: input.signal });
+  const baseline = beginRecord(input);
+  const caller = await input.source.callerIdentity({ signal: input.signal });
   const { acquisition, ...rest } = await openAcquisition(input);
-  return await inSession(input, { acquisition, caller: identity }, async () => {
+  return await inSession(input, { acquisition, caller, baseline }, async () => {
     const prepared = { acquisition, ...rest, ...await countSteps(input, acquisition) };
     announce(input, prepared);
     await fetchBlocks(input, prepared);
@@ -62,8 +63,9 @@ export async function commitPartial(input: AcquireInput): Promise<ExhibitId> {
       },
     );
   }
+  const baseline = beginRecord(input);
   const acquisition = await input.store.resume(head);
-  return await inSession(input, { acquisition, caller: undefined }, async () => {
+  return await inSession(input, { acquisition, caller: undefined, baseline }, async () => {
     const isListed = await markRest(input, acquisition);
     await acquisition.commit(
       commitFacts(input, { description: undefined, describedAt: "" }, {

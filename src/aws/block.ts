@@ -63,10 +63,12 @@ export class BlockFetcher {
     const failed = { attempts: 0, requestIds: [] as string[] };
     let token = request.block.token;
     let proofs = 0;
-    for (let stale = 0;;) {
+    let isRepeated = false;
+    for (let stale = 0;; isRepeated = true) {
       let unanswered: Unanswered;
       try {
-        return await this.#fetch({ ...request, block: { index: request.block.index, token } }, signal);
+        const block = { index: request.block.index, token };
+        return await this.#fetch({ ...request, block }, { signal, isRepeated });
       } catch (thrown) {
         if (!(thrown instanceof Unanswered)) throw thrown;
         unanswered = thrown;
@@ -88,13 +90,16 @@ export class BlockFetcher {
     }
   }
 
-  async #fetch({ snapshot, block, shape }: BlockRequest, signal: AbortSignal): Promise<VerifiedBlock> {
+  async #fetch(
+    { snapshot, block, shape }: BlockRequest,
+    how: { readonly signal: AbortSignal; readonly isRepeated: boolean },
+  ): Promise<VerifiedBlock> {
     const { blockSizeBytes } = shape;
     const { value } = await this.#retry.run({
       call: getCall(snapshot, block.index),
       blockSizeBytes,
       limits: BLOCK_LIMITS,
-      signal,
+      ...how,
       send: (signal) => this.#client.getBlock({ snapshot, ...block, blockSizeBytes }, signal),
     });
     return value;

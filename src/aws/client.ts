@@ -10,9 +10,9 @@ import type { FetchHandler } from "./handler.ts";
 import type { RawPage } from "./listing.ts";
 import type { Environment } from "./proxy.ts";
 import { type Place, sdkSettings } from "./place.ts";
-import { Trouble } from "./trouble.ts";
+import { BrokenAnswer, Trouble } from "./trouble.ts";
 
-/** Requests so far, and AWS's ids for them. */
+/** Requests so far, and AWS's ids for the first and the last of them that were answered. */
 export interface Tally {
   listRequests: number;
   getRequests: number;
@@ -144,7 +144,7 @@ export class EbsClient {
       return output;
     } catch (thrown) {
       const metadata = (thrown as { $metadata?: { requestId?: string } } | undefined)?.$metadata;
-      this.#noteId(metadata?.requestId);
+      this.#noteId(thrown instanceof BrokenAnswer ? thrown.requestId : metadata?.requestId);
       throw thrown;
     }
   }

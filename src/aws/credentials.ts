@@ -5,7 +5,7 @@
  */
 import { messageOf, OperatorError } from "../errors.ts";
 import type { Clock, SourceEvent } from "../model.ts";
-import { Trouble } from "./trouble.ts";
+import { BrokenAnswer, Trouble } from "./trouble.ts";
 
 /** What the SDK calls `AwsCredentialIdentity`, as far as it is used here. */
 export interface Identity {
@@ -47,7 +47,8 @@ export class CredentialsFailure extends Error {
 
   /** Whether the provider could not be reached, as opposed to having nothing to give. */
   get isConnectionTrouble(): boolean {
-    return this.cause instanceof Trouble || this.cause instanceof TypeError;
+    const { cause } = this;
+    return cause instanceof Trouble || cause instanceof BrokenAnswer || cause instanceof TypeError;
   }
 }
 

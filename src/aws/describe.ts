@@ -3,8 +3,8 @@
  * are asides: refused, unknown to the server or not answered in a few attempts, the answer is `undefined`
  * and the acquisition goes on. EC2 and STS clients are loaded when first asked for.
  */
-import { messageOf, OperatorError } from "../errors.ts";
-import type { CallerIdentity, SnapshotDescription, SnapshotId, SourceEvent } from "../model.ts";
+import { OperatorError } from "../errors.ts";
+import type { CallerIdentity, SnapshotDescription, SnapshotId } from "../model.ts";
 import type { Action, Call } from "./calls.ts";
 import { credentialsFor } from "./client.ts";
 import type { CredentialFacts, CredentialKeeper } from "./credentials.ts";
@@ -23,7 +23,6 @@ export interface DescriberOptions {
   readonly handler: FetchHandler;
   readonly keeper: CredentialKeeper;
   readonly retry: Retry;
-  readonly onEvent: (event: SourceEvent) => void;
 }
 
 /** Attempts of an aside, back-off included about two seconds. */
@@ -81,7 +80,7 @@ export class Describer {
     signal: AbortSignal,
     ask: (signal: AbortSignal) => Promise<T>,
   ): Promise<T | undefined> {
-    const { keeper, retry, onEvent } = this.#options;
+    const { keeper, retry } = this.#options;
     const send = async (signal: AbortSignal) => {
       await keeper.current();
       return await ask(signal);
@@ -90,8 +89,6 @@ export class Describer {
       return (await retry.run({ call, signal, isAside: true, limits: ASIDE_LIMITS, send })).value;
     } catch (thrown) {
       if (!isToleratedForAside(thrown)) throw thrown;
-      const reason = messageOf(thrown);
-      onEvent({ type: "retry", call: call.action, reason, delayMs: 0, requestId: undefined });
       return undefined;
     }
   }

@@ -8,7 +8,7 @@ import type { Call } from "./calls.ts";
 import { CredentialsFailure } from "./credentials.ts";
 import { networkReason, shortened } from "./network.ts";
 import { accessDenied } from "./permissions.ts";
-import { Trouble } from "./trouble.ts";
+import { BrokenAnswer, Trouble } from "./trouble.ts";
 
 /** What to do about a failed request. `reason` is one line without secrets. */
 export type Verdict =
@@ -94,6 +94,9 @@ export function classify(thrown: unknown, place: Place): Verdict {
   if (thrown instanceof OperatorError) return fatal(thrown, undefined);
   if (thrown instanceof CredentialsFailure) return classifyCredentials(thrown, place);
   if (thrown instanceof Trouble) return classifyTrouble(thrown, place.call);
+  if (thrown instanceof BrokenAnswer) {
+    return { ...classify(thrown.cause, place), requestId: thrown.requestId };
+  }
   const answer = serviceAnswer(thrown);
   if (answer !== undefined && answer.status >= 300) {
     return isForeign(thrown) ? foreignAnswer(answer) : classifyAnswer(answer, place);
@@ -260,7 +263,8 @@ function classifyCredentials(failure: CredentialsFailure, place: Place): Verdict
   return { kind: "expired", reason, requestId };
 }
 
-function connectionVerdict(thrown: unknown, call: Call): Verdict {
+function connectionVerdict(failure: unknown, call: Call): Verdict {
+  const thrown = failure instanceof BrokenAnswer ? failure.cause : failure;
   return thrown instanceof Trouble ? classifyTrouble(thrown, call) : classifyNetwork(thrown);
 }
 

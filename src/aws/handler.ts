@@ -6,7 +6,7 @@
  */
 import type { Clock } from "../model.ts";
 import { type Environment, extraAuthorities, type Proxy, proxyFor } from "./proxy.ts";
-import { Trouble } from "./trouble.ts";
+import { BrokenAnswer, Trouble } from "./trouble.ts";
 import { headersOf, hostOf, isHtml, type SdkRequest, urlOf } from "./wire.ts";
 
 /** What the SDK gets back. A block's body is a stream for `readBlock`; any other is complete. */
@@ -75,6 +75,7 @@ export class FetchHandler {
     // The SDK's own type of a signal is looser than the platform's; we only ever pass the platform's.
     const signal = options.abortSignal instanceof AbortSignal ? options.abortSignal : undefined;
     const flight = this.#takeOff(signal);
+    let requestId: string | undefined;
     try {
       const response = await fetch(url, {
         method: request.method,
@@ -86,10 +87,12 @@ export class FetchHandler {
       });
       flight.lastActivityMs = performance.now();
       this.#measureSkew(response.headers.get("date"));
+      requestId = response.headers.get("x-amzn-requestid") ?? undefined;
       return { response: await this.#answer(response, flight) };
     } catch (cause) {
       flight.settle();
-      throw troubleOf(cause, signal, flight);
+      const trouble = troubleOf(cause, signal, flight);
+      throw requestId === undefined || signal?.aborted ? trouble : new BrokenAnswer(trouble, requestId);
     }
   }
 
@@ -109,7 +112,8 @@ export class FetchHandler {
       if (cause instanceof Trouble && cause.kind === "endless") {
         throw new Trouble("length", `body is longer than the block of ${sizeBytes} bytes`, { requestId });
       }
-      throw troubleOf(cause, undefined, flight);
+      const trouble = troubleOf(cause, undefined, flight);
+      throw requestId === undefined ? trouble : new BrokenAnswer(trouble, requestId);
     } finally {
       flight?.settle();
     }

@@ -15,6 +15,8 @@ export interface Request<T> {
   readonly limits?: { readonly trouble: number; readonly damaged: number };
   /** An aside (DescribeSnapshots): what becomes of it says nothing of the source. */
   readonly isAside?: boolean;
+  /** The same was sent before, and failed: its first try is a retry already. */
+  readonly isRepeated?: boolean;
   readonly signal: AbortSignal;
   send(signal: AbortSignal): Promise<T>;
 }

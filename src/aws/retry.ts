@@ -54,20 +54,21 @@ export class Retry {
    */
   async run<T>(request: Request<T>): Promise<{ readonly value: T; readonly failures: number }> {
     const progress = newProgress();
-    for (;;) {
+    for (let isRetry = request.isRepeated ?? false;;) {
       try {
-        const value = await this.#attempt(request, progress);
+        const value = await this.#attempt(request, progress, isRetry);
         if (!request.isAside) this.#patience.answered(request.call);
         return { value, failures: progress.failures };
       } catch (thrown) {
         if (request.signal.aborted) throw interrupted(request.call);
         const verdict = thrown instanceof Attempted ? thrown.verdict : this.#classify(thrown, request.call);
         await this.#overcome(verdict, request, progress);
+        isRetry = verdict.kind !== "throttle";
       }
     }
   }
 
-  async #attempt<T>(request: Request<T>, progress: Progress): Promise<T> {
+  async #attempt<T>(request: Request<T>, progress: Progress, isRetry: boolean): Promise<T> {
     const { pacer, keeper } = this.#options;
     const slot: Slot = request.blockSizeBytes === undefined
       ? await pacer.listSlot(request.signal)
@@ -76,14 +77,26 @@ export class Retry {
     progress.attempts++;
     try {
       request.signal.throwIfAborted();
+      if (isRetry) this.#retries++;
       const value = await request.send(request.signal);
       slot.release("success");
       return value;
     } catch (thrown) {
       const verdict = this.#classify(thrown, request.call);
       slot.release(outcomeOf(verdict));
+      // What was stopped did not fail.
+      if (!request.signal.aborted) this.#tell(verdict, request.call);
       throw new Attempted(verdict);
     }
+  }
+
+  /** Each failed request is told of once, the last try of a block that stays unreadable too. */
+  #tell({ kind, reason, requestId }: Verdict, { action: call, blockIndex }: Call): void {
+    if (kind !== "throttle") {
+      return this.#options.onEvent({ type: "failed", call, blockIndex, reason, requestId });
+    }
+    this.#throttles++;
+    this.#options.onEvent({ type: "throttle", call, blockIndex, requestId });
   }
 
   #classify(thrown: unknown, call: Call): Verdict {
@@ -139,12 +152,9 @@ export class Retry {
   }
 
   async #throttled(verdict: Verdict, request: Request<unknown>, progress: Progress): Promise<void> {
-    this.#throttles++;
     // A service that throttles is there: it is only progress that is missing.
     if (!request.isAside) this.#patience.heard();
     progress.throttles++;
-    const { action } = request.call;
-    this.#options.onEvent({ type: "throttle", call: action, requestId: verdict.requestId });
     if (request.isAside && progress.throttles >= 5) throw new Unanswered(verdict, progress);
     if (!request.isAside) this.#patience.check(verdict, request.call, progress);
     const failures = Math.min(progress.throttles, 10);
@@ -200,14 +210,12 @@ export class Retry {
   }
 
   async #backOff(verdict: Verdict, request: Request<unknown>, backoff: Backoff): Promise<void> {
-    this.#retries++;
     const delayMs = Math.round(jittered(backoff, this.#options.randomness));
     this.#options.onEvent({
       type: "retry",
       call: request.call.action,
       reason: verdict.reason,
       delayMs,
-      requestId: verdict.requestId,
     });
     await this.#pause(delayMs, request);
   }

@@ -97,7 +97,7 @@ export async function openSource(options: SourceOptions): Promise<AwsSource> {
     skewMs,
     onEvent,
   });
-  const describer = new Describer({ environment, region, elsewhere, handler, keeper, retry, onEvent });
+  const describer = new Describer({ environment, region, elsewhere, handler, keeper, retry });
   const proxy = proxyFor(new URL(place.endpoint), environment)?.url;
   return new EbsSource({ place, proxy, maxConcurrency, handler, client, retry, describer, onEvent });
 }
@@ -139,6 +139,11 @@ class EbsSource implements AwsSource {
     const { client, retry, handler } = this.#parts;
     const { receivedBytes, clockSkewMs } = handler.facts;
     return { ...client.tally, ...retry.counts, receivedBytes, clockSkewMs };
+  }
+
+  forgetRequestIds(): void {
+    const { tally } = this.#parts.client;
+    tally.firstRequestId = tally.lastRequestId = undefined;
   }
 
   async credentials(): Promise<CredentialFacts> {

@@ -19,6 +19,17 @@ export type TroubleKind =
   | "length"
   | "malformed";
 
+/** An answer that broke off: what happened is its cause; whose answer it was is known from its headers. */
+export class BrokenAnswer extends Error {
+  override readonly name = "BrokenAnswer";
+  readonly requestId: string;
+
+  constructor(cause: unknown, requestId: string) {
+    super("the answer broke off", { cause });
+    this.requestId = requestId;
+  }
+}
+
 export class Trouble extends Error {
   override readonly name = "Trouble";
   readonly kind: TroubleKind;

@@ -18,14 +18,21 @@ export interface AwsOptionValues {
   readonly "endpoint-url": string | undefined;
 }
 
-/** Follows a source's events: shows them, and keeps what the record needs. */
+/** Of a session's events so many at most are failed requests and throttles: on a bad day the others are told too. */
+const MAX_FAILURE_EVENTS = MAX_SESSION_EVENTS - 100;
+
+/** Follows a source's events: shows them, and keeps what the record needs, session by session. */
 export class SourceWatch {
   readonly #out: CommandContext["out"];
   #progress: Progress | undefined;
   readonly #clock: Clock;
   #events: SessionEvent[] = [];
-  #eventCount = 0;
-  #credentials = 0;
+  #failureCount = 0;
+  #otherCount = 0;
+  #leftOut = 0;
+  #credentialChanges = 0;
+  /** Those in use, in words. */
+  #credentials: string | undefined;
   #waitingFor: string | undefined;
 
   constructor({ out, world }: CommandContext) {
@@ -33,7 +40,18 @@ export class SourceWatch {
     this.#clock = world.clock;
   }
 
-  /** Events for the record since the last call; at most a thousand in all. */
+  /** The session of another snapshot begins: what was not taken belongs to none. */
+  beginSession(): void {
+    this.#events = [];
+    this.#failureCount =
+      this.#otherCount =
+      this.#leftOut =
+      this.#credentialChanges =
+        0;
+    if (this.#credentials !== undefined) this.#record("credentials", this.#credentials, undefined);
+  }
+
+  /** Events for the record since the last call; at most a thousand of a session. */
   takeEvents(): readonly SessionEvent[] {
     const events = this.#events;
     this.#events = [];
@@ -41,23 +59,27 @@ export class SourceWatch {
   }
 
   get eventsLeftOut(): number {
-    return Math.max(0, this.#eventCount - MAX_SESSION_EVENTS);
+    return this.#leftOut;
   }
 
   #record(kind: SessionEvent["kind"], detail: string, requestId: string | undefined): void {
-    if (++this.#eventCount > MAX_SESSION_EVENTS) return;
+    const isFailure = kind === "failed_request" || kind === "throttle";
+    const isKept = isFailure
+      ? ++this.#failureCount <= MAX_FAILURE_EVENTS
+      : ++this.#otherCount <= MAX_SESSION_EVENTS - MAX_FAILURE_EVENTS;
+    if (!isKept) return void this.#leftOut++;
     const at = formatTime(this.#clock.nowMs());
     this.#events.push({
       at,
-      detail: detail.slice(0, 1024),
+      detail: detail.slice(0, 1024).toWellFormed(),
       kind,
-      requestId: requestId?.slice(0, 256) ?? null,
+      requestId: requestId?.slice(0, 256).toWellFormed() ?? null,
     });
   }
 
-  /** Times that the credentials changed after they were first read. */
+  /** Times that the credentials changed in this session. */
   get credentialChanges(): number {
-    return Math.max(0, this.#credentials - 1);
+    return this.#credentialChanges;
   }
 
   /** Shows waits in this progress from now on. */
@@ -81,22 +103,21 @@ export class SourceWatch {
         this.#progress?.update({ waitingFor: undefined });
         break;
       case "credentials":
-        this.#credentials++;
-        this.#record(
-          "credentials",
-          `${event.accessKeyId}, until ${event.expiresAt ?? "no end known"}`,
-          undefined,
-        );
+        if (this.#credentials !== undefined) this.#credentialChanges++;
+        this.#credentials = `${event.accessKeyId}, until ${event.expiresAt ?? "no end known"}`;
+        this.#record("credentials", this.#credentials, undefined);
         this.#out.detail(
           `credentials ${event.accessKeyId}${event.expiresAt ? `, until ${event.expiresAt}` : ""}`,
         );
         break;
+      case "failed":
+        this.#record("failed_request", `${requestOf(event)}: ${event.reason}`, event.requestId);
+        break;
       case "retry":
-        this.#record("failed_request", `${event.call}: ${event.reason}`, event.requestId);
         this.#out.detail(`${event.call}: ${event.reason}; again in ${formatDuration(event.delayMs)}`);
         break;
       case "throttle":
-        this.#record("throttle", event.call, event.requestId);
+        this.#record("throttle", requestOf(event), event.requestId);
         this.#out.detail(`${event.call}: throttled, slowing down`);
         break;
       case "relisted":
@@ -115,6 +136,11 @@ export class SourceWatch {
         break;
     }
   }
+}
+
+/** What failed: the call, and of which block. */
+function requestOf(event: { readonly call: string; readonly blockIndex: number | undefined }): string {
+  return event.blockIndex === undefined ? event.call : `${event.call} of block ${event.blockIndex}`;
 }
 
 type SourceTuning = Pick<SourceOptions, "firstAnswerWithinMs" | "giveUpAfterMs" | "maxConcurrency" | "rate">;

@@ -162,6 +162,7 @@ Where the store holds an exhibit of the same volume, only what differs is fetche
             proxy: source.proxy ?? null,
             toolVersion: context.version,
           },
+          beginSession: () => watch.beginSession(),
           credentialChanges: () => watch.credentialChanges,
           takeEvents: () => watch.takeEvents(),
           eventsLeftOut: () => watch.eventsLeftOut,

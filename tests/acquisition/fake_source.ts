@@ -96,6 +96,10 @@ export class FakeSource implements BlockSource {
     return { ...this.#counts, firstRequestId: "first", lastRequestId: "last", clockSkewMs: 7 };
   }
 
+  forgetRequestIds(): void {
+    // Its ids are always the same.
+  }
+
   describe(snapshot: SnapshotId): Promise<SnapshotDescription | undefined> {
     const description = this.snapshots.get(snapshot)?.description;
     if (!description) return Promise.resolve(undefined);

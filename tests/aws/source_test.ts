@@ -262,7 +262,7 @@ Deno.test("describe() and callerIdentity() are undefined where the server knows 
       assertEquals(await source.callerIdentity(), undefined);
       // Both went to the endpoint, and the failure was told.
       assert(server.seen.length >= 2);
-      assert(events.some((event) => event.type === "retry"));
+      assert(events.some((event) => event.type === "failed"));
     });
   }
 });
