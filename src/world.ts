@@ -3,6 +3,7 @@
  * platform's own. Nothing here knows what a store or an image is.
  */
 import * as fs from "node:fs";
+import * as os from "node:os";
 import type { Clock, Disk, DiskFile, FileStat, HostFacts, Randomness, World } from "./model.ts";
 
 /** The real world. Reads the environment and the host's facts when asked, not before. */
@@ -158,10 +159,22 @@ const FILE_SYSTEM_NAMES: Readonly<Record<number, string>> = {
   0x01021997: "9p",
 };
 
+/** As the system has it: anybody can say anything in USER. */
+function userName(): string {
+  try {
+    return os.userInfo().username;
+  } catch (error) {
+    // A user id that no account has, as in a container.
+    const uid = Deno.uid();
+    if (uid === null) throw error;
+    return `uid ${uid}`;
+  }
+}
+
 function hostFacts(): HostFacts {
   return {
     hostname: Deno.hostname(),
-    user: Deno.env.get("USER") || Deno.env.get("USERNAME") || `uid ${Deno.uid() ?? "unknown"}`,
+    user: userName(),
     operatingSystem: `${Deno.build.os} ${Deno.osRelease()} ${Deno.build.arch}`,
     cpuCount: navigator.hardwareConcurrency,
     processId: Deno.pid,
