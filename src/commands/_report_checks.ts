@@ -149,7 +149,7 @@ function howTo(data: ReportData): string {
     ...data.files.map(({ file, sha256 }) => `${sha256}  ${file}`),
     "END",
     "# Every file that the inventory names, packs with the data included: prints what does not match.",
-    `tail -n +8 ${inventory} |`,
+    `tail -n +10 ${inventory} |`,
     "  sed -E 's|^[0-9]+ (.*([0-9a-f]{64})\\.[a-z]+)$|\\2  \\1|' | sha256sum --quiet -c -",
     "# Signatures.",
     ...signatures.flatMap((signature) => signatureCommands(signature, nameOf)),
