@@ -1,0 +1,367 @@
+/**
+ * The acquisition record, field by field, against what really happened: the endpoint's own log of requests, the
+ * image that it served, and the host's own tools. Counts must be equal, not plausible; of a session that was
+ * killed they must be those of its last durable write, which the endpoint's log tells too.
+ */
+import { assert, assertEquals, assertLessOrEqual, assertMatch, assertNotEquals } from "@std/assert";
+import { createHash } from "node:crypto";
+import config from "../../deno.json" with { type: "json" };
+import type { Session } from "../../src/format/documents.ts";
+import type { Manifest } from "../../src/format/manifest.ts";
+import { type FaultHook, type RequestEntry, SimulatorClock } from "../../src/simulate/mod.ts";
+import { outside } from "../outside.ts";
+import { FIRST, SECOND, type Stage, withStage } from "./endpoint.ts";
+import { BLOCK_BYTES, every, writeRandomBlocks } from "./images.ts";
+import { assertExit, type Ended, summaryOf } from "./program.ts";
+import {
+  countsOf,
+  custodyHead,
+  failuresOf,
+  hasFailed,
+  hostByTools,
+  knownOf,
+  readRecord,
+  said,
+  sha256Of,
+  toldFailures,
+} from "./record.ts";
+
+/** The endpoint's clock is so far ahead of the host's. */
+const AHEAD_MS = 90_000;
+/** A Date header has whole seconds, and its answer was on its way for some time. */
+const SKEW_ERROR_MS = 5_000;
+const BLOCK_COUNT = 2048;
+const KEY = "arn:aws:kms:us-east-1:123456789012:key/00000000-0000-4000-8000-000000000001";
+const TOOLS = ["findmnt", "uname", "whoami", "ssh-keygen"] as const;
+
+/** What EC2 knows of the snapshots. */
+const FACTS = {
+  volumeId: "vol-0123456789abcdef0",
+  startTimeMs: Date.UTC(2026, 0, 2, 3, 4, 5, 678),
+  completionTimeMs: Date.UTC(2026, 0, 2, 3, 14, 15, 900),
+  kmsKeyId: KEY,
+  description: "Created by CreateImage(i-0123456789abcdef0) for ami-0123456789abcdef0",
+  tags: { Name: "web-1 root", "aws:x": "<é>" },
+} as const;
+
+/** A span of host time, for what cannot be known to the millisecond. */
+interface Span {
+  readonly fromMs: number;
+  readonly toMs: number;
+}
+
+interface Run {
+  readonly ended: Ended;
+  readonly span: Span;
+  readonly entries: readonly RequestEntry[];
+}
+
+async function timed(stage: Stage, work: () => Promise<Ended>): Promise<Run> {
+  stage.simulator.requests.reset();
+  const fromMs = Date.now();
+  const ended = await work();
+  return { ended, span: { fromMs, toMs: Date.now() }, entries: stage.simulator.requests.recent() };
+}
+
+function assertWithin(time: string | null, { fromMs, toMs }: Span, what: string): void {
+  assertMatch(time ?? "null", /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/, what);
+  const ms = Date.parse(time!);
+  assert(ms >= fromMs && ms <= toMs, `${what}: ${time} is not from ${fromMs} to ${toMs}`);
+}
+
+function assertSkew(skewMs: number | null, aheadMs = AHEAD_MS): void {
+  assertLessOrEqual(Math.abs((skewMs ?? Infinity) - aheadMs), SKEW_ERROR_MS, `skew ${skewMs} ms`);
+}
+
+/** What does not depend on what a session did. */
+async function sessionFacts(stage: Stage, args: readonly string[]) {
+  const { account } = stage.simulator;
+  return {
+    callerAccount: account,
+    callerArn: `arn:aws:iam::${account}:user/examiner`,
+    commandLine: args,
+    credentialChanges: 0,
+    credentialSource: "the environment",
+    eventsLeftOut: 0,
+    host: await hostByTools(),
+    proxy: null,
+    toolVersion: config.version,
+  };
+}
+
+/** Times and events, which have bounds and a test of their own, are taken as they are: no member goes unseen. */
+function assertSession(session: Session, run: Run, expected: Record<string, unknown>): void {
+  const entries = knownOf(run.entries, session);
+  const { startedAt, endedAt, clockSkewMs, events } = session;
+  assertEquals(session as unknown, {
+    startedAt,
+    endedAt,
+    clockSkewMs,
+    events,
+    ...countsOf(entries),
+    ...expected,
+  });
+  assertWithin(startedAt, run.span, "startedAt");
+  const firstMs = run.entries[0]!.atMs - AHEAD_MS;
+  assertLessOrEqual(Date.parse(startedAt), firstMs + 1, "the session began before its first request");
+  const session_: Span = { fromMs: Date.parse(startedAt), toMs: run.span.toMs };
+  if (endedAt !== null) assertWithin(endedAt, session_, "endedAt");
+  for (const { at } of events) assertWithin(at, session_, "event");
+  assertEquals(events.map(({ at }) => at), events.map(({ at }) => at).sort());
+  assertSkew(clockSkewMs);
+  assertEquals(toldFailures(session), failuresOf(entries));
+}
+
+function credentialsOf({ events }: Session): string[] {
+  return events.filter(({ kind }) => kind === "credentials").map(({ detail }) => detail.split(",")[0]!);
+}
+
+/** A segment as its definition has it, from the image and the states that the test knows; `wanted` may be "absent". */
+function segmentOf(image: string, stateOf: (index: number) => "stored" | "zero" | "absent" | "unreadable") {
+  const runs: { blocks?: number; digests?: string[]; state: string }[] = [];
+  const file = Deno.openSync(image);
+  try {
+    for (let index = 0; index < BLOCK_COUNT; index++) {
+      const state = stateOf(index);
+      const last = runs.at(-1);
+      if (state === "stored") {
+        const digest = sha256Of(blockOf(file, index));
+        if (last?.state === state) last.digests!.push(digest);
+        else runs.push({ digests: [digest], state });
+      } else if (last?.state === state) last.blocks!++;
+      else runs.push({ blocks: 1, state });
+    }
+  } finally {
+    file.close();
+  }
+  return sha256Of(JSON.stringify({ runs, type: "coldcase-segment", version: 1 }));
+}
+
+function blockOf(file: Deno.FsFile, index: number): Uint8Array {
+  const bytes = new Uint8Array(BLOCK_BYTES);
+  file.seekSync(index * BLOCK_BYTES, Deno.SeekMode.Start);
+  for (let done = 0; done < bytes.length;) {
+    const count = file.readSync(bytes.subarray(done));
+    if (count === null) break;
+    done += count;
+  }
+  return bytes;
+}
+
+/** The manifest but for what a run decides. */
+async function manifestFacts(stage: Stage, manifest: Manifest, segment: string) {
+  const { acquisition } = manifest;
+  const [signer] = await Promise.all(
+    [...Deno.readDirSync(`${stage.store}/keys`)].filter(({ name }) => name.endsWith(".pub"))
+      .map(({ name }) => said("ssh-keygen", "-lf", `${stage.store}/keys/${name}`)),
+  );
+  const nothing = { authority: null, case: null, evidence: null, examiner: null, notes: null };
+  return {
+    acquisition: {
+      case: { ...nothing, organization: null },
+      clockSkewMs: acquisition.clockSkewMs,
+      custodyHeads: [] as unknown[],
+      destination: {
+        fileSystem: await said("findmnt", "-no", "FSTYPE", "-T", stage.store),
+        path: stage.store,
+      },
+      documents: acquisition.documents,
+      endedAt: acquisition.endedAt,
+      exhibit: acquisition.exhibit,
+      host: await hostByTools(),
+      nonce: acquisition.nonce,
+      parentDropped: null,
+      signer: signer!.split(" ")[1],
+      snapshot: {
+        completedAt: "2026-01-02T03:14:15.900Z",
+        description: FACTS.description,
+        encrypted: true,
+        kmsKeyId: KEY,
+        ownerAccount: stage.simulator.account,
+        startedAt: "2026-01-02T03:04:05.678Z",
+        storageTier: "standard",
+        tags: FACTS.tags,
+        volumeId: FACTS.volumeId,
+      },
+      startedAt: acquisition.startedAt,
+      takenOverBlocks: 0,
+      takenOverReadSince: null as string | null,
+      tool: {
+        digest: null,
+        name: "coldcase",
+        runtime: `Deno ${Deno.version.deno} (${Deno.build.target})`,
+        version: config.version,
+      },
+      unsafeFileSystem: false,
+      verification: { at: acquisition.endedAt, level: "on_arrival", result: "all_matched" },
+    },
+    imageDigest: sha256Of(`coldcase-image-v1\n${BLOCK_BYTES} ${BLOCK_COUNT} 16384\n${segment}\n`),
+    isPartial: false,
+    parent: null as unknown,
+    segmentBlocks: 16384,
+    segments: [segment],
+    source: {
+      endpoint: stage.simulator.url,
+      isAws: false,
+      kind: "aws-ebs",
+      region: "us-east-1",
+      snapshot: FIRST,
+    },
+    supersedes: null,
+    type: "coldcase-manifest",
+    version: 1,
+    volume: { blockCount: BLOCK_COUNT, blockSizeBytes: BLOCK_BYTES, volumeSizeGib: 1 },
+  };
+}
+
+/** Sums of the sessions' counts, as the manifest has them. */
+function totalsOf(sessions: readonly Session[]) {
+  const total = (name: "fetchedBlocks" | "receivedBytes" | "retries" | "throttles") =>
+    sessions.reduce((sum, session) => sum + session[name], 0);
+  return {
+    fetchedBlocks: total("fetchedBlocks"),
+    receivedBytes: total("receivedBytes"),
+    retries: total("retries"),
+    sessions: sessions.length,
+    throttles: total("throttles"),
+  };
+}
+
+const describedAnswer = (stage: Stage, snapshot: string) => ({
+  CompletionTime: "2026-01-02T03:14:15.900Z",
+  Description: FACTS.description,
+  Encrypted: true,
+  KmsKeyId: KEY,
+  OwnerId: stage.simulator.account,
+  Progress: "100%",
+  SnapshotId: snapshot,
+  StartTime: "2026-01-02T03:04:05.678Z",
+  State: "completed",
+  StorageTier: "standard",
+  Tags: Object.entries(FACTS.tags).map(([Key, Value]) => ({ Key, Value })),
+  VolumeId: FACTS.volumeId,
+  VolumeSize: 1,
+});
+
+// ------------------------------------------------------------------------------------- one session, a bad day
+
+/** Blocks that never come: wrong checksum, wrong length. */
+const [CHECKSUM, LENGTH] = [16, 19];
+/** Listed, read, zeros. */
+const ZERO = 40;
+
+const badDay: FaultHook = ({ call, index, attempt }) => {
+  if (call === "GetSnapshotBlock") {
+    if (index === CHECKSUM) return "checksum";
+    if (index === LENGTH) return "length";
+    if (attempt > 0) return undefined;
+    return ({ 1: "error500", 4: "throttle", 7: "short", 10: "refuse", 13: "flip" } as const)[index];
+  }
+  if (attempt > 0) return undefined;
+  // The look-up before there is a journal, and what is asked beside: all of it belongs to the session.
+  return ({
+    ListSnapshotBlocks: "error503",
+    DescribeSnapshots: "error500",
+    GetCallerIdentity: "throttle",
+  } as const)[call as "ListSnapshotBlocks"];
+};
+
+outside("the record of one session says what the endpoint, the image and the host say", TOOLS, async () => {
+  const blocks = every(3, { from: 1, count: 10 });
+  await withStage(async (folder) => {
+    await writeRandomBlocks(`${folder}/disk.img`, blocks);
+    return {
+      clock: new SimulatorClock({ startMs: Date.now() + AHEAD_MS }),
+      faultHook: badDay,
+      snapshots: [{ ...FACTS, id: FIRST, path: `${folder}/disk.img`, presentZeros: [ZERO] }],
+    };
+  }, async (stage) => {
+    const facts = {
+      authority: "warrant 7 of the court of X",
+      case: "2026-114",
+      evidence: "114-1",
+      examiner: "A. Examiner",
+      notes: "a note\nof two lines, with é and \u{1f512}",
+      organization: "Unit 4",
+    };
+    const options = Object.entries(facts).flatMap(([name, value]) => [`--${name}`, value]);
+    const args = ["acquire", FIRST, "--concurrency", "1", ...options, "--json"];
+    const run = await timed(stage, () => stage.run(args));
+    assertExit(run.ended, 3);
+    const { exhibit } = summaryOf(run.ended);
+    const record = readRecord(stage.store, exhibit);
+    const manifest = record.manifest.value;
+    const { acquisition } = manifest;
+
+    assertEquals(record.sessions.length, 1);
+    const [session] = record.sessions;
+    const known = await sessionFacts(stage, args);
+    assertSession(session!, run, { ...known, examiner: facts.examiner, outcome: "committed" });
+    assertEquals(session!.endedAt, acquisition.endedAt);
+    assertEquals(credentialsOf(session!), [stage.simulator.credentials[0]!.accessKeyId]);
+    // Nothing of the day went unnoticed by the test itself.
+    const faults = new Set(run.entries.map(({ fault }) => fault));
+    assertEquals(faults.size, 9, `${[...faults]}`);
+
+    const bad = [CHECKSUM, LENGTH];
+    const segment = segmentOf(
+      `${stage.folder}/disk.img`,
+      (index) =>
+        bad.includes(index)
+          ? "unreadable"
+          : blocks.includes(index)
+          ? "stored"
+          : index === ZERO
+          ? "zero"
+          : "absent",
+    );
+    const expected = await manifestFacts(stage, manifest, segment);
+    assertEquals(manifest as unknown, {
+      ...expected,
+      acquisition: {
+        ...expected.acquisition,
+        ...totalsOf(record.sessions),
+        case: facts,
+        listedBlocks: 11,
+        verification: { ...expected.acquisition.verification, result: "some_unreadable" },
+      },
+      counts: { absentBlocks: BLOCK_COUNT - 11, storedBlocks: 8, unreadableBlocks: 2, zeroBlocks: 1 },
+    });
+    assertEquals([acquisition.exhibit, manifest.imageDigest], [exhibit, summaryOf(run.ended).imageDigest]);
+    assertMatch(acquisition.nonce, /^[0-9a-f]{32}$/);
+    assertEquals(acquisition.clockSkewMs, session!.clockSkewMs);
+    assertWithin(acquisition.startedAt, { ...run.span, fromMs: Date.parse(session!.startedAt) }, "startedAt");
+
+    assertUnreadable(stage, record.unreadable, run.entries);
+    assertEquals(record.description?.answer, describedAnswer(stage, FIRST));
+    assertWithin(record.description!.receivedAt, run.span, "receivedAt");
+  });
+});
+
+function assertUnreadable(
+  stage: Stage,
+  unreadable: ReturnType<typeof readRecord>["unreadable"],
+  entries: readonly RequestEntry[],
+): void {
+  const file = Deno.openSync(`${stage.folder}/disk.img`);
+  const checksum = createHash("sha256").update(blockOf(file, CHECKSUM)).digest("base64");
+  file.close();
+  const wrong = createHash("sha256").update(checksum).digest("base64");
+  const reasons = [
+    [CHECKSUM, "checksum", `SHA-256 is ${checksum}, declared ${wrong}`],
+    [
+      LENGTH,
+      "length",
+      `body has ${BLOCK_BYTES / 2} bytes, declared ${BLOCK_BYTES}, block has ${BLOCK_BYTES}`,
+    ],
+  ];
+  assertEquals(
+    unreadable as unknown,
+    reasons.map(([block, reason, detail]) => {
+      const asked = entries.filter(({ call, index }) => call === "GetSnapshotBlock" && index === block);
+      assert(asked.every(hasFailed));
+      const requestIds = asked.map(({ requestId }) => requestId).slice(0, 16);
+      return { blocks: 1, first: { attempts: asked.length, block, detail, reason, requestIds } };
+    }),
+  );
+}
