@@ -5,6 +5,7 @@
  */
 import { assert, assertEquals, assertLessOrEqual, assertMatch, assertNotEquals } from "@std/assert";
 import { createHash } from "node:crypto";
+import * as http from "node:http";
 import config from "../../deno.json" with { type: "json" };
 import type { Session } from "../../src/format/documents.ts";
 import type { Manifest } from "../../src/format/manifest.ts";
@@ -12,7 +13,7 @@ import { type FaultHook, type RequestEntry, SimulatorClock } from "../../src/sim
 import { outside } from "../outside.ts";
 import { FIRST, SECOND, type Stage, withStage } from "./endpoint.ts";
 import { BLOCK_BYTES, every, writeRandomBlocks } from "./images.ts";
-import { assertExit, type Ended, summaryOf } from "./program.ts";
+import { assertExit, type Ended, eventsOf, summaryOf } from "./program.ts";
 import {
   countsOf,
   custodyHead,
@@ -589,4 +590,220 @@ async function assertIncremental(stage: Stage, { parent, blocks, changed, added,
   });
   assertNotEquals(manifest.acquisition.nonce, parent.value.acquisition.nonce);
   assertEquals(record.description?.answer, describedAnswer(stage, SECOND));
+}
+
+// --------------------------------------------------------------------- what is not told, and what is not reached
+
+/** What stands in a record in place of answers that were refused. */
+const NOT_TOLD = {
+  completedAt: null,
+  description: null,
+  encrypted: null,
+  kmsKeyId: null,
+  ownerAccount: null,
+  startedAt: null,
+  storageTier: null,
+  tags: {},
+  volumeId: null,
+};
+
+outside(
+  "the records of several snapshots of one command say of each its own, and null what may not be asked",
+  TOOLS,
+  async () => {
+    const missing = "snap-00000009";
+    const blocks = every(2, { from: 1, count: 4 });
+    await withStage(async (folder) => {
+      await writeRandomBlocks(`${folder}/disk.img`, blocks);
+      const path = `${folder}/disk.img`;
+      return {
+        clock: new SimulatorClock({ startMs: Date.now() + AHEAD_MS }),
+        deny: ["ec2:DescribeSnapshots", "sts:GetCallerIdentity"],
+        snapshots: [{ ...FACTS, id: FIRST, path }, { ...FACTS, id: SECOND, path }],
+      };
+    }, async (stage) => {
+      stage.fault = (index, attempt) => index === 3 && attempt === 0 ? "flip" : undefined;
+      const numbers = ["--evidence", `${FIRST}=1`, "--evidence", `${SECOND}=2`];
+      const args = [
+        "acquire",
+        missing,
+        FIRST,
+        SECOND,
+        "--parent",
+        "none",
+        "--concurrency",
+        "1",
+        ...numbers,
+        "--json",
+      ];
+      const run = await timed(stage, () => stage.run(args));
+      assertExit(run.ended, 10);
+      const starts = run.entries.flatMap(({ call }, at) => call === "GetCallerIdentity" ? [at] : []);
+      assertEquals(starts.length, 3);
+      const exhibits = eventsOf(run.ended).filter(({ type }) => type === "summary");
+      for (const [position, snapshot] of [FIRST, SECOND].entries()) {
+        const own = { ...run, entries: run.entries.slice(starts[position + 1], starts[position + 2]) };
+        assertEquals(exhibits[position]!["snapshot"], snapshot);
+        const record = readRecord(stage.store, String(exhibits[position]!["exhibit"]));
+        const [session] = record.sessions;
+        const known = await sessionFacts(stage, args);
+        const caller = { callerAccount: null, callerArn: null };
+        assertSession(session!, own, { ...known, ...caller, examiner: null, outcome: "committed" });
+        assertEquals(toldFailures(session!).map(({ of }) => of), [
+          "DescribeSnapshots",
+          "GetCallerIdentity",
+          "GetSnapshotBlock of block 3",
+        ]);
+        assertEquals(credentialsOf(session!), [stage.simulator.credentials[0]!.accessKeyId]);
+        const { acquisition } = record.manifest.value;
+        assertEquals(acquisition.snapshot, NOT_TOLD);
+        assertEquals([acquisition.documents.description, record.description], [null, undefined]);
+        assertEquals(acquisition.case.evidence, String(position + 1));
+        assertEquals([acquisition.fetchedBlocks, acquisition.retries], [blocks.length, 1]);
+      }
+    });
+  },
+);
+
+outside("the record of a partial commit says what was never read, and on which listing", TOOLS, async () => {
+  const blocks = every(2, { from: 1, count: 10 });
+  await withStage(async (folder) => {
+    await writeRandomBlocks(`${folder}/disk.img`, blocks);
+    return {
+      clock: new SimulatorClock({ startMs: Date.now() + AHEAD_MS }),
+      snapshots: [{ ...FACTS, id: FIRST, path: `${folder}/disk.img` }],
+    };
+  }, async (stage) => {
+    const args = ["acquire", FIRST, "--concurrency", "1", "--json"];
+    const held = 4;
+    // Before its last answer has left, so that the next request finds nothing.
+    const gone = stage.request(({ call, index }) => {
+      if (call !== "GetSnapshotBlock" || index !== blocks[held - 1]) return false;
+      stage.simulator.removeSnapshot(FIRST);
+      return true;
+    });
+    const first = await timed(stage, () => stage.run(args));
+    await gone;
+    assertExit(first.ended, 14);
+    const partialArgs = [...args, "--commit-partial"];
+    const second = await timed(stage, () => stage.run(partialArgs));
+    assertExit(second.ended, 3);
+    const record = readRecord(stage.store, summaryOf(second.ended).exhibit);
+    const [one, two] = record.sessions;
+    assertSession(one!, first, {
+      ...await sessionFacts(stage, args),
+      examiner: null,
+      outcome: "source",
+    });
+    assertSession(two!, second, {
+      ...await sessionFacts(stage, partialArgs),
+      // It asks for nothing but the listing.
+      callerAccount: null,
+      callerArn: null,
+      examiner: null,
+      outcome: "committed",
+    });
+    const stored = blocks.slice(0, held);
+    const segment = segmentOf(
+      `${stage.folder}/disk.img`,
+      (index) => stored.includes(index) ? "stored" : "unreadable",
+    );
+    const manifest = record.manifest.value;
+    const expected = await manifestFacts(stage, manifest, segment);
+    assertEquals(manifest as unknown, {
+      ...expected,
+      acquisition: {
+        ...expected.acquisition,
+        ...totalsOf(record.sessions),
+        custodyHeads: manifest.acquisition.custodyHeads,
+        listedBlocks: blocks.length,
+        snapshot: NOT_TOLD,
+        verification: { ...expected.acquisition.verification, result: "some_unreadable" },
+      },
+      counts: {
+        absentBlocks: 0,
+        storedBlocks: held,
+        unreadableBlocks: BLOCK_COUNT - held,
+        zeroBlocks: 0,
+      },
+      isPartial: true,
+    });
+    const starts = [0, ...stored.map((index) => index + 1)];
+    const ends = [...stored, BLOCK_COUNT];
+    assertEquals(
+      record.unreadable as unknown,
+      starts.map((block, position) => ({
+        blocks: ends[position]! - block,
+        first: { attempts: 0, block, detail: "never tried", reason: "not_acquired", requestIds: [] },
+      })),
+    );
+  });
+});
+
+// --------------------------------------------------------------------------------------------------- by a proxy
+
+/** A proxy that forwards plain HTTP for who has the password. */
+async function withProxy(body: (address: string, forwarded: () => number) => Promise<void>): Promise<void> {
+  let forwarded = 0;
+  const server = http.createServer((request, response) => {
+    const isKnown = request.headers["proxy-authorization"] === `Basic ${btoa("examiner:proxy-secret")}`;
+    if (!isKnown) return response.writeHead(407).end();
+    forwarded++;
+    const { method, headers } = request;
+    const onward = http.request(request.url!, { method: method!, headers }, (answer) => {
+      response.writeHead(answer.statusCode!, answer.headers);
+      answer.pipe(response);
+    });
+    onward.on("error", () => response.destroy());
+    request.pipe(onward);
+  });
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as { port: number };
+  try {
+    await body(`127.0.0.1:${port}`, () => forwarded);
+  } finally {
+    server.closeAllConnections();
+    await new Promise((resolve) => server.close(resolve));
+  }
+}
+
+outside(
+  "the record names the proxy that all requests went through, and not its password",
+  TOOLS,
+  async () => {
+    await withStage(async (folder) => {
+      await writeRandomBlocks(`${folder}/disk.img`, [1, 2]);
+      return {
+        clock: new SimulatorClock({ startMs: Date.now() + AHEAD_MS }),
+        snapshots: [{ ...FACTS, id: FIRST, path: `${folder}/disk.img` }],
+      };
+    }, async (stage) => {
+      await withProxy(async (address, forwarded) => {
+        const args = ["acquire", FIRST, "--concurrency", "1", "--json"];
+        const env = { HTTP_PROXY: `http://examiner:proxy-secret@${address}` };
+        const run = await timed(stage, () => stage.run(args, { env }));
+        assertExit(run.ended, 0);
+        assertEquals(forwarded(), run.entries.length);
+        const record = readRecord(stage.store, summaryOf(run.ended).exhibit);
+        const known = await sessionFacts(stage, args);
+        const proxy = `http://${address}`;
+        assertSession(record.sessions[0]!, run, { ...known, examiner: null, outcome: "committed", proxy });
+        assertEquals(await search(stage.store, ["proxy-secret"]), []);
+      });
+    });
+  },
+);
+
+/** Files below a folder that have one of the words. */
+async function search(folder: string, words: readonly string[]): Promise<string[]> {
+  const found: string[] = [];
+  for await (const { name, isDirectory } of Deno.readDir(folder)) {
+    const path = `${folder}/${name}`;
+    if (isDirectory) found.push(...await search(path, words));
+    else {
+      const text = new TextDecoder().decode(await Deno.readFile(path));
+      if (words.some((word) => text.includes(word))) found.push(path);
+    }
+  }
+  return found;
 }
