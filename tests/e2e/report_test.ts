@@ -75,8 +75,7 @@ Deno.test("report says what the endpoint saw: counts, retries, throttles, reques
     const [session] = data.sessions.entries;
     const asked = requests.count("GetSnapshotBlock");
     assertEquals(session?.getRequests, asked);
-    // One looked the snapshot up, before there was a session.
-    assertEquals(session?.listRequests, requests.count("ListSnapshotBlocks") - 1);
+    assertEquals(session?.listRequests, requests.count("ListSnapshotBlocks"));
     const { retries, throttles, clockSkewMs } = data.manifest.acquisition;
     assertEquals(throttles, requests.of("GetSnapshotBlock").byFault["throttle"]);
     // What was throttled was asked for again too, and is counted as that.
@@ -96,9 +95,7 @@ Deno.test("report says what the endpoint saw: counts, retries, throttles, reques
 
     const failed = ids(({ fault, call }) => call === "GetSnapshotBlock" && fault !== undefined);
     const told = session!.events.filter(({ kind }) => kind === "failed_request" || kind === "throttle");
-    for (const { requestId } of told) assert(failed.includes(requestId!), `${requestId}`);
-    // The last failure of the bad block is no retry: it stands with the unreadable place.
-    assertEquals(new Set(told.map(({ requestId }) => requestId)).size, failed.length - 1);
+    assertEquals(told.map(({ requestId }) => requestId).sort(), [...failed].sort());
     const ebs = ids(({ call }) => call === "GetSnapshotBlock" || call === "ListSnapshotBlocks");
     assertEquals(session?.firstRequestId, ebs[0]);
     assert(ebs.includes(session?.lastRequestId ?? ""));
