@@ -35,7 +35,7 @@ export class SourceWatch {
   #credentials: string | undefined;
   #waitingFor: string | undefined;
 
-  constructor({ out, world }: CommandContext) {
+  constructor({ out, world }: Pick<CommandContext, "out"> & { readonly world: { readonly clock: Clock } }) {
     this.#out = out;
     this.#clock = world.clock;
   }
