@@ -23,9 +23,10 @@ export interface Baseline {
  * session that it leads to, and requests for other snapshots of the same command don't.
  */
 export function beginRecord(input: AcquireInput): Baseline {
+  const startedAt = formatTime(input.clock.nowMs());
   input.beginSession?.();
   input.source.forgetRequestIds();
-  return { startedAt: formatTime(input.clock.nowMs()), counts: input.source.counts() };
+  return { startedAt, counts: input.source.counts() };
 }
 
 /** Runs the steps of a session; an error ends the session, with what was put made durable, and is thrown. */
