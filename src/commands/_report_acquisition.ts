@@ -69,6 +69,14 @@ function acquisitionFacts({ manifest, sessions }: ReportData): Fact[] {
   ];
 }
 
+/** Why a question was not answered, by the session's own events: refused is not the same as not asked. */
+export function whyNotTold({ events }: ReportData["sessions"]["entries"][number], call: string): string {
+  const failure = events.findLast(({ detail }) => detail.startsWith(`${call}: `));
+  return failure
+    ? `not told: ${plain(failure.detail.slice(call.length + 2))}`
+    : "not told, and no failed question recorded";
+}
+
 function skewText(skewMs: number | null): string {
   return skewMs === null ? "not measured" : `${skewMs} ms`;
 }
@@ -84,8 +92,8 @@ function sessionsText({ sessions }: ReportData): string {
       ["Command line", plain(session.commandLine.join(" ")), origin],
       ["Tool version", plain(session.toolVersion), origin],
       ["Host", `${plain(session.host.user)} on ${plain(session.host.hostname)}`, origin],
-      ["Caller", orNone(session.callerArn, "not permitted or not told"), origin],
-      ["Caller's account", orNone(session.callerAccount, "not permitted or not told"), origin],
+      ["Caller", orNone(session.callerArn, whyNotTold(session, "GetCallerIdentity")), origin],
+      ["Caller's account", orNone(session.callerAccount, "not told"), origin],
       [
         "Credentials",
         `${

@@ -6,7 +6,7 @@ import { formatCount, formatSize } from "../units.ts";
 import { blocksText, IMAGE_DIGEST_LABEL } from "./_exhibits.ts";
 import { code, type Fact, factTable, from, MAX_ROWS, orNone, plain, rest, table } from "./_markdown.ts";
 import type { ReportData, ReportSignature } from "./_report.ts";
-import { acquisitionText } from "./_report_acquisition.ts";
+import { acquisitionText, whyNotTold } from "./_report_acquisition.ts";
 import { checksMarkdown, custodyFacts } from "./_report_checks.ts";
 
 export function reportMarkdown(data: ReportData): string {
@@ -52,11 +52,12 @@ function caseFacts({ manifest, headlines, store }: ReportData): Fact[] {
   ];
 }
 
-function sourceFacts({ manifest, description }: ReportData): Fact[] {
+function sourceFacts({ manifest, description, sessions }: ReportData): Fact[] {
   const { source, volume } = manifest;
   const { snapshot } = manifest.acquisition;
   const origin = from(manifest.file);
-  const unknown = "not permitted or not told";
+  const unknown = "not told";
+  const last = sessions.entries.at(-1);
   const tags = Object.entries(snapshot.tags).map(([name, value]) => `${plain(name)} = ${plain(value)}`);
   return [
     ["Snapshot", code(source.snapshot), origin],
@@ -72,8 +73,12 @@ function sourceFacts({ manifest, description }: ReportData): Fact[] {
     ["Tags", tags.length === 0 ? "none told" : tags.join("; "), origin],
     [
       "The service's own answer",
-      description.file === null ? unknown : "kept verbatim (DescribeSnapshots)",
-      from(description.file ?? manifest.file),
+      description.file !== null
+        ? "kept verbatim (DescribeSnapshots)"
+        : last
+        ? whyNotTold(last, "DescribeSnapshots")
+        : unknown,
+      from(description.file ?? sessions.file),
     ],
     ["Volume", orNone(snapshot.volumeId, unknown), origin],
     [

@@ -146,6 +146,34 @@ Deno.test("report begins with what it is not, and computes no SHA-256 that nobod
   });
 });
 
+Deno.test("report tells what may not be asked from what was not asked", async () => {
+  await withSnapshots({ deny: ["ec2:DescribeSnapshots", "sts:GetCallerIdentity"] }, async (stage) => {
+    assertExit(await run(stage, "acquire", FIRST), 0);
+    const refused = await markdownOf(stage);
+    for (const what of ["The service's own answer", "Caller"]) {
+      assertMatch(recorded(refused, what)[0]!, /^not told: Cannot .* \| \[3\]$/, what);
+    }
+    const action = "ec2:DescribeSnapshots";
+    assertStringIncludes(recorded(refused, "The service's own answer")[0]!, action);
+    assertEquals(recorded(refused, "Owner account"), ["not told | [1]"]);
+
+    const running = await stage.startHeldAfter(2, [
+      "acquire",
+      SECOND,
+      "--parent",
+      "none",
+      "--concurrency",
+      "1",
+    ]);
+    running.kill("SIGINT");
+    assertExit(await running.ended, 130);
+    stage.release();
+    assertExit(await run(stage, "acquire", SECOND, "--commit-partial"), 3);
+    const partial = recorded(await markdownOf(stage, SECOND), "The service's own answer")[0]!;
+    assertMatch(partial, /^not told, and no failed question recorded \| /);
+  });
+});
+
 Deno.test("report names the parent, on whose word blocks were taken over, and each session", async () => {
   await withSnapshots({}, async (stage) => {
     const env = { XDG_CONFIG_HOME: `${stage.folder}/config` };
