@@ -105,6 +105,12 @@ function checksumLines(set: DataSet): string[] {
   return lines;
 }
 
+/** What AWS says to whom it allows the EBS calls only. Anything else would be taken for a proxy's page, and retried. */
+const EC2_REFUSAL = "<Response><Errors><Error><Code>UnauthorizedOperation</Code>" +
+  "<Message>You are not authorized</Message></Error></Errors><RequestID>1</RequestID></Response>";
+const STS_REFUSAL = "<ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied</Code>" +
+  "<Message>You are not authorized</Message></Error><RequestId>1</RequestId></ErrorResponse>";
+
 function nginxConfiguration(set: DataSet, port: number): string {
   const { folder } = set;
   const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
@@ -133,6 +139,10 @@ http {
     ${checksums.join("\n    ")}
   }
   map $arg_pageToken $page { default 0; ~^page(?<number>[0-9]+)$ $number; }
+  map $http_authorization $refusal {
+    default '${STS_REFUSAL}';
+    ~/ec2/aws4_request '${EC2_REFUSAL}';
+  }
   server {
     listen 127.0.0.1:${port};
     root ${folder};
@@ -150,7 +160,10 @@ http {
       add_header x-amz-Data-Length ${BLOCK_BYTES};
       try_files /$snapshot/blocks/$index /${set.snapshot}/blocks/$index =404;
     }
-    location / { return 403; }
+    location / {
+      default_type text/xml;
+      return 403 $refusal;
+    }
   }
 }
 `;
