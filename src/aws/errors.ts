@@ -25,7 +25,8 @@ export type Verdict =
     | { readonly kind: "expired" }
     /** AWS does not know the key, or the signature does not fit it. */
     | { readonly kind: "rejected" }
-    | { readonly kind: "skew" }
+    /** `mayBeExpired`: the same is said of credentials that ended. */
+    | { readonly kind: "skew"; readonly mayBeExpired: boolean }
     | { readonly kind: "fatal"; readonly error: OperatorError }
   );
 
@@ -41,8 +42,9 @@ const EXPIRED = new Set([
   "ExpiredToken",
   "TokenRefreshRequired",
   "ExpiredTokenError",
-  "RequestExpired",
 ]);
+/** EC2's word for a date too far off, and for credentials that ended: only the clocks tell which. */
+const EXPIRED_OR_SKEWED = "RequestExpired";
 const SKEWED = new Set([
   "InvalidSignatureException",
   "RequestTimeTooSkewed",
@@ -147,7 +149,8 @@ function classifyAnswer(answer: ServiceAnswer, place: Place): Verdict {
   if (THROTTLED.has(type) || status === 429) return { kind: "throttle", reason, requestId };
   if (status >= 500 || status === 408) return { kind: "retry", from: "service", reason, requestId };
   if (EXPIRED.has(type)) return { kind: "expired", reason, requestId };
-  if (SKEWED.has(type)) return { kind: "skew", reason, requestId };
+  if (SKEWED.has(type)) return { kind: "skew", mayBeExpired: false, reason, requestId };
+  if (type === EXPIRED_OR_SKEWED) return { kind: "skew", mayBeExpired: true, reason, requestId };
   if (REJECTED.has(type)) return { kind: "rejected", reason, requestId };
   if (answer.reason === "INVALID_PAGE_TOKEN") return { kind: "stale_page", reason, requestId };
   if (answer.reason === "INVALID_BLOCK_TOKEN") return { kind: "stale_block", reason, requestId };
@@ -249,7 +252,7 @@ function classifyCredentials(failure: CredentialsFailure, place: Place): Verdict
   }
   if (THROTTLED.has(answer.type)) return { kind: "throttle", reason, requestId };
   if (answer.status >= 500) return { kind: "retry", from: "service", reason, requestId };
-  if (SKEWED.has(answer.type)) return { kind: "skew", reason, requestId };
+  if (SKEWED.has(answer.type)) return { kind: "skew", mayBeExpired: false, reason, requestId };
   if (DENIED.has(answer.type)) {
     const error = new OperatorError("access", `Cannot ${place.call.what}: ${reason}`, {
       hints: [

@@ -22,6 +22,8 @@ const THROTTLE_BACKOFF = { baseMs: 100, capMs: 5_000 } as const;
 /** Answers that are not of the API's form, before they are believed. */
 const MAX_MALFORMED = 5;
 const MAX_SKEW_CORRECTIONS = 2;
+/** AWS takes a date that is five minutes off; EC2, fifteen. */
+const MIN_REFUSED_SKEW_MS = 4 * 60_000;
 const MAX_RENEWALS = 3;
 
 export interface RetryOptions extends PatienceOptions {
@@ -161,14 +163,22 @@ export class Retry {
     await this.#pause(jittered({ failures, ...THROTTLE_BACKOFF }, this.#options.randomness), request);
   }
 
-  async #correctClock(verdict: Verdict, request: Request<unknown>, progress: Progress): Promise<void> {
+  async #correctClock(
+    verdict: Verdict & { kind: "skew" },
+    request: Request<unknown>,
+    progress: Progress,
+  ): Promise<void> {
     const skewMs = this.#options.skewMs();
     progress.skews++;
+    if (verdict.mayBeExpired && Math.abs(skewMs ?? 0) < MIN_REFUSED_SKEW_MS) {
+      return await this.#renew({ ...verdict, kind: "expired" }, request, progress);
+    }
     if (skewMs === undefined || progress.skews > MAX_SKEW_CORRECTIONS) {
       const reason = `${verdict.reason} (our clock was corrected by ${
         formatDuration(Math.abs(skewMs ?? 0))
       })`;
-      return await this.#renew({ ...verdict, kind: "rejected", reason }, request, progress);
+      const kind = verdict.mayBeExpired ? "expired" : "rejected";
+      return await this.#renew({ ...verdict, kind, reason }, request, progress);
     }
     // The SDK has taken the same offset from the same header and signs with it from now on.
     this.#options.onEvent({ type: "clock_skew", skewMs });

@@ -44,6 +44,7 @@ const KINDS: readonly (readonly [number, string, string | undefined, Verdict["ki
   [400, "ExpiredTokenException", undefined, "expired"],
   [400, "ExpiredToken", undefined, "expired"],
   [403, "InvalidSignatureException", undefined, "skew"],
+  [400, "RequestExpired", undefined, "skew"],
   [403, "UnrecognizedClientException", undefined, "rejected"],
   [404, "ResourceNotFoundException", "SNAPSHOT_NOT_FOUND", "fatal"],
   [402, "ServiceQuotaExceededException", "DEPENDENCY_SERVICE_QUOTA_EXCEEDED", "fatal"],
