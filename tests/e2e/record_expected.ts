@@ -40,6 +40,8 @@ export interface Run {
   readonly ended: Ended;
   readonly span: Span;
   readonly entries: readonly RequestEntry[];
+  /** `AHEAD_MS` where not given. */
+  readonly aheadMs?: number;
 }
 
 export async function timed(stage: Stage, work: () => Promise<Ended>): Promise<Run> {
@@ -55,7 +57,7 @@ export function assertWithin(time: string | null, { fromMs, toMs }: Span, what: 
   assert(ms >= fromMs && ms <= toMs, `${what}: ${time} is not from ${fromMs} to ${toMs}`);
 }
 
-export function assertSkew(skewMs: number | null, aheadMs = AHEAD_MS): void {
+export function assertSkew(skewMs: number | null, aheadMs: number): void {
   assertLessOrEqual(Math.abs((skewMs ?? Infinity) - aheadMs), SKEW_ERROR_MS, `skew ${skewMs} ms`);
 }
 
@@ -88,13 +90,14 @@ export function assertSession(session: Session, run: Run, expected: Record<strin
     ...expected,
   });
   assertWithin(startedAt, run.span, "startedAt");
-  const firstMs = run.entries[0]!.atMs - AHEAD_MS;
+  const aheadMs = run.aheadMs ?? AHEAD_MS;
+  const firstMs = run.entries[0]!.atMs - aheadMs;
   assertLessOrEqual(Date.parse(startedAt), firstMs + 1, "the session began before its first request");
   const within: Span = { fromMs: Date.parse(startedAt), toMs: run.span.toMs };
   if (endedAt !== null) assertWithin(endedAt, within, "endedAt");
   for (const { at } of events) assertWithin(at, within, "event");
   assertEquals(events.map(({ at }) => at), events.map(({ at }) => at).sort());
-  assertSkew(clockSkewMs);
+  assertSkew(clockSkewMs, aheadMs);
   assertEquals(toldFailures(session), failuresOf(entries));
 }
 

@@ -14,6 +14,7 @@ import { hasFailed, readRecord } from "./record.ts";
 import {
   AHEAD_MS,
   assertSession,
+  assertSkew,
   assertWithin,
   BLOCK_COUNT,
   blockOf,
@@ -148,6 +149,36 @@ function assertUnreadable(
     }),
   );
 }
+
+outside("the record says by how much the clocks differ, and what was refused for it", TOOLS, async () => {
+  const aheadMs = 3_600_000;
+  await withStage(async (folder) => {
+    await writeRandomBlocks(`${folder}/disk.img`, [1, 2]);
+    return {
+      clock: new SimulatorClock({ startMs: Date.now() + aheadMs }),
+      snapshots: [{ ...FACTS, id: FIRST, path: `${folder}/disk.img` }],
+    };
+  }, async (stage) => {
+    const args = ["acquire", FIRST, "--concurrency", "1", "--json"];
+    const run = { ...await timed(stage, () => stage.run(args)), aheadMs };
+    assertExit(run.ended, 0);
+    const record = readRecord(stage.store, summaryOf(run.ended).exhibit);
+    const [session] = record.sessions;
+    const known = await sessionFacts(stage, args);
+    assertSession(session!, run, { ...known, examiner: null, outcome: "committed" });
+    // Each of the three services is asked once by a clock that is wrong.
+    const refused = run.entries.filter(({ errorType }) => errorType !== undefined);
+    assertEquals(refused.map(({ call }) => call).sort(), [
+      "DescribeSnapshots",
+      "GetCallerIdentity",
+      "ListSnapshotBlocks",
+    ]);
+    const told = session!.events.filter(({ kind }) => kind === "clock_skew");
+    assertEquals(told.length, refused.length);
+    for (const { detail } of told) assertSkew(Number(/^(\d+) ms$/.exec(detail)?.[1]), aheadMs);
+    assertSkew(record.manifest.value.acquisition.clockSkewMs, aheadMs);
+  });
+});
 
 /** A proxy that forwards plain HTTP for who has the password. */
 async function withProxy(body: (address: string, forwarded: () => number) => Promise<void>): Promise<void> {
