@@ -5,6 +5,7 @@
  *
  * @see store-format.md, "Signatures"
  */
+import { encodeHex } from "@std/encoding/hex";
 import { resolve } from "@std/path";
 import { Buffer } from "node:buffer";
 import { createPublicKey, type KeyObject, sign, verify } from "node:crypto";
@@ -228,6 +229,16 @@ function checkSignature(signed: Uint8Array, signature: Uint8Array, key: Verifyin
   );
 }
 
+/** Keys by their bytes in hexadecimal: a store's signatures are by few, and to make one takes as long as a check. */
+const KEY_OBJECTS = new Map<string, KeyObject>();
+const MAX_KEY_OBJECTS = 256;
+
 function publicKeyObject(key: VerifyingKey): KeyObject {
-  return createPublicKey({ key: Buffer.from(encodeSpki(key)), format: "der", type: "spki" });
+  const name = encodeHex(key.publicKey);
+  const known = KEY_OBJECTS.get(name);
+  if (known) return known;
+  const made = createPublicKey({ key: Buffer.from(encodeSpki(key)), format: "der", type: "spki" });
+  if (KEY_OBJECTS.size >= MAX_KEY_OBJECTS) KEY_OBJECTS.clear();
+  KEY_OBJECTS.set(name, made);
+  return made;
 }

@@ -139,3 +139,12 @@ export function countStates(blocks: Segment): StateCounts {
     unreadableBlocks: counts.unreadable,
   };
 }
+
+export function addCounts(a: StateCounts, b: StateCounts): StateCounts {
+  return {
+    absentBlocks: a.absentBlocks + b.absentBlocks,
+    storedBlocks: a.storedBlocks + b.storedBlocks,
+    unreadableBlocks: a.unreadableBlocks + b.unreadableBlocks,
+    zeroBlocks: a.zeroBlocks + b.zeroBlocks,
+  };
+}

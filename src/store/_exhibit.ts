@@ -66,8 +66,11 @@ export class Exhibit implements BlockReader, OuterExhibit {
   readonly shape: VolumeShape;
   readonly #contents: Contents;
   readonly #blocks: PackedBlocks;
-  /** The two segments read last: a reader goes forward, an incremental acquisition looks back by one. */
-  readonly #segments = new Map<number, Segment>();
+  /**
+   * The two segments read last, by digest and length: a reader goes forward, an incremental acquisition looks back
+   * by one, and most segments of a volume are equal.
+   */
+  readonly #segments = new Map<string, Segment>();
 
   private constructor(parts: Parts, contents: Contents, blocks: PackedBlocks) {
     this.id = parts.id;
@@ -120,7 +123,10 @@ export class Exhibit implements BlockReader, OuterExhibit {
     }
     const signers = new Set(manifestCheck.held.map(({ key }) => key.fingerprint));
     const { signer } = manifest.acquisition;
-    if (!signers.has(signer)) refuse(`it has no signature by ${signer}, who it says signed it`, manifestFile);
+    if (!signers.has(signer)) {
+      const why = manifestCheck.faults.map(({ message }) => `; ${message}`).join("");
+      refuse(`it has no signature by ${signer}, who it says signed it${why}`, manifestFile);
+    }
     if (!outer.inventoryCheck.held.some(({ key }) => signers.has(key.fingerprint))) {
       refuse(`no key signed both it and "${manifestFile}"`);
     }
@@ -163,20 +169,25 @@ export class Exhibit implements BlockReader, OuterExhibit {
     );
   }
 
-  /** Segment `position`, its digest compared with the manifest's. Throws `integrity` or `format`. */
+  /**
+   * Segment `position`, its digest compared with the manifest's: the same object for equal neighbours. Throws
+   * `integrity` or `format`.
+   */
   async segment(position: number): Promise<Segment> {
-    const known = this.#segments.get(position);
-    if (known) return known;
     const digest = this.manifest.segments[position];
     if (digest === undefined) throw new RangeError(`segment ${position} of ${this.manifest.segments.length}`);
+    const blockCount = segmentLength(this.shape, position);
+    const key = `${digest} ${blockCount}`;
+    const known = this.#segments.get(key);
+    if (known) return known;
     const name = this.segmentFile(digest);
     const segment = decodeSegment(await this.#read(name, digest, MAX_SEGMENT_BYTES), {
       name: `"${name}"`,
-      blockCount: segmentLength(this.shape, position),
+      blockCount,
       blockSizeBytes: this.shape.blockSizeBytes,
     });
     if (this.#segments.size >= 2) this.#segments.delete(this.#segments.keys().next().value!);
-    this.#segments.set(position, segment);
+    this.#segments.set(key, segment);
     return segment;
   }
 

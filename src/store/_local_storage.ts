@@ -140,6 +140,8 @@ export class LocalStorage implements ObjectStorage {
       const facts = this.#disk.stat(this.pathOf(name));
       if (facts?.kind === "directory") yield* this.list(`${name}/`);
       else if (facts?.kind === "file") yield { name, sizeBytes: facts.sizeBytes };
+      // Passed over, it would hide what should be in its place: a signed inventory, an entry of the log.
+      else if (facts?.kind === "symlink") refuse(name, facts.kind);
     }
   }
 
@@ -151,11 +153,7 @@ export class LocalStorage implements ObjectStorage {
   #statOf(name: ObjectName): StoredObject | undefined {
     const facts = this.#disk.stat(this.pathOf(name));
     if (facts === undefined) return undefined;
-    if (facts.kind !== "file") {
-      throw new OperatorError("format", `Cannot read "${name}": is a ${facts.kind}, expected a file`, {
-        facts: { file: name },
-      });
-    }
+    if (facts.kind !== "file") refuse(name, facts.kind);
     return { name, sizeBytes: facts.sizeBytes };
   }
 
@@ -234,4 +232,10 @@ export class LocalStorage implements ObjectStorage {
   #random(): string {
     return encodeHex(this.#randomness.bytes(8));
   }
+}
+
+function refuse(name: ObjectName, kind: string): never {
+  throw new OperatorError("format", `Cannot read "${name}": is a ${kind}, expected a file`, {
+    facts: { file: name },
+  });
 }

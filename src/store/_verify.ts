@@ -10,12 +10,19 @@ import { isFault, messageOf, OperatorError } from "../errors.ts";
 import { checkDocument, MAX_DOCUMENT_BYTES } from "../format/documents.ts";
 import { sha256 } from "../format/digests.ts";
 import { type FooterEntry, MAX_PACK_BYTES, RECORD_HEADER_BYTES } from "../format/pack.ts";
-import { countStates, segmentCount, segmentLength, type StateCounts } from "../format/segment.ts";
+import {
+  addCounts,
+  countStates,
+  type Segment,
+  segmentCount,
+  segmentLength,
+  type StateCounts,
+} from "../format/segment.ts";
 import { type Clock, type Digest, type ObjectName, SEGMENT_BLOCKS, type StoredObject } from "../model.ts";
 import type { Contents } from "./_contents.ts";
 import type { Exhibit } from "./_exhibit.ts";
 import type { Finding, VerifyOptions, VerifySummary } from "./_findings.ts";
-import { Index } from "./_index.ts";
+import { KnownRecords } from "./_known_records.ts";
 import { parseName } from "./_layout.ts";
 import type { LocalStorage } from "./_local_storage.ts";
 import { memoryFile } from "./_memory_file.ts";
@@ -50,8 +57,8 @@ class Verification {
   readonly #exhibit: Exhibit;
   readonly #options: VerifyOptions;
   /** Digests whose record was found good (or, where data is not read, is listed by a good footer). */
-  readonly #good: Index;
-  readonly #bad: Index;
+  readonly #good: KnownRecords;
+  readonly #bad: KnownRecords;
   readonly #documents: ReturnType<typeof neededDocuments>;
   #findings = 0;
   #packsRead = 0;
@@ -61,8 +68,8 @@ class Verification {
   constructor(parts: Parts, exhibit: Exhibit, options: VerifyOptions) {
     this.#storage = parts.storage;
     this.#contents = parts.contents;
-    this.#good = Index.temporary({ isBlind: parts.contents.isEncrypted });
-    this.#bad = Index.temporary({ isBlind: parts.contents.isEncrypted });
+    this.#good = new KnownRecords({ isBlind: parts.contents.isEncrypted });
+    this.#bad = new KnownRecords({ isBlind: parts.contents.isEncrypted });
     this.#documents = neededDocuments(exhibit);
     this.#clock = parts.world.clock;
     this.#exhibit = exhibit;
@@ -218,6 +225,9 @@ class Verification {
   async #checkSegments(): Promise<void> {
     const { shape, manifest, manifestFile } = this.#exhibit;
     let counts: StateCounts = { absentBlocks: 0, storedBlocks: 0, unreadableBlocks: 0, zeroBlocks: 0 };
+    // Equal neighbours, of which most volumes are made, are the same object: they are looked through once.
+    let before: Segment | undefined;
+    let own = counts;
     let isComplete = true;
     const comparison = await this.#unreadableComparison();
     let isCompared = comparison === undefined;
@@ -227,19 +237,16 @@ class Verification {
       const digest = manifest.segments[position]!;
       try {
         const segment = await this.#exhibit.segment(position);
-        const own = countStates(segment);
-        counts = {
-          absentBlocks: counts.absentBlocks + own.absentBlocks,
-          storedBlocks: counts.storedBlocks + own.storedBlocks,
-          unreadableBlocks: counts.unreadableBlocks + own.unreadableBlocks,
-          zeroBlocks: counts.zeroBlocks + own.zeroBlocks,
-        };
-        this.#checkBlocks(firstBlock, segment.map((block) => block.digest));
-        const difference = isCompared ? undefined : comparison?.differenceIn(segment, firstBlock);
-        if (difference !== undefined) {
-          isCompared = true;
-          this.#report({ code: "counts_differ", file: this.#unreadableFile, message: difference });
-        }
+        if (segment !== before) own = countStates(segment);
+        before = segment;
+        counts = addCounts(counts, own);
+        if (own.storedBlocks > 0) this.#checkBlocks(firstBlock, segment.map((block) => block.digest));
+        const range = { firstBlock, blockCount: segment.length };
+        if (isCompared || (own.unreadableBlocks === 0 && comparison?.listsNone(range))) continue;
+        const difference = comparison?.differenceIn(segment, firstBlock);
+        if (difference === undefined) continue;
+        isCompared = true;
+        this.#report({ code: "counts_differ", file: this.#unreadableFile, message: difference });
       } catch (error) {
         if (!isFault(error)) throw error;
         isComplete = false;
@@ -290,7 +297,7 @@ class Verification {
     } | undefined;
     const end = () => run && this.#reportBlocks(run.finding, run.first, run.count);
     for (const [position, digest] of digests.entries()) {
-      const fault = digest && !this.#good.lookUp(digest) ? this.#faultOf(digest) : undefined;
+      const fault = digest && !this.#good.packOf(digest) ? this.#faultOf(digest) : undefined;
       if (
         fault && run?.finding.file === fault.file && run.finding.code === fault.code &&
         run.first + run.count === firstBlock + position
@@ -305,7 +312,7 @@ class Verification {
   }
 
   #faultOf(digest: Digest): Pick<Finding, "code" | "file" | "message"> {
-    const file = this.#bad.lookUp(digest)?.pack;
+    const file = this.#bad.packOf(digest);
     if (file) return { code: "block_damaged", file, message: `held by damaged records of "${file}"` };
     return {
       code: "block_missing",

@@ -27,6 +27,17 @@ export class UnreadableComparison {
     return undefined;
   }
 
+  /** Whether no block of the range is listed: what has no unreadable block then need not be looked through. */
+  listsNone(range: { readonly firstBlock: number; readonly blockCount: number }): boolean {
+    let at = this.#at;
+    for (let entry = this.#entries[at]; entry; entry = this.#entries[++at]) {
+      if (entry.first.block + entry.blocks > range.firstBlock) {
+        return entry.first.block >= range.firstBlock + range.blockCount;
+      }
+    }
+    return true;
+  }
+
   #lists(index: number): boolean {
     for (let entry = this.#entries[this.#at]; entry; entry = this.#entries[++this.#at]) {
       if (index < entry.first.block + entry.blocks) return index >= entry.first.block;

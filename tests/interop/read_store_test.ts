@@ -152,10 +152,10 @@ outside("read_store.py tells a wrong call from a wrong store", NEEDS, () =>
     }
     Deno.writeTextFileSync(
       `${folder}/store/store.json`,
-      Deno.readTextFileSync(`${folder}/store/store.json`).replace('"readVersion":0', '"readVersion":1'),
+      Deno.readTextFileSync(`${folder}/store/store.json`).replace('"readVersion":1', '"readVersion":2'),
     );
     const { code, stderr } = await read(`${folder}/store`, EXAMPLE, `${folder}/image`);
-    assertMatch(stderr, /has version 1/);
+    assertMatch(stderr, /has version 2/);
     assertEquals(code, 21);
   }));
 
@@ -170,11 +170,12 @@ outside(
         const path = `${store}/${name}`;
         const whole = Deno.readFileSync(path);
         const changed = whole.slice();
-        // The labels in store.json are covered by no digest; the name of its first member is told.
-        changed[name === "store.json" ? 2 : changed.length >> 1]! ^= 1;
+        changed[changed.length >> 1]! ^= 1;
         Deno.writeFileSync(path, changed);
         const after = await read(store, EXAMPLE, `${folder}/image`);
-        assertEquals(after.code, name === "store.json" ? 21 : 20, `${name}: ${after.stderr}`);
+        // Documents are compared with their names before they are read; store.json and signatures have none.
+        const codes = name === "store.json" || name.endsWith(".sshsig") ? [20, 21] : [20];
+        assert(codes.includes(after.code), `${name}: ${after.code} ${after.stderr}`);
         assert(after.stderr.includes(name), after.stderr);
         Deno.removeSync(path);
         const without = await read(store, EXAMPLE, `${folder}/image`);

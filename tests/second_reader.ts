@@ -1,0 +1,70 @@
+/**
+ * scripts/read_store.py as a process that reads one exhibit after the other: starting Python takes longer than
+ * reading a small store. The process ends when nobody writes to it any more. No assertions.
+ */
+import { fromFileUrl } from "@std/path";
+import { toolPath } from "./outside.ts";
+
+const READER = fromFileUrl(new URL("../scripts/read_store.py", import.meta.url));
+
+/** What the reader cannot do without. */
+export const READER_NEEDS = ["python3", "zstd", "ssh-keygen"];
+
+/** Calls the reader's `main` with each line's arguments; a line back says how that ended. 1: it failed itself. */
+const DRIVER = `
+import contextlib, importlib.util, io, json, sys, traceback
+spec = importlib.util.spec_from_file_location("read_store", sys.argv[1])
+reader = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(reader)
+for line in sys.stdin:
+    said, code = io.StringIO(), 1
+    with contextlib.redirect_stderr(said):
+        try:
+            code = reader.main(json.loads(line))
+        except Exception:
+            traceback.print_exc()
+    print(json.dumps([code, said.getvalue()]), flush=True)
+`;
+
+/** How one reading ended. */
+export interface Reading {
+  readonly code: number;
+  readonly stderr: string;
+}
+
+export class SecondReader {
+  readonly #child: Deno.ChildProcess;
+  readonly #lines: ReadableStreamDefaultReader<string>;
+  readonly #input: WritableStreamDefaultWriter<Uint8Array>;
+  #buffered = "";
+
+  constructor() {
+    this.#child = new Deno.Command(toolPath("python3")!, {
+      args: ["-c", DRIVER, READER],
+      stdin: "piped",
+      stdout: "piped",
+    }).spawn();
+    this.#lines = this.#child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+    this.#input = this.#child.stdin.getWriter();
+  }
+
+  /** Reads an exhibit into the image `output`, which must not exist and stays where the reader accepts. */
+  async read(at: { readonly store: string; readonly exhibit: string }, output: string): Promise<Reading> {
+    await this.#input.write(new TextEncoder().encode(`${JSON.stringify([at.store, at.exhibit, output])}\n`));
+    while (!this.#buffered.includes("\n")) {
+      const { value, done } = await this.#lines.read();
+      if (done) throw new Error("Cannot read on: the second reader ended");
+      this.#buffered += value;
+    }
+    const end = this.#buffered.indexOf("\n");
+    const [code, stderr]: [number, string] = JSON.parse(this.#buffered.slice(0, end));
+    this.#buffered = this.#buffered.slice(end + 1);
+    return { code, stderr };
+  }
+
+  async close(): Promise<void> {
+    await this.#input.close();
+    await this.#lines.cancel();
+    await this.#child.status;
+  }
+}
