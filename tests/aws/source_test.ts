@@ -1,5 +1,12 @@
 /** A whole source against scripted servers: first answers, credentials, clocks, proxies that talk back. */
-import { assert, assertEquals, assertNotMatch, assertRejects, assertStringIncludes } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertNotMatch,
+  assertRejects,
+  assertStringIncludes,
+} from "@std/assert";
 import { OperatorError } from "../../src/errors.ts";
 import { all, errorAnswer, KEYS, open, type Script, SNAPSHOT, withSource } from "./fakes.ts";
 import { openSource } from "../../src/aws/source.ts";
@@ -226,6 +233,18 @@ Deno.test("listBlocks() ends where the signature stays wrong with a right clock"
     const error = await refusal(() => all(source.listBlocks(SNAPSHOT)));
     assertEquals(error.code, "access");
     assert(server.seen.length <= 4);
+  });
+});
+
+Deno.test("listBlocks() takes RequestExpired with a right clock for credentials that ended", async () => {
+  const script: Script = () =>
+    errorAnswer(400, "RequestExpired", { headers: { date: new Date().toUTCString() } });
+  await withSource(script, async ({ source, server, events }) => {
+    const error = await refusal(() => all(source.listBlocks(SNAPSHOT)));
+    assertEquals(error.code, "access");
+    assertMatch(error.hints[0]!, /cannot renew themselves/);
+    assert(server.seen.length <= 2);
+    assertEquals(events.filter((event) => event.type === "clock_skew"), []);
   });
 });
 
