@@ -34,7 +34,8 @@ export const IMPORT_TABLE: Readonly<Record<string, readonly string[]>> = {
   cli: BASE,
   image: CODECS,
   simulate: CODECS,
-  store: [...CODECS, "plan", "cipher", "cipher_age", "keys"],
+  // `world`: for its worker threads, which build the real one as `main` does.
+  store: [...CODECS, "plan", "world", "cipher", "cipher_age", "keys"],
   acquisition: [...CODECS, "plan", "store"],
   commands: [
     ...CODECS,

@@ -20,12 +20,34 @@ const UNZSTD_PARAMS = { [constants.ZSTD_d_windowLogMax]: 23 } as const;
 /** Compressed only where it saves more than 1/32: reading raw is faster and easier to salvage. */
 const WORTHWHILE = 31 / 32;
 
+/**
+ * Tried before a whole block is: what is encrypted or compressed already is most of many volumes, and finding that out
+ * by compressing all of it takes a fifth of an acquisition's time (measured). So many pieces of so many bytes, evenly
+ * spread; a stretch that compresses and lies between two of them is kept raw, which costs space and nothing else.
+ */
+const SAMPLE = { pieces: 16, pieceBytes: 2048 } as const;
+
+/** A block of which a sample is worth as much as the whole. */
+const MIN_SAMPLED_BYTES = 4 * SAMPLE.pieces * SAMPLE.pieceBytes;
+
 /** A block as a record holds it: `raw` gives `block` itself back, not a copy. */
 export function packBlock(block: Uint8Array): { readonly codec: Codec; readonly stored: Uint8Array } {
+  if (block.length >= MIN_SAMPLED_BYTES && !isWorthTrying(block)) return { codec: "raw", stored: block };
   const compressed = firstFrame(zstdCompressSync(block, ZSTD_OPTIONS));
   return compressed.length < block.length * WORTHWHILE
     ? { codec: "zstd", stored: compressed }
     : { codec: "raw", stored: block };
+}
+
+function isWorthTrying(block: Uint8Array): boolean {
+  const { pieces, pieceBytes } = SAMPLE;
+  const sample = new Uint8Array(pieces * pieceBytes);
+  const stride = (block.length - pieceBytes) / (pieces - 1);
+  for (let piece = 0; piece < pieces; piece++) {
+    const start = Math.floor(piece * stride);
+    sample.set(block.subarray(start, start + pieceBytes), piece * pieceBytes);
+  }
+  return zstdCompressSync(sample, ZSTD_OPTIONS).length < sample.length * WORTHWHILE;
 }
 
 /**

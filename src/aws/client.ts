@@ -129,7 +129,7 @@ export class EbsClient {
       throw new Trouble("malformed", "the answer declares no checksum", { requestId });
     }
     const bytes = await this.#options.handler.readBlock(body, blockSizeBytes, requestId);
-    return verifyBlock(bytes, { declared, blockSizeBytes });
+    return await verifyBlock(bytes, { declared, blockSizeBytes });
   }
 
   close(): void {

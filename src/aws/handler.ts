@@ -104,7 +104,7 @@ export class FetchHandler {
     body: ReadableStream<Uint8Array>,
     sizeBytes: number,
     requestId?: string,
-  ): Promise<Uint8Array> {
+  ): Promise<Uint8Array<ArrayBuffer>> {
     const flight = this.#bodies.get(body);
     try {
       return await this.#readInto(body, sizeBytes, { flight, startBytes: sizeBytes });
@@ -227,7 +227,7 @@ export class FetchHandler {
     body: ReadableStream<Uint8Array>,
     limitBytes: number,
     options: { readonly flight: Flight | undefined; readonly startBytes: number },
-  ): Promise<Uint8Array> {
+  ): Promise<Uint8Array<ArrayBuffer>> {
     const { flight } = options;
     const reader = body.getReader({ mode: "byob" });
     let buffer = new Uint8Array(Math.min(limitBytes, options.startBytes));

@@ -69,6 +69,12 @@ Where the store holds an exhibit of the same volume, only what differs is fetche
       parse: wholeNumber({ min: 1, max: 128 }),
       summary: "blocks under way at once, at most",
     },
+    workers: {
+      value: "N",
+      parse: wholeNumber({ min: 0, max: 64 }),
+      summary: "threads that pack blocks; default: a core less than there are",
+      details: "0: the thread that fetches packs too.",
+    },
     "give-up-after": {
       value: "TIME",
       parse: parseDuration,
@@ -134,6 +140,7 @@ Where the store holds an exhibit of the same volume, only what differs is fetche
         case: options.case,
         mixedCases: options["mixed-cases"],
         unsafeFileSystem: options["unsafe-filesystem"],
+        workers: options.workers ?? Math.max(1, world.host.cpuCount - 1),
       });
       out.note(`store ${path} (${opened.fileSystem}, ${formatSize(opened.freeBytes)} free)`);
       if (!source.isAws) out.warn(`${NOT_FROM_AWS}: the endpoint is ${source.endpoint}`);

@@ -16,7 +16,6 @@ import {
   type Digest,
   type Disk,
   type Randomness,
-  type StoredObject,
   type UnreadableBlock,
   type VerifiedBlock,
   type VolumeShape,
@@ -26,18 +25,15 @@ import { commitExhibit, type CommitFacts } from "./_commit.ts";
 import type { Contents } from "./_contents.ts";
 import type { Exhibit } from "./_exhibit.ts";
 import { Journal, journalFolder, removeJournal } from "./_journal.ts";
-import { packName } from "./_layout.ts";
 import type { LocalStorage } from "./_local_storage.ts";
-import { PackWriter } from "./_pack_writer.ts";
 import type { PackedBlocks } from "./_packed_blocks.ts";
-import { Pending } from "./_pending.ts";
+import type { Packers } from "./_packers.ts";
+import { type Batch, OPEN_PACK_NAME, Packing } from "./_packing.ts";
 import { NO_COUNTS, Progress } from "./_progress.ts";
 import { reconcile } from "./_resume.ts";
 
 /** A pack is closed so long after its first block, however slow the link: what a kill loses at the most. */
 const FLUSH_AFTER_MS = 30_000;
-/** Blocks recorded in one go where they take no room in a pack. */
-const MAX_PENDING_BLOCKS = 65_536;
 
 /** Everything in a session's counts but what the acquisition counts itself. */
 export type SourceSideCounts = Omit<SessionCounts, "fetchedBlocks">;
@@ -62,6 +58,7 @@ export interface AcquisitionParts {
   readonly clock: Clock;
   readonly randomness: Randomness;
   readonly blocks: PackedBlocks;
+  readonly packers: Packers;
   readonly head: JournalHead;
   /** The exhibit that is built on; its place in the head's `parent`. */
   readonly parent: Exhibit | undefined;
@@ -79,11 +76,12 @@ export class Acquisition {
   #report: SessionReport = { counts: () => NO_COUNTS, takeEvents: () => [] };
   readonly #before: SessionTotals;
   #fetchedBlocks = 0;
-  #pack: PackWriter | undefined;
-  /** Put, but not recorded yet; `undefined`: nothing is. */
-  #pending: Pending | undefined;
-  /** Calls that write wait for each other: one pack, one log, one order. */
+  /** Put, but not recorded yet. */
+  readonly #packing: Packing;
+  /** Calls that put or end wait for each other. */
   #queue: Promise<unknown> = Promise.resolve();
+  /** So do lines of the log. */
+  #lastLine: Promise<unknown> = Promise.resolve();
   #failure: unknown;
 
   private constructor(parts: AcquisitionParts, journal: Journal, progress: Progress, isResumed: boolean) {
@@ -94,6 +92,8 @@ export class Acquisition {
     this.#journal = journal;
     this.#progress = progress;
     this.#zeroDigest = zeroDigest(this.shape.blockSizeBytes);
+    const folder = journalFolder(parts.head.exhibit);
+    this.#packing = new Packing({ ...parts, folder }, (batches) => this.#record(batches));
     this.#before = {
       fetchedBlocks: progress.total("fetchedBlocks"),
       getRequests: progress.total("getRequests"),
@@ -110,6 +110,7 @@ export class Acquisition {
 
   /** Takes up what an earlier session left. */
   static async resume(parts: AcquisitionParts): Promise<Acquisition> {
+    removeOpenPacks(parts);
     const progress = new Progress();
     const replay = (entry: JournalEntry) => progress.apply(entry);
     const { journal, cutBytes } = await Journal.open(parts.storage, parts.disk, parts.head, replay);
@@ -140,8 +141,7 @@ export class Acquisition {
   /** Blocks recorded as unreadable, in all sessions. */
   get unreadableBlocks(): number {
     // One that was tried again, in vain, is in both.
-    const added = this.#pending?.unreadable.filter(({ block }) => !this.#progress.unreadable.has(block)) ??
-      [];
+    const added = this.#packing.unreadable.filter(({ block }) => !this.#progress.unreadable.has(block));
     return this.#progress.unreadable.size + added.length;
   }
 
@@ -156,37 +156,34 @@ export class Acquisition {
    * of the parent that the snapshot no longer has. Asking in ascending order costs one read a segment.
    */
   recorded(index: number): SegmentBlock | undefined {
-    const block = this.#pending?.get(index) ?? this.#journal.recorded(index);
+    const block = this.#packing.get(index) ?? this.#journal.recorded(index);
     // A partial commit that was cut short leaves blocks marked that were never tried.
     if (block?.state === "unreadable" && !this.#isKnownUnreadable(index)) return undefined;
     return block;
   }
 
-  /** Takes a block; returns when the next may come. Its bytes are not kept. */
+  /** Takes a block, whose bytes are its own from now on; returns when the next may come. */
   put(index: number, block: VerifiedBlock): Promise<void> {
     return this.#enqueue(async () => {
       this.#fetchedBlocks++;
       this.#progress.unreadable.delete(index);
-      if (block.digest === this.#zeroDigest) this.#pend().note(index, plainBlock("zero"));
-      else {
-        const heldIn = await this.#store(index, block);
-        this.#pend().note(index, { state: "stored", digest: block.digest }, heldIn);
-      }
-      await this.#flushIfFull();
+      if (block.digest === this.#zeroDigest) this.#packing.note(index, plainBlock("zero"));
+      else await this.#packing.put(index, block);
+      await this.#packing.closeFull();
     });
   }
 
   putUnreadable(index: number, block: UnreadableBlock): Promise<void> {
     return this.#enqueue(async () => {
       const { attempts, detail, reason, requestIds } = block;
-      this.#pend().noteUnreadable({
+      this.#packing.noteUnreadable({
         attempts,
         block: index,
         detail: detail.slice(0, 1024).toWellFormed(),
         reason,
         requestIds: requestIds.slice(0, 16).map((id) => id.slice(0, 256).toWellFormed()),
       });
-      await this.#flushIfFull();
+      await this.#packing.closeFull();
     });
   }
 
@@ -202,8 +199,8 @@ export class Acquisition {
 
   #putPlain(index: number, state: "absent" | "unreadable"): Promise<void> {
     return this.#enqueue(async () => {
-      this.#pend().note(index, plainBlock(state));
-      await this.#flushIfFull();
+      this.#packing.note(index, plainBlock(state));
+      await this.#packing.closeFull();
     });
   }
 
@@ -234,16 +231,16 @@ export class Acquisition {
     );
   }
 
-  /** Closes the open pack where it is due. To be called now and then while blocks come slowly. */
+  /** Closes the open packs where they are due. To be called now and then while blocks come slowly. */
   async flushIfDue(): Promise<void> {
-    const pending = this.#pending;
-    if (!pending || this.#parts.clock.monotonicMs() - pending.sinceMs < FLUSH_AFTER_MS) return;
+    const { sinceMs } = this.#packing;
+    if (sinceMs === undefined || this.#parts.clock.monotonicMs() - sinceMs < FLUSH_AFTER_MS) return;
     await this.flush();
   }
 
-  /** Closes the open pack and records everything that was put. Durable when it returns. */
+  /** Closes the open packs and records everything that was put. Durable when it returns. */
   flush(): Promise<void> {
-    return this.#enqueue(() => this.#flush());
+    return this.#enqueue(() => this.#packing.closeAll());
   }
 
   /**
@@ -267,8 +264,7 @@ export class Acquisition {
         );
       }
     } finally {
-      this.#pack?.abandon();
-      this.#pack = undefined;
+      this.#packing.abandon();
       this.#journal.close();
     }
   }
@@ -299,70 +295,44 @@ export class Acquisition {
   }
 
   #isKnownUnreadable(index: number): boolean {
-    return this.#progress.unreadable.has(index) || this.#pending?.isUnreadable(index) === true;
+    return this.#progress.unreadable.has(index) || this.#packing.isUnreadable(index);
   }
 
   #allCounts(): SessionCounts {
     return { ...this.#report.counts(), fetchedBlocks: this.#fetchedBlocks };
   }
 
-  #pend(): Pending {
-    return this.#pending ??= new Pending(this.#parts.clock.monotonicMs());
-  }
-
-  async #flushIfFull(): Promise<void> {
-    if (this.#pack?.isFull || (this.#pending?.size ?? 0) >= MAX_PENDING_BLOCKS) await this.#flush();
-  }
-
-  /** Sees to it that a pack holds the block, and gives that which did before: `undefined` for the open one. */
-  async #store(index: number, block: VerifiedBlock): Promise<StoredObject | undefined> {
-    if (this.#pack?.has(block.digest)) return undefined;
-    const { blocks, contents, disk, storage } = this.#parts;
-    // A copy counts once it was read back, which needs an identity: in an encrypted store a miss costs space.
-    const held = contents.isEncrypted ? undefined : await blocks.isHeld(block.digest);
-    if (held) return { name: held.pack, sizeBytes: held.packBytes };
-    const path = storage.pathOf(`${journalFolder(this.head.exhibit)}/open.pack`);
-    this.#pack ??= new PackWriter(disk, path, await contents.packCipher());
-    this.#pack.add({ index, ...block });
-    return undefined;
-  }
-
-  /** Pack, then log, then slots: each durable before the next. */
-  async #flush(): Promise<void> {
-    const pending = this.#pending;
-    if (!pending) return;
-    const written = this.#pack && await this.#closePack(this.#pack);
+  /** The log first, then slots: each durable before the next. The packs are durable already. */
+  async #record(batches: readonly Batch[]): Promise<void> {
+    const pending = batches.map((batch) => batch.pending);
+    const heldIn = new Map(pending.flatMap((one) => one.heldIn).map((pack) => [pack.name, pack]));
     const flush = {
       counts: this.#allCounts(),
       events: this.#report.takeEvents(),
-      packs: written ? [written] : [],
+      packs: batches.map(({ written }) => written).filter((pack) => pack !== undefined),
       packsBefore: this.#progress.packs.length,
-      segments: pending.segments,
+      segments: [...new Set(pending.flatMap((one) => one.segments))],
       type: "flush",
-      unreadable: pending.unreadable,
-      usedPacks: pending.heldIn.filter(({ name }) => !this.#progress.names(name)),
+      unreadable: pending.flatMap((one) => one.unreadable),
+      usedPacks: [...heldIn.values()].filter(({ name }) => !this.#progress.names(name)),
     } as const;
     for (const line of splitFlush(flush)) {
       await this.#append({ ...line, packsBefore: this.#progress.packs.length });
     }
-    // The log names all of them by now.
-    const slots = pending.numbered((heldIn) => this.#progress.numberOf(heldIn ?? written!.name));
-    await this.#journal.writeSlots(slots);
-    this.#pending = undefined;
+    for (const { written, pending } of batches) {
+      // The log names all of them by now.
+      const slots = pending.numbered((pack) => this.#progress.numberOf(pack ?? written!.name));
+      await this.#journal.writeSlots(slots);
+    }
   }
 
-  async #closePack(pack: PackWriter): Promise<StoredObject> {
-    const closed = await pack.close();
-    const name = packName(closed.digest, this.#parts.contents.ending);
-    await this.#parts.storage.putFile(name, closed);
-    this.#pack = undefined;
-    this.#parts.blocks.addPack({ ...closed, name });
-    return { name, sizeBytes: closed.sizeBytes };
-  }
-
-  async #append(entry: JournalEntry): Promise<void> {
-    await this.#journal.append(entry);
-    this.#progress.apply(entry);
+  #append(entry: JournalEntry): Promise<void> {
+    const result = this.#lastLine.then(async () => {
+      await this.#journal.append(entry);
+      this.#progress.apply(entry);
+    });
+    this.#lastLine = result.then(() => undefined, () => undefined);
+    return result;
   }
 
   /** A failed write poisons the acquisition: nothing more is recorded in this session. */
@@ -379,6 +349,12 @@ export class Acquisition {
     this.#queue = result.then(() => undefined, () => undefined);
     return result;
   }
+}
+
+/** What a killed session had open: nobody counts on it. */
+function removeOpenPacks({ disk, storage, head }: AcquisitionParts): void {
+  const folder = storage.pathOf(journalFolder(head.exhibit));
+  for (const name of disk.list(folder)) if (OPEN_PACK_NAME.test(name)) disk.remove(`${folder}/${name}`);
 }
 
 /** The snapshot's listing is not what an earlier one was: exit 14, journal kept (design: resume). */

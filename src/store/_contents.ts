@@ -10,7 +10,6 @@
  */
 import {
   AGE_NONCE_BYTES,
-  AgeWriter,
   encryptAge,
   type Identities,
   MAX_AGE_HEADER_BYTES,
@@ -24,6 +23,7 @@ import type { RecipientFacts } from "../format/members.ts";
 import type { Digest, ExhibitId, ObjectName, Randomness } from "../model.ts";
 import { readChecked } from "./_checked.ts";
 import { addendumName, documentName, type Ending, manifestName, mapName, segmentName } from "./_layout.ts";
+import type { PackCipher } from "./_pack_encoder.ts";
 import type { LocalStorage } from "./_local_storage.ts";
 import { memoryFile } from "./_memory_file.ts";
 
@@ -157,11 +157,11 @@ export class Contents {
     return await openAge(file, { identities: this.#identities, name });
   }
 
-  /** Encrypts one pack; `undefined` in a plain store. */
-  async packCipher(): Promise<AgeWriter | undefined> {
+  /** What encrypts one pack; `undefined` in a plain store. */
+  async packCipher(): Promise<PackCipher | undefined> {
     if (!this.isEncrypted) return undefined;
     const header = await (await this.#writers()).contents.newHeader();
-    return new AgeWriter(header, this.#randomness.bytes(AGE_NONCE_BYTES));
+    return { header, nonce: this.#randomness.bytes(AGE_NONCE_BYTES) };
   }
 
   async #encrypt(bytes: Uint8Array): Promise<Uint8Array> {

@@ -23,6 +23,7 @@ import { type Disk, type DiskFile, type ExhibitId, SEGMENT_BLOCKS } from "../mod
 import { isExhibitId } from "../units.ts";
 import { replayLog } from "./_journal_log.ts";
 import { JOURNAL_FOLDER } from "./_layout.ts";
+import { OPEN_PACK_NAME } from "./_packing.ts";
 import type { LocalStorage } from "./_local_storage.ts";
 
 /** The slots of a whole segment, all empty. */
@@ -240,7 +241,8 @@ export class Journal {
 export async function removeJournal(storage: LocalStorage, disk: Disk, exhibit: ExhibitId): Promise<void> {
   const folder = storage.pathOf(journalFolder(exhibit));
   const isFolder = disk.stat(folder)?.kind === "directory";
-  for (const name of isFolder ? ["head.json", "open.pack", "log", "blocks"] : []) {
+  const openPacks = isFolder ? disk.list(folder).filter((name) => OPEN_PACK_NAME.test(name)) : [];
+  for (const name of isFolder ? ["head.json", ...openPacks, "log", "blocks"] : []) {
     const kind = disk.stat(`${folder}/${name}`)?.kind;
     if (kind === "file" || kind === "symlink") disk.remove(`${folder}/${name}`);
   }

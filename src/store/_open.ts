@@ -22,6 +22,7 @@ import { Contents } from "./_contents.ts";
 import { CACHE_FOLDER, KEYS_FOLDER, STORE_FILE, TEMPORARY_FOLDER } from "./_layout.ts";
 import { LocalStorage } from "./_local_storage.ts";
 import { lockStore } from "./_probe.ts";
+import { inlinePackers, workerPackers } from "./_packers.ts";
 import { newRecipients, type RecipientWish, refuseOtherRecipients } from "./_recipients.ts";
 import { Store } from "./_store.ts";
 
@@ -37,6 +38,8 @@ export interface WriteOptions extends OpenOptions, RecipientWish {
   readonly case?: string | undefined;
   readonly mixedCases?: boolean;
   readonly unsafeFileSystem?: boolean;
+  /** Threads in which packs are made beside this one; 0: they are made in this one. */
+  readonly workers?: number;
 }
 
 /** Opens an existing store for reading. Throws `not_found` where there is none. */
@@ -56,7 +59,8 @@ export async function openStore(
   refuseLinksIn(disk, path);
   const file = await readStoreFile(storage);
   const contents = contentsOf(world, storage, file, options);
-  return new Store({ world, disk, storage, contents, path, file, lock: undefined, isUnsafe: false });
+  const packers = inlinePackers(disk);
+  return new Store({ world, disk, storage, contents, packers, path, file, lock: undefined, isUnsafe: false });
 }
 
 /**
@@ -86,7 +90,9 @@ export async function openStoreForWriting(
       newId: encodeHex(world.randomness.bytes(16)),
     });
     const contents = contentsOf(world, storage, file, options);
-    const store = new Store({ world, disk, storage, contents, path, file, lock, isUnsafe });
+    const { workers = 0 } = options;
+    const packers = workers > 0 ? workerPackers(workers, path) : inlinePackers(disk);
+    const store = new Store({ world, disk, storage, contents, packers, path, file, lock, isUnsafe });
     await store.tidyUp();
     return store;
   } catch (error) {

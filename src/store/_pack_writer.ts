@@ -1,128 +1,79 @@
 /**
- * Writes one pack: records one after the other, hashed as they are written, then the footer. A writer that
- * failed once is poisoned: what it wrote is not trusted again.
- *
- * @see store-format.md, "Pack"
+ * An open pack as whoever fills it sees it: which blocks it has, whether it is full, and whether its packer keeps up.
+ * The bytes are the packer's business.
  */
-import { packBlock } from "../cipher.ts";
-import type { AgeWriter } from "../cipher_age.ts";
-import { OperatorError } from "../errors.ts";
-import { Sha256 } from "../format/digests.ts";
-import { encodePackFooter, encodePackHeader, encodeRecordHeader, type FooterEntry } from "../format/pack.ts";
-import type { Digest, Disk, DiskFile } from "../model.ts";
+import type { Digest } from "../model.ts";
+import type { PackBlock } from "./_pack_encoder.ts";
+import type { ClosedPack } from "./_pack_file.ts";
+import type { Packer } from "./_packers.ts";
 
-/** A pack closes when its records reach this size: what a kill loses at the most. */
+/** A pack closes when it reaches this size: what a kill loses at the most, of each pack that is open. */
 export const PACK_TARGET_BYTES = 64 * 1024 * 1024;
 
-/** A closed pack: durable at `path`, to be moved to its name. */
-export interface ClosedPack {
-  readonly path: string;
-  readonly digest: Digest;
-  readonly sizeBytes: number;
-  readonly entries: readonly FooterEntry[];
-}
+/** Bytes of blocks that a packer was given and has not written yet, at the most: it is never idle for want of one. */
+const MAX_BACKLOG_BYTES = 4 * 1024 * 1024;
 
 export class PackWriter {
-  readonly #file: DiskFile;
-  readonly #path: string;
-  readonly #hash = new Sha256();
-  readonly #entries = new Map<Digest, FooterEntry>();
-  readonly #cipher: AgeWriter | undefined;
-  /** Of the pack itself. */
-  #packBytes = 0;
-  /** Of the file: the same, where nothing is encrypted. */
+  readonly #packer: Packer;
+  readonly #digests = new Set<Digest>();
   #sizeBytes = 0;
-  #isOpen = true;
+  #backlogBytes = 0;
   #failure: unknown;
+  /** Ends when all that was added before is written; never rejects. */
+  #written: Promise<void> = Promise.resolve();
 
-  /**
-   * Takes the place of what is at `path`: the rest of a pack that a killed session left.
-   *
-   * @param cipher Encrypts the pack as it is written; `undefined` for a plain one.
-   */
-  constructor(disk: Disk, path: string, cipher: AgeWriter | undefined) {
-    if (disk.stat(path)) disk.remove(path);
-    this.#path = path;
-    this.#cipher = cipher;
-    this.#file = disk.open(path, "create");
-    this.#append(encodePackHeader());
-  }
-
-  get sizeBytes(): number {
-    return this.#sizeBytes;
-  }
-
-  get blocks(): number {
-    return this.#entries.size;
+  constructor(packer: Packer) {
+    this.#packer = packer;
   }
 
   get isFull(): boolean {
-    return this.#sizeBytes >= PACK_TARGET_BYTES;
+    return this.#sizeBytes + this.#backlogBytes >= PACK_TARGET_BYTES;
+  }
+
+  /** True where the next block would wait for earlier ones. */
+  get isBusy(): boolean {
+    return this.#backlogBytes >= MAX_BACKLOG_BYTES;
   }
 
   has(digest: Digest): boolean {
-    return this.#entries.has(digest);
+    return this.#digests.has(digest);
   }
 
-  /** Appends a block; its digest was checked. */
-  add(block: { readonly digest: Digest; readonly bytes: Uint8Array; readonly index: number }): void {
-    const { codec, stored } = packBlock(block.bytes);
-    const entry = { digest: block.digest, offset: this.#packBytes, storedBytes: stored.length };
-    this.#append(encodeRecordHeader({
-      codec,
-      blockBytes: block.bytes.length,
-      storedBytes: stored.length,
-      blockIndex: block.index,
-      digest: block.digest,
-    }));
-    this.#append(stored);
-    this.#entries.set(block.digest, entry);
+  /** Adds a block, whose digest was checked and whose bytes are the packer's now. Returns when the next may come. */
+  async add(block: PackBlock): Promise<void> {
+    this.#throwIfFailed();
+    const { length } = block.bytes;
+    const before = this.#written;
+    this.#digests.add(block.digest);
+    this.#backlogBytes += length;
+    // Whoever adds next, or closes, is told of a failure.
+    this.#written = this.#packer.add(block).then(
+      (sizeBytes) => {
+        this.#sizeBytes = sizeBytes;
+        this.#backlogBytes -= length;
+      },
+      (error) => {
+        this.#failure ??= error;
+      },
+    );
+    if (this.isBusy) await before;
+    this.#throwIfFailed();
   }
 
-  /** Writes the footer and makes the file durable. No `add` after it. */
+  /** Writes the rest and makes the file durable. No `add` after it. */
   async close(): Promise<ClosedPack> {
-    const entries = [...this.#entries.values()];
-    this.#append(encodePackFooter(entries));
-    for (const piece of this.#cipher?.finish() ?? []) this.#write(piece);
-    try {
-      await this.#file.sync();
-    } catch (error) {
-      this.#failure = error;
-      throw error;
-    }
-    this.#closeFile();
-    return { path: this.#path, digest: this.#hash.digest(), sizeBytes: this.#sizeBytes, entries };
+    await this.#written;
+    this.#throwIfFailed();
+    return await this.#packer.close();
   }
 
-  /** Gives the open pack up, after a failure or where nothing is in it. The file is left to the next session. */
+  /** Gives the pack up, after a failure or where nothing is to be kept. The file is left to the next session. */
   abandon(): void {
-    this.#failure ??= new OperatorError("storage", `Cannot write pack "${this.#path}": it was given up`);
-    this.#closeFile();
+    this.#failure ??= new Error("the pack was given up");
+    this.#packer.abandon();
   }
 
-  /** Once only: a pack that was closed may still fail on its way to its name, and is then given up. */
-  #closeFile(): void {
-    if (this.#isOpen) this.#file.close();
-    this.#isOpen = false;
-  }
-
-  /** Bytes of the pack. */
-  #append(bytes: Uint8Array): void {
-    this.#packBytes += bytes.length;
-    if (!this.#cipher) this.#write(bytes);
-    else for (const piece of this.#cipher.push(bytes)) this.#write(piece);
-  }
-
-  /** Bytes of the file. */
-  #write(bytes: Uint8Array): void {
+  #throwIfFailed(): void {
     if (this.#failure) throw this.#failure;
-    try {
-      this.#file.write(bytes, this.#sizeBytes);
-    } catch (error) {
-      this.#failure = error;
-      throw error;
-    }
-    this.#hash.update(bytes);
-    this.#sizeBytes += bytes.length;
   }
 }

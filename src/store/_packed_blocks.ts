@@ -11,7 +11,7 @@ import { PACKS_FOLDER, parseName } from "./_layout.ts";
 import type { ReadableFile } from "../cipher_age.ts";
 import type { Contents } from "./_contents.ts";
 import type { LocalStorage } from "./_local_storage.ts";
-import type { ClosedPack } from "./_pack_writer.ts";
+import type { ClosedPack } from "./_pack_file.ts";
 import { type OpenPack, openRecord, readExactly, readFooter, walkRecords } from "./_pack_reader.ts";
 
 /** Packs kept open for reading. */

@@ -55,6 +55,13 @@ export class Pending {
     else this.#heldIn.delete(index);
   }
 
+  /** Something else was put of the block, elsewhere. */
+  forget(index: number): void {
+    this.#blocks.delete(index);
+    this.#unreadable.delete(index);
+    this.#heldIn.delete(index);
+  }
+
   noteUnreadable(entry: UnreadableEntry): void {
     this.note(entry.block, { state: "unreadable" });
     this.#unreadable.set(entry.block, entry);

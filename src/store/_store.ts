@@ -25,6 +25,7 @@ import {
   JOURNAL_FOLDER,
   TEMPORARY_FOLDER,
 } from "./_layout.ts";
+import type { Packers } from "./_packers.ts";
 import type { LocalStorage } from "./_local_storage.ts";
 import { inventoryFaults } from "./_needed_files.ts";
 import { inventoryNames, loadOuter, type OuterExhibit } from "./_outer.ts";
@@ -57,6 +58,8 @@ export interface StoreParts {
   readonly disk: Disk;
   readonly storage: LocalStorage;
   readonly contents: Contents;
+  /** Where packs are made, in a store that is open for writing. */
+  readonly packers: Packers;
   readonly path: string;
   readonly file: StoreFile;
   readonly lock: { release(): void } | undefined;
@@ -336,6 +339,7 @@ export class Store {
   close(): void {
     this.#blocks?.close();
     this.#blocks = undefined;
+    this.#parts.packers.close();
     this.#parts.lock?.release();
   }
 
@@ -357,9 +361,19 @@ export class Store {
   }
 
   #acquisitionParts(head: JournalHead, parent: Exhibit | undefined) {
-    const { world, disk, storage, contents } = this.#parts;
+    const { world, disk, storage, contents, packers } = this.#parts;
     const { clock, randomness } = world;
-    return { storage, contents, disk, clock, randomness, blocks: this.#packedBlocks(), head, parent };
+    return {
+      storage,
+      contents,
+      packers,
+      disk,
+      clock,
+      randomness,
+      blocks: this.#packedBlocks(),
+      head,
+      parent,
+    };
   }
 }
 
