@@ -25,6 +25,7 @@ export {
 export {
   type GivenIdentity,
   type GivenRecipient,
+  hasMacOf,
   Identities,
   makeIdentity,
   MAX_RECIPIENTS,

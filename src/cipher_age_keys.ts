@@ -6,6 +6,8 @@
  * @see https://age-encryption.org/v1, "Native recipient types"
  */
 import type { Decrypter } from "age-encryption";
+import { Buffer } from "node:buffer";
+import { createHmac, hkdfSync, timingSafeEqual } from "node:crypto";
 import { type AgeHeader, decodeAgeHeader } from "./cipher_age_header.ts";
 import { AGE_FILE_KEY_BYTES, AGE_NONCE_BYTES, AGE_TAG_BYTES } from "./cipher_age_chunks.ts";
 import { messageOf, OperatorError } from "./errors.ts";
@@ -86,28 +88,76 @@ export class Recipients {
 
   /** A fresh file key, wrapped for all of them. */
   async newHeader(): Promise<NewAgeHeader> {
-    const { Encrypter } = await library();
-    const encrypter = new Encrypter();
     let fileKey: Uint8Array | undefined;
     // The library shows its file key to recipients only: this one takes a copy, and adds no stanza.
-    encrypter.addRecipient({
-      wrapFileKey(key) {
-        fileKey = key.slice();
-        return [];
-      },
+    const bytes = await this.#makeHeader((key) => void (fileKey = key.slice()));
+    if (fileKey?.length !== AGE_FILE_KEY_BYTES) throw new Error(`a file key of ${fileKey?.length} bytes`);
+    return { bytes, fileKey };
+  }
+
+  /**
+   * Another header for a file that there is: its file key, wrapped for all of them. Before the payload of that file it
+   * makes an age file as good as the old one.
+   *
+   * @param fileKey 16 bytes, of `Identities.openHeader()`. Not kept.
+   */
+  async headerFor(fileKey: Uint8Array): Promise<Uint8Array> {
+    if (fileKey.length !== AGE_FILE_KEY_BYTES) throw new Error(`a file key of ${fileKey.length} bytes`);
+    // The library makes a file key for each header and hands one array of it to all recipients, in order: who comes
+    // first can put another in its place. The MAC tells whether that still holds.
+    const bytes = await this.#makeHeader((key) => key.set(fileKey));
+    if (!hasMacOf(bytes, fileKey)) throw new Error("an age header with another file key than was given");
+    return bytes;
+  }
+
+  /** `onFileKey` gets the library's own file key, before anybody wraps it. */
+  async #makeHeader(onFileKey: (fileKey: Uint8Array) => void): Promise<Uint8Array> {
+    const { Encrypter } = await library();
+    const encrypter = new Encrypter();
+    let seen = "";
+    const watch = (look: (fileKey: Uint8Array) => void) =>
+      encrypter.addRecipient({
+        wrapFileKey(fileKey) {
+          look(fileKey);
+          return [];
+        },
+      });
+    watch((fileKey) => {
+      onFileKey(fileKey);
+      seen = fileKey.join();
     });
     for (const recipient of this.list) encrypter.addRecipient(recipient);
+    // What the first one saw or wrote is what all others wrapped.
+    watch((fileKey) => {
+      if (fileKey.join() !== seen) throw new Error("recipients of one age header got different file keys");
+    });
     const file = await encrypter.encrypt(new Uint8Array(0));
     const bytes = file.slice(0, file.length - EMPTY_PAYLOAD_BYTES);
     const header = decodeAgeHeader(bytes, "new header");
-    if (
-      fileKey?.length !== AGE_FILE_KEY_BYTES || header.bytes.length !== bytes.length ||
-      header.stanzaTypes.length !== this.list.length
-    ) {
+    if (header.bytes.length !== bytes.length || header.stanzaTypes.length !== this.list.length) {
       throw new Error(`age header of ${bytes.length} bytes with ${header.stanzaTypes.length} stanzas`);
     }
-    return { bytes, fileKey };
+    return bytes;
   }
+}
+
+/** Length of a header's last line behind `---`: a blank, the MAC in 43 characters, a line feed. */
+const MAC_CHARACTERS = 45;
+
+/**
+ * Whether a header was made by somebody who had this file key, and not changed since. Not whether its recipients can
+ * open it: only they can tell.
+ *
+ * @param header Well-formed, as `decodeAgeHeader()` gives it.
+ * @see https://age-encryption.org/v1, "Header MAC"
+ */
+export function hasMacOf(header: Uint8Array, fileKey: Uint8Array): boolean {
+  const key = Buffer.from(hkdfSync("sha256", fileKey, new Uint8Array(0), "header", 32));
+  const end = header.length - MAC_CHARACTERS;
+  const expected = createHmac("sha256", key).update(header.subarray(0, end)).digest();
+  key.fill(0);
+  const stated = Buffer.from(Buffer.from(header.subarray(end)).toString("latin1").trim(), "base64");
+  return stated.length === expected.length && timingSafeEqual(stated, expected);
 }
 
 function isPostQuantum(recipient: string): boolean {

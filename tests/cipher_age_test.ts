@@ -9,6 +9,7 @@ import {
   decodeAgeHeader,
   decryptAge,
   encryptAge,
+  hasMacOf,
   Identities,
   makeIdentity,
   type NewIdentity,
@@ -349,4 +350,42 @@ Deno.test("Identities.of() refuses a malformed identity without repeating it", a
     const error = await refusal("usage", () => Identities.of([{ secret: bad, place: `"k", line 3` }]));
     assertEquals(error.message, `Cannot use the identity of "k", line 3: it is malformed`);
   }
+});
+
+Deno.test("Recipients.headerFor() wraps the file key of a file that there is, for others", async () => {
+  const file = await encrypted(ALICE);
+  const old = decodeAgeHeader(file, "old");
+  const fileKey = await (await identitiesOf(ALICE)).openHeader(old, "old");
+  for (const others of [[BOB], [QUANTUM], [BOB, ALICE]]) {
+    const header = await (await recipientsOf(...others)).headerFor(fileKey);
+    assertEquals(decodeAgeHeader(header, "new").stanzaTypes.length, others.length);
+    const joined = new Uint8Array(Buffer.concat([header, file.subarray(old.bytes.length)]));
+    for (const other of others) {
+      assertEquals(await decrypted(joined, await identitiesOf(other)), textOf(TEXT));
+    }
+  }
+  const again = await (await recipientsOf(BOB)).headerFor(fileKey);
+  assertNotEquals(
+    again,
+    await (await recipientsOf(BOB)).headerFor(fileKey),
+    "an ephemeral key was used twice",
+  );
+});
+
+Deno.test("Recipients.headerFor() takes 16 bytes", async () => {
+  const recipients = await recipientsOf(BOB);
+  for (const length of [0, 15, 17, 32]) {
+    await assertRejects(() => recipients.headerFor(new Uint8Array(length)), Error, `${length} bytes`);
+  }
+});
+
+Deno.test("hasMacOf() tells a header by its file key, and every change of it", async () => {
+  const { bytes, fileKey } = await (await recipientsOf(ALICE)).newHeader();
+  assert(hasMacOf(bytes, fileKey));
+  assert(!hasMacOf(bytes, fileKey.map((byte, at) => at === 15 ? byte ^ 1 : byte)));
+  for (let at = 0; at < bytes.length; at++) {
+    if ([45, 2, 1].includes(bytes.length - at)) continue; // blank, stray bits, line feed: for decodeAgeHeader()
+    assert(!hasMacOf(bytes.map((byte, index) => index === at ? byte ^ 1 : byte), fileKey), `byte ${at}`);
+  }
+  assert(!hasMacOf(new Uint8Array(3), fileKey));
 });

@@ -20,6 +20,7 @@ export const SIGNATURE_NAMESPACES = [
   "coldcase-custody@v1",
   "coldcase-addendum@v1",
   "coldcase-receipt@v1",
+  "coldcase-headers@v1",
 ] as const;
 
 export type SignatureNamespace = typeof SIGNATURE_NAMESPACES[number];

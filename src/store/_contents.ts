@@ -10,18 +10,22 @@
  */
 import {
   AGE_NONCE_BYTES,
+  type AgeHeader,
+  AgeReader,
+  decodeAgeHeader,
   encryptAge,
   type Identities,
   MAX_AGE_HEADER_BYTES,
-  openAge,
   type ReadableFile,
+  readAgeHeader,
   Recipients,
 } from "../cipher_age.ts";
-import { OperatorError } from "../errors.ts";
+import { isFault, OperatorError } from "../errors.ts";
 import { sha256 } from "../format/digests.ts";
 import type { RecipientFacts } from "../format/members.ts";
 import type { Digest, ExhibitId, ObjectName, Randomness } from "../model.ts";
 import { readChecked } from "./_checked.ts";
+import { HeadersReader } from "./_headers.ts";
 import { addendumName, documentName, type Ending, manifestName, mapName, segmentName } from "./_layout.ts";
 import type { PackCipher } from "./_pack_encoder.ts";
 import type { LocalStorage } from "./_local_storage.ts";
@@ -46,7 +50,19 @@ export interface PreparedContent {
   readonly sizeBytes: number;
 }
 
+/** An age file that was opened. */
+export interface OpenedFile {
+  /** What is in it. Closing it closes the file. */
+  readonly reader: AgeReader;
+  /** A secret, 16 bytes: for a new header. */
+  readonly fileKey: Uint8Array;
+  /** Length of the file's own header. */
+  readonly headerBytes: number;
+}
+
 export class Contents {
+  /** Headers for those who were added later. */
+  readonly headers: HeadersReader;
   readonly #storage: LocalStorage;
   readonly #randomness: Randomness;
   readonly #facts: RecipientFacts | null;
@@ -63,6 +79,7 @@ export class Contents {
     readonly identities: Identities | undefined;
   }) {
     this.#storage = options.storage;
+    this.headers = new HeadersReader(options.storage);
     this.#randomness = options.randomness;
     this.isEncrypted = options.recipients !== null;
     this.#facts = options.recipients;
@@ -132,18 +149,30 @@ export class Contents {
 
   /** A pack, for many reads. The file belongs to the caller. */
   async openPack(name: ObjectName): Promise<ReadableFile> {
+    return this.isEncrypted ? (await this.openFile(name)).reader : this.#storage.open(name);
+  }
+
+  /** What is in an age file; closing it closes `file`. Of a plain store it is `file` itself. */
+  async decrypted(name: ObjectName, file: ReadableFile): Promise<ReadableFile> {
+    return this.isEncrypted ? (await this.openAge(name, file)).reader : file;
+  }
+
+  /** An age file of the store, with its file key. Closing its reader closes it. Throws as `openAge`. */
+  async openFile(name: ObjectName): Promise<OpenedFile> {
     const file = this.#storage.open(name);
     try {
-      return this.isEncrypted ? await this.decrypted(name, file) : file;
+      return await this.openAge(name, file);
     } catch (error) {
       file.close();
       throw error;
     }
   }
 
-  /** What is in an age file; closing it closes `file`. Of a plain store it is `file` itself. */
-  async decrypted(name: ObjectName, file: ReadableFile): Promise<ReadableFile> {
-    if (!this.isEncrypted) return file;
+  /**
+   * Opens an age file by its own header, or by one that was added. Takes the file over; where this throws, it stays
+   * open. Throws `identity` where neither opens, `integrity` or `format` where what is there is damaged.
+   */
+  async openAge(name: ObjectName, file: ReadableFile): Promise<OpenedFile> {
     if (!this.#identities) {
       throw new OperatorError(
         "identity",
@@ -154,7 +183,45 @@ export class Contents {
         },
       );
     }
-    return await openAge(file, { identities: this.#identities, name });
+    const header = readAgeHeader(file, name);
+    const headerBytes = header.bytes.length;
+    try {
+      const fileKey = await this.#identities.openHeader(header, name);
+      return { reader: new AgeReader(file, { fileKey, headerBytes, name }), fileKey, headerBytes };
+    } catch (error) {
+      if (!(error instanceof OperatorError) || error.code !== "identity") throw error;
+      return await this.#openByAddedHeader(name, file, { identities: this.#identities, refusal: error });
+    }
+  }
+
+  async #openByAddedHeader(
+    name: ObjectName,
+    file: ReadableFile,
+    { identities, refusal }: { readonly identities: Identities; readonly refusal: OperatorError },
+  ): Promise<OpenedFile> {
+    const faults: OperatorError[] = [];
+    const damaged = new Set<ObjectName>();
+    for (const found of await this.headers.of(name)) {
+      const place = `${found.headersFile}, header of ${name}`;
+      try {
+        const fileKey = await identities.openHeader(wholeHeader(found.header, place), place);
+        const headerBytes = found.offsetBytes;
+        return { reader: new AgeReader(file, { fileKey, headerBytes, name }), fileKey, headerBytes };
+      } catch (error) {
+        // Another one may be as good.
+        if (isFault(error)) faults.push(error);
+        else if (!(error instanceof OperatorError) || error.code !== "identity") throw error;
+        if (found.isDamaged || isFault(error)) damaged.add(found.headersFile);
+      }
+    }
+    // Of what is malformed nobody knows for whom it was; what fails its MAC was opened by one of these identities.
+    const own = faults.find(({ code }) => code === "integrity");
+    if (own || damaged.size === 0) throw own ?? refusal;
+    const hints = [...damaged].map((file) => `"${file}" is damaged: a header in it may have been yours`);
+    throw new OperatorError("identity", refusal.message, {
+      hints: [...refusal.hints, ...hints],
+      facts: refusal.facts,
+    });
   }
 
   /** What encrypts one pack; `undefined` in a plain store. */
@@ -179,4 +246,14 @@ export class Contents {
       digests: await of([...contents, ...lineage ?? []]),
     };
   }
+}
+
+/** Throws `format` where it is not all of a header, and nothing else. */
+function wholeHeader(bytes: Uint8Array, place: string): AgeHeader {
+  const header = decodeAgeHeader(bytes, place);
+  if (header.bytes.length === bytes.length) return header;
+  throw new OperatorError(
+    "format",
+    `Cannot read "${place}": ${bytes.length - header.bytes.length} bytes follow it`,
+  );
 }

@@ -12,6 +12,7 @@ import {
   MAX_INVENTORY_BYTES,
 } from "../format/inventory.ts";
 import { sha256 } from "../format/digests.ts";
+import { MAX_HEADERS_BYTES } from "../format/headers.ts";
 import { segmentCount } from "../format/segment.ts";
 import { isFault, OperatorError } from "../errors.ts";
 import type { Clock, Digest, ObjectName, StoredObject } from "../model.ts";
@@ -28,7 +29,7 @@ import {
   parseName,
   RECEIPTS_FOLDER,
 } from "./_layout.ts";
-import { putInventory, putSignature } from "./_signatures.ts";
+import { putInventory, putSignature, type SignedDocument } from "./_signatures.ts";
 import type { SigningKey } from "../keys.ts";
 import { MAX_MANIFEST_BYTES } from "../format/manifest.ts";
 import { type BlockPlace, Index } from "./_index.ts";
@@ -56,7 +57,7 @@ export interface CopySummary {
   readonly inventoryDigest: Digest;
 }
 
-interface CopyParts {
+export interface CopyParts {
   readonly from: {
     readonly storage: LocalStorage;
     readonly contents: Contents;
@@ -76,14 +77,10 @@ function isOpened(parts: CopyParts): parts is OpenedParts {
 /** Throws `integrity` where a file of the source is not what its name says; `storage`. */
 export async function copyExhibit(parts: CopyParts, options: CopyOptions): Promise<CopySummary> {
   const { from, to } = parts;
-  const fault = isOpened(parts) ? inventoryFaults(parts.exhibit)[0] : undefined;
-  if (fault !== undefined) {
-    const { id, inventoryFile } = parts.exhibit;
-    throw new OperatorError("integrity", `Cannot copy "${id}": its inventory is not whole: ${fault}`, {
-      facts: { file: inventoryFile },
-    });
-  }
-  const files = isOpened(parts) ? await neededFiles(parts, options.signal) : parts.exhibit.inventory.files;
+  if (isOpened(parts)) refuseBrokenInventory(parts.exhibit, "copy");
+  const files = isOpened(parts)
+    ? await neededFiles({ ...parts, verb: "copy" }, options.signal)
+    : parts.exhibit.inventory.files;
   const totalBytes = files.reduce((sum, file) => sum + file.sizeBytes, 0);
   let doneBytes = 0;
   let copiedBytes = 0;
@@ -106,7 +103,7 @@ export async function copyExhibit(parts: CopyParts, options: CopyOptions): Promi
   }
   await copyBeside(parts);
   const inventory = isOpened(parts)
-    ? await settleInventory(parts, files, options.key)
+    ? await settleCopy(parts, files, options.key)
     : await takeOverInventory(parts);
   return {
     files: files.length,
@@ -117,30 +114,83 @@ export async function copyExhibit(parts: CopyParts, options: CopyOptions): Promi
   };
 }
 
-/** Signatures over the manifest, addenda with theirs, and the custody log travel along: a union of both stores. */
-async function copyBeside({ from, to, exhibit }: CopyParts): Promise<void> {
-  const folders = [
-    `${EXHIBITS_FOLDER}/${exhibit.id}/`,
-    `${CUSTODY_FOLDER}/`,
-    `${RECEIPTS_FOLDER}/`,
-    `${KEYS_FOLDER}/`,
-  ];
-  for (const folder of folders) {
-    for await (const { name, sizeBytes } of from.storage.list(folder)) {
-      const isInventory = /\/inventory-[^/]*$/.test(name);
-      if (isInventory || sizeBytes > MAX_BESIDE_BYTES || await to.storage.stat(name)) continue;
-      await to.storage.put(name, await from.storage.read(name, { offset: 0, length: sizeBytes }));
-    }
+/** Throws `integrity` where the inventory does not list what the manifest needs. */
+export function refuseBrokenInventory(exhibit: Exhibit, verb: string): void {
+  const fault = inventoryFaults(exhibit)[0];
+  if (fault === undefined) return;
+  throw new OperatorError(
+    "integrity",
+    `Cannot ${verb} "${exhibit.id}": its inventory is not whole: ${fault}`,
+    { facts: { file: exhibit.inventoryFile } },
+  );
+}
+
+/** Signatures over the manifest, addenda and headers with theirs, and the custody log travel along: a union of both stores. */
+async function copyBeside(parts: CopyParts): Promise<void> {
+  await copyFolder(
+    parts,
+    `${EXHIBITS_FOLDER}/${parts.exhibit.id}/`,
+    (name) => /\/inventory-[^/]*$/.test(name) ? undefined : name,
+  );
+  for (const folder of SHARED_FOLDERS) await copyFolder(parts, folder, (name) => name);
+}
+
+/** What is of the whole store, and lies in the clear in every store. */
+export const SHARED_FOLDERS = [CUSTODY_FOLDER, RECEIPTS_FOLDER, KEYS_FOLDER].map((name) => `${name}/`);
+
+/**
+ * Copies small files that the target does not have, as they are.
+ *
+ * @param targetOf A file's name in the target; `undefined`: it stays behind.
+ */
+export async function copyFolder(
+  { from, to }: {
+    readonly from: { readonly storage: LocalStorage };
+    readonly to: { readonly storage: LocalStorage };
+  },
+  folder: string,
+  targetOf: (name: ObjectName) => ObjectName | undefined,
+): Promise<void> {
+  for await (const { name, sizeBytes } of from.storage.list(folder)) {
+    const target = targetOf(name);
+    const maxBytes = parseName(name)?.kind === "headers" ? MAX_HEADERS_BYTES : MAX_BESIDE_BYTES;
+    if (target === undefined || sizeBytes > maxBytes || await to.storage.stat(target)) continue;
+    await to.storage.put(target, await from.storage.read(name, { offset: 0, length: sizeBytes }));
   }
 }
 
 /** The inventory of the copy; what it names is there, so it comes last. Once written and signed it stays. */
-async function settleInventory(
+async function settleCopy(
   { to, exhibit }: OpenedParts,
   files: readonly StoredObject[],
   key: SigningKey,
 ): Promise<ObjectName> {
-  const encode = (committedAt: string) => encodeInventory({ ...exhibit.inventory, committedAt, files });
+  return await settleInventory(to, {
+    exhibit,
+    manifest: {
+      name: exhibit.manifestFile,
+      bytes: await readChecked(to.storage, exhibit.manifestFile, MAX_MANIFEST_BYTES),
+      namespace: "coldcase-manifest@v1",
+    },
+    encode: (committedAt) => encodeInventory({ ...exhibit.inventory, committedAt, files }),
+  }, key);
+}
+
+/** What an exhibit becomes in another store. */
+export interface Settling {
+  /** As the other store has it. */
+  readonly exhibit: OuterExhibit;
+  /** In this one. */
+  readonly manifest: SignedDocument;
+  encode(committedAt: string): Uint8Array;
+}
+
+/** Signs manifest and inventory, unless the inventory is there: what commits an exhibit in another store. */
+export async function settleInventory(
+  to: CopyParts["to"],
+  { exhibit, manifest, encode }: Settling,
+  key: SigningKey,
+): Promise<ObjectName> {
   let earliestMs = to.world.clock.nowMs();
   let there: ObjectName | undefined;
   for await (const { name, held } of heldInventories(to.storage, exhibit)) {
@@ -149,14 +199,8 @@ async function settleInventory(
     if (inventoryName(exhibit.id, sha256(encode(held.committedAt))) === name) there = name;
   }
   if (there) return there;
-  const manifest = await readChecked(to.storage, exhibit.manifestFile, MAX_MANIFEST_BYTES);
-  const document = {
-    name: exhibit.manifestFile,
-    bytes: manifest,
-    namespace: "coldcase-manifest@v1",
-  } as const;
   // Both signatures are by one key: who says where it lies says what it is, too.
-  await putSignature(to.storage, document, key);
+  await putSignature(to.storage, manifest, key);
   return await putInventory(to.storage, { exhibit: exhibit.id, bytes: encode(formatTime(earliestMs)), key });
 }
 
@@ -182,7 +226,7 @@ async function takeOverInventory({ from, to, exhibit }: CopyParts): Promise<Obje
 }
 
 /** The sound inventories of the exhibit in the target. Throws `integrity` where one is of another manifest. */
-async function* heldInventories(
+export async function* heldInventories(
   storage: LocalStorage,
   exhibit: OuterExhibit,
 ): AsyncIterable<{ readonly name: ObjectName; readonly held: Inventory }> {
@@ -211,8 +255,16 @@ async function heldInventory(storage: LocalStorage, name: ObjectName): Promise<I
   }
 }
 
-/** The inventory's files, but of the packs only those that hold a block of the exhibit. */
-async function neededFiles({ from, exhibit }: OpenedParts, signal: AbortSignal): Promise<StoredObject[]> {
+/** The inventory's files, but of the packs only those that hold a block of the exhibit. Throws `integrity`. */
+export async function neededFiles(
+  { from, exhibit, verb }: {
+    readonly from: CopyParts["from"];
+    readonly exhibit: Exhibit;
+    /** What is being done, for messages. */
+    readonly verb: string;
+  },
+  signal: AbortSignal,
+): Promise<StoredObject[]> {
   const packs = new Map<ObjectName, number>();
   // The store's index is a cache that may lie: what goes into the copy's inventory is learned from the packs.
   const held = Index.temporary();
@@ -229,7 +281,11 @@ async function neededFiles({ from, exhibit }: OpenedParts, signal: AbortSignal):
       for (const block of await exhibit.segment(position)) {
         if (block.state !== "stored") continue;
         const place = held.lookUp(block.digest) ??
-          await placeElsewhere(from.blocks, block.digest, { exhibit, file: unfit ?? exhibit.inventoryFile });
+          await placeElsewhere(from.blocks, block.digest, {
+            exhibit,
+            file: unfit ?? exhibit.inventoryFile,
+            verb,
+          });
         packs.set(place.pack, place.packBytes);
       }
     }
@@ -244,12 +300,12 @@ async function neededFiles({ from, exhibit }: OpenedParts, signal: AbortSignal):
 async function placeElsewhere(
   blocks: PackedBlocks,
   digest: Digest,
-  wanted: { readonly exhibit: Exhibit; readonly file: ObjectName },
+  wanted: { readonly exhibit: Exhibit; readonly file: ObjectName; readonly verb: string },
 ): Promise<BlockPlace> {
-  const { exhibit, file } = wanted;
+  const { exhibit, file, verb } = wanted;
   await blocks.read(digest).catch((error) => {
     if (!isFault(error)) throw error;
-    throw new OperatorError("integrity", `Cannot copy "${exhibit.id}" for "${file}": ${error.message}`, {
+    throw new OperatorError("integrity", `Cannot ${verb} "${exhibit.id}" for "${file}": ${error.message}`, {
       cause: error,
       facts: { digest, file },
       hints: [`Run "coldcase verify ${exhibit.id}" to learn the whole damage.`],

@@ -25,6 +25,7 @@ import type { Contents } from "./_contents.ts";
 import type { Exhibit } from "./_exhibit.ts";
 import type { OuterExhibit } from "./_outer.ts";
 import { EXHIBITS_FOLDER, parseName, RECEIPTS_FOLDER } from "./_layout.ts";
+import { checkHeaders } from "./_verify_headers.ts";
 import { checkSignatures, damagedKeyFiles, type HeldSignature, strangeKeyFiles } from "./_signatures.ts";
 
 /** A document that was added to an exhibit or written at a hand-over, with those who signed it. */
@@ -129,6 +130,7 @@ export interface EvidenceFinding {
     | "signature_damaged"
     | "signer_not_allowed"
     | "addendum_damaged"
+    | "headers_damaged"
     | "receipt_damaged"
     | "key_damaged"
     | "token_damaged"
@@ -220,6 +222,9 @@ export async function checkEvidence(
   const addenda = opened
     ? await readAddenda(files, opened, refuseAddendum)
     : await checkClosedAddenda(storage, exhibit, refuseAddendum);
+  await checkHeaders(files, exhibit, ({ file, message }) => {
+    onFinding({ code: "headers_damaged", file, message });
+  });
   await readReceipts(storage, (error, file) => {
     onFinding({ code: "receipt_damaged", file, message: error.message });
   });

@@ -46,7 +46,7 @@ export async function journalHeads(storage: LocalStorage, disk: Disk): Promise<J
 }
 
 /** `undefined` where a crash left a folder without a head: nothing was recorded there. */
-async function readHead(storage: LocalStorage, exhibit: ExhibitId): Promise<JournalHead | undefined> {
+export async function readHead(storage: LocalStorage, exhibit: ExhibitId): Promise<JournalHead | undefined> {
   const name = `${journalFolder(exhibit)}/head.json`;
   const facts = await storage.stat(name);
   if (!facts) return undefined;

@@ -59,6 +59,11 @@ export function addendumName(exhibit: ExhibitId, digest: Digest, ending: Ending 
   return `exhibits/${exhibit}/addendum-${digest}.json${ending}`;
 }
 
+/** New headers for files of an exhibit. */
+export function headersName(exhibit: ExhibitId, digest: Digest): ObjectName {
+  return `exhibits/${exhibit}/headers-${digest}.txt`;
+}
+
 export function receiptName(digest: Digest): ObjectName {
   return `receipts/${digest}.json`;
 }
@@ -72,6 +77,7 @@ export interface NamedFile {
     | "manifest"
     | "map"
     | "inventory"
+    | "headers"
     | "addendum"
     | "receipt"
     | "custody";
@@ -101,6 +107,7 @@ export function parseName(name: ObjectName): NamedFile | undefined {
       ["manifest", manifestName(exhibit, digest, ending)],
       ["map", mapName(exhibit, digest)],
       ["inventory", inventoryName(exhibit, digest)],
+      ["headers", headersName(exhibit, digest)],
       ["addendum", addendumName(exhibit, digest, ending)],
     );
   }

@@ -35,6 +35,8 @@ export class PackedBlocks {
   readonly tolerated: string[] = [];
 
   readonly #makeIndex: MakeIndex;
+  /** Why a pack was left out of the index. */
+  #unopened: OperatorError | undefined;
 
   constructor(storage: LocalStorage, contents: Contents, makeIndex: MakeIndex) {
     this.#storage = storage;
@@ -125,8 +127,11 @@ export class PackedBlocks {
         return await this.#readDespite(error, digest);
       }
     }
-    throw new OperatorError("integrity", `Cannot read block ${digest}: no pack of the store holds it`, {
-      facts: { digest },
+    const closed = this.#unopened;
+    if (closed?.code === "identity") throw closed;
+    const state = closed ? `that can be opened holds it: ${closed.message}` : "of the store holds it";
+    throw new OperatorError("integrity", `Cannot read block ${digest}: no pack ${state}`, {
+      facts: { ...closed?.facts, digest },
     });
   }
 
@@ -185,8 +190,10 @@ export class PackedBlocks {
   async #readOtherCopy(digest: Digest): Promise<Uint8Array | undefined> {
     for await (const object of this.#storage.list(`${PACKS_FOLDER}/`)) {
       if (parseName(object.name)?.kind !== "pack") continue;
-      const pack = await this.#openPack(object.name, object.sizeBytes);
-      for (const entry of this.#entries(pack)) {
+      const entries = this.#contents.isEncrypted
+        ? await this.#entriesIfOpened(object)
+        : this.#entries(await this.#openPack(object.name, object.sizeBytes));
+      for (const entry of entries) {
         if (entry.digest !== digest) continue;
         try {
           const block = await this.#readAt(
@@ -220,8 +227,24 @@ export class PackedBlocks {
   }
 
   async #indexPack(object: StoredObject): Promise<void> {
-    const entries = await this.#fittingEntries(object);
+    const entries = this.#contents.isEncrypted
+      ? await this.#entriesIfOpened(object)
+      : await this.#fittingEntries(object);
     this.#withIndex((index) => index.addPack({ ...object, entries }));
+  }
+
+  /** A pack that is closed to this reader, or does not decrypt, keeps nobody from the blocks of others. */
+  async #entriesIfOpened(object: StoredObject): Promise<FooterEntry[]> {
+    try {
+      return await this.#fittingEntries(object);
+    } catch (error) {
+      const isOfPack = isFault(error) || error instanceof OperatorError && error.code === "identity";
+      if (!isOfPack || !this.#contents.isReadable) throw error;
+      // What does not decrypt is the graver answer to who looks for a block.
+      if (isFault(error)) this.tolerated.push(error.message);
+      if (!this.#unopened || isFault(error)) this.#unopened = error;
+      return [];
+    }
   }
 
   /** Without the record in which a pack was cut off. */

@@ -9,7 +9,10 @@ import { sha256 } from "../format/digests.ts";
 import type { RecipientFacts } from "../format/members.ts";
 import type { StoreFile } from "../format/store_file.ts";
 import type { ObjectName } from "../model.ts";
-import { KEYS_FOLDER } from "./_layout.ts";
+import { isExhibitId } from "../units.ts";
+import { HeadersReader } from "./_headers.ts";
+import { readHead } from "./_journal.ts";
+import { JOURNAL_FOLDER, KEYS_FOLDER } from "./_layout.ts";
 import type { LocalStorage } from "./_local_storage.ts";
 
 /** A fresh identity that a passphrase opens, for a new store. */
@@ -70,11 +73,34 @@ export async function refuseOtherRecipients(
   if (wish.passphraseIdentity && byPassphrase.length === 0) {
     throw refusal("no passphrase opens it, and --passphrase was given", ["Leave --passphrase out."]);
   }
-  const expected = file.recipients.contents.filter((one) =>
-    given?.contents.includes(one) || !byPassphrase.includes(one)
+  const later = await laterRecipients(storage, file.recipients);
+  const mayLack = [...byPassphrase, ...later];
+  const expected = (list: readonly string[], ofList: readonly string[]) =>
+    list.filter((one) => ofList.includes(one) || !mayLack.includes(one));
+  const { contents, lineage } = file.recipients;
+  refuseDifference("recipients", expected(contents, given?.contents ?? []), given?.contents ?? []);
+  refuseDifference(
+    "recipients of the lineage",
+    expected(lineage ?? [], given?.lineage ?? []),
+    given?.lineage ?? [],
   );
-  refuseDifference("recipients", expected, given?.contents ?? []);
-  refuseDifference("recipients of the lineage", file.recipients.lineage ?? [], given?.lineage ?? []);
+}
+
+/**
+ * Those whom `recipients add` put on the store's lists. A command may leave them out: what was begun before is gone on
+ * with by the command that it was begun with. They are those who have headers of their own, and those whom an
+ * acquisition under way did not know when it began.
+ */
+async function laterRecipients(storage: LocalStorage, file: RecipientFacts): Promise<string[]> {
+  const later = (await new HeadersReader(storage).parts()).flatMap(({ recipients }) => recipients);
+  for await (const { name } of storage.list(`${JOURNAL_FOLDER}/`)) {
+    const [, exhibit] = /^journal\/([^/]+)\/head\.json$/.exec(name) ?? [];
+    const head = exhibit !== undefined && isExhibitId(exhibit) ? await readHead(storage, exhibit) : undefined;
+    if (!head?.recipients) continue;
+    const known = [...head.recipients.contents, ...head.recipients.lineage ?? []];
+    later.push(...[...file.contents, ...file.lineage ?? []].filter((one) => !known.includes(one)));
+  }
+  return later;
 }
 
 function refuseDifference(what: string, expected: readonly string[], given: readonly string[]): void {

@@ -11,6 +11,7 @@ import type { SegmentBlock } from "../format/segment.ts";
 import type { StoreFile } from "../format/store_file.ts";
 import type { Disk, ExhibitId, SnapshotId, VolumeShape, World } from "../model.ts";
 import { formatTime, isExhibitId, isSnapshotId } from "../units.ts";
+import { Access } from "./_access.ts";
 import { Acquisition } from "./_acquisition.ts";
 import { copyExhibit, type CopyOptions, type CopySummary } from "./_copy.ts";
 import type { Contents } from "./_contents.ts";
@@ -297,6 +298,11 @@ export class Store {
   /** Signatures, addenda, receipts, tokens and the custody log. */
   get evidence(): StoreEvidence {
     return new StoreEvidence(this.#parts, () => this.exhibits());
+  }
+
+  /** Who can open the exhibits of an encrypted store. */
+  get access(): Access {
+    return new Access(this.#parts);
   }
 
   /** Copies an exhibit, and no more than it needs, into a store that is open for writing. */

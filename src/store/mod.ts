@@ -5,6 +5,7 @@
  * @see store-format.md
  */
 export type { Acquisition, SessionReport, SourceSideCounts } from "./_acquisition.ts";
+export type { ExhibitAccess } from "./_access.ts";
 export type { CommitFacts } from "./_commit.ts";
 export type { Exhibit } from "./_exhibit.ts";
 export type { OuterExhibit } from "./_outer.ts";
@@ -15,6 +16,7 @@ export type { Finding, VerifyOptions, VerifySummary } from "./_findings.ts";
 export type { AcquisitionPlan, Store } from "./_store.ts";
 export { type OpenOptions, openStore, openStoreForWriting, type WriteOptions } from "./_open.ts";
 export type { PassphraseIdentity, RecipientWish } from "./_recipients.ts";
+export type { AddSummary, NewRecipients } from "./_recipients_add.ts";
 export type { CustodyCheck, CustodyFacts } from "./_custody.ts";
 export type { EvidenceCheck, EvidenceFinding, SignedFile } from "./_evidence.ts";
 export type { HeldSignature } from "./_signatures.ts";
