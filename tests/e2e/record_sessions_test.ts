@@ -3,17 +3,20 @@
  * incremental one after it, against the endpoint's log. The counts of a session that was killed must be those of its
  * last durable write, which the log of what was asked for again tells.
  */
-import { assert, assertEquals, assertNotEquals } from "@std/assert";
+import { assert, assertEquals, assertGreater, assertLessOrEqual, assertNotEquals } from "@std/assert";
+import type { Session } from "../../src/format/documents.ts";
 import type { Manifest } from "../../src/format/manifest.ts";
-import { type RequestEntry, SimulatorClock } from "../../src/simulate/mod.ts";
+import { SimulatorClock } from "../../src/simulate/mod.ts";
 import { outside } from "../outside.ts";
 import { FIRST, SECOND, type Stage, withStage } from "./endpoint.ts";
 import { BLOCK_BYTES, every, writeRandomBlocks } from "./images.ts";
 import { assertExit, summaryOf } from "./program.ts";
-import { countsOf, custodyHead, hasFailed, readRecord } from "./record.ts";
+import { countsOf, custodyHead, failuresOf, hasFailed, readRecord, toldFailures } from "./record.ts";
 import {
   AHEAD_MS,
   assertSession,
+  assertSkew,
+  assertWithin,
   BLOCK_COUNT,
   credentialsOf,
   describedAnswer,
@@ -42,14 +45,50 @@ function writeKeys(stage: Stage, { accessKeyId, secretAccessKey }: typeof OLD): 
   return { AWS_SHARED_CREDENTIALS_FILE: file, AWS_ACCESS_KEY_ID: "", AWS_SECRET_ACCESS_KEY: "" };
 }
 
-/** What was durable of a session that was killed: it ended with the last block that no later session asked for. */
-function durableOf(entries: readonly RequestEntry[], later: readonly RequestEntry[]): RequestEntry[] {
-  const again = new Set(later.filter(({ call }) => call === "GetSnapshotBlock").map(({ index }) => index));
-  const last = entries.findLastIndex((entry) =>
+/**
+ * A killed session has the counts of one moment, that of its last durable write: of the requests up to the last one
+ * answered by then, and maybe of one more under way. What was recorded by then no later session asked for.
+ */
+function assertKilled(
+  session: Session,
+  { run, later }: { readonly run: Run; readonly later: Run },
+  expected: Record<string, unknown>,
+): void {
+  const last = run.entries.findIndex(({ requestId }) => requestId === session.lastRequestId);
+  const answered = run.entries.slice(0, last + 1);
+  const [before, then, after] = [answered.slice(0, -1), answered, run.entries.slice(0, last + 2)].map(
+    countsOf,
+  );
+  const counts = ["fetchedBlocks", "getRequests", "receivedBytes", "retries", "throttles"] as const;
+  for (const name of counts) {
+    const value = session[name];
+    assert(value >= before![name] && value <= after![name], `${name} is ${value}`);
+  }
+  const measured = Object.fromEntries(counts.map((name) => [name, session[name]]));
+  const { startedAt, clockSkewMs, events } = session;
+  assertEquals(session as unknown, {
+    ...then,
+    ...measured,
+    ...expected,
+    ...{ startedAt, clockSkewMs, events, endedAt: null, outcome: null },
+  });
+  assertWithin(startedAt, run.span, "startedAt");
+  for (const { at } of events) assertWithin(at, { ...run.span, fromMs: Date.parse(startedAt) }, "event");
+  assertSkew(clockSkewMs, AHEAD_MS);
+  const told = toldFailures(session);
+  assert(
+    [failuresOf(answered.slice(0, -1)), failuresOf(answered)].some((failures) =>
+      JSON.stringify(told) === JSON.stringify(failures)
+    ),
+  );
+  const again = new Set(
+    later.entries.map(({ index, call }) => call === "GetSnapshotBlock" ? index : undefined),
+  );
+  const kept = run.entries.filter((entry) =>
     entry.call === "GetSnapshotBlock" && !hasFailed(entry) && !again.has(entry.index)
   );
-  assert(last > 0, "something was durable");
-  return entries.slice(0, last + 1);
+  assertLessOrEqual(kept.length, session.fetchedBlocks);
+  assertGreater(session.fetchedBlocks, 120, "a pack was full");
 }
 
 outside(
@@ -74,12 +113,11 @@ outside(
         snapshots: [{ ...FACTS, id: FIRST, path: first }, { ...FACTS, id: SECOND, path: second }],
       };
     }, async (stage) => {
-      const [interrupted, killed, last] = await threeSessions(stage);
+      const [interrupted, early, killed, last] = await fourSessions(stage);
       const { exhibit } = summaryOf(last.run.ended);
       const record = readRecord(stage.store, exhibit);
-      const durable = { ...killed.run, entries: durableOf(killed.run.entries, last.run.entries) };
-      assertEquals(record.sessions.length, 3);
-      const [one, two, three] = record.sessions;
+      assertEquals(record.sessions.length, 4);
+      const [one, nothing, two, three] = record.sessions;
 
       // The answer that was held was on its way: how much of it came, nobody can say.
       const { bytesSent } = interrupted.run.entries.at(-1)!;
@@ -100,12 +138,20 @@ outside(
       const lastIds = [stopped.entries, interrupted.run.entries].map((entries) => entries.at(-1)!.requestId);
       assert(lastIds.includes(one!.lastRequestId!), "the last answer, or the one whose headers came");
 
-      assertSession(two!, durable, {
-        ...await sessionFacts(stage, killed.args),
-        examiner: "B",
+      // Nothing but its start was durable.
+      assertWithin(nothing!.startedAt, early.run.span, "startedAt");
+      assertEquals(nothing as unknown, {
+        ...await sessionFacts(stage, early.args),
+        ...countsOf([]),
+        clockSkewMs: null,
         endedAt: null,
+        events: [],
+        examiner: "A2",
         outcome: null,
+        startedAt: nothing!.startedAt,
       });
+      const facts = { ...await sessionFacts(stage, killed.args), examiner: "B" };
+      assertKilled(two!, { run: killed.run, later: last.run }, facts);
       assertSession(three!, last.run, {
         ...await sessionFacts(stage, last.args),
         credentialChanges: 1,
@@ -145,22 +191,36 @@ outside(
   },
 );
 
+/** Resolves when the log of the one journal says that blocks of this session are held. */
+async function untilFlushed(stage: Stage): Promise<void> {
+  const folder = `${stage.store}/journal`;
+  const isFlushed = () =>
+    [...Deno.readDirSync(folder)].some(({ name }) => {
+      const log = Deno.readTextFileSync(`${folder}/${name}/log`);
+      return log.lastIndexOf('"type":"flush"') > log.lastIndexOf('"type":"session_started"');
+    });
+  const watcher = Deno.watchFs(folder, { recursive: true });
+  if (isFlushed()) return watcher.close();
+  for await (const _ of watcher) if (isFlushed()) break;
+}
+
 interface KnownRun {
   readonly args: readonly string[];
   readonly run: Run;
 }
 
-/** Interrupted by A, killed under B, ended by C, whose keys expire on the way. */
-async function threeSessions(stage: Stage): Promise<[KnownRun, KnownRun, KnownRun]> {
+/** Interrupted by A, killed at once and under B later, ended by C, whose keys expire on the way. */
+async function fourSessions(stage: Stage): Promise<[KnownRun, KnownRun, KnownRun, KnownRun]> {
   const argsOf = (
     examiner: string,
   ) => ["acquire", FIRST, "--concurrency", "1", "--examiner", examiner, "--json"];
   const stop = async (
     args: readonly string[],
-    how: { signal: Deno.Signal; after: number; exitCode: number },
+    how: { signal: Deno.Signal; after: number; exitCode: number; isFlushed?: boolean },
   ) => {
     const run = await timed(stage, async () => {
       const running = await stage.startHeldAfter(how.after, args);
+      if (how.isFlushed) await untilFlushed(stage);
       running.kill(how.signal);
       return await running.ended;
     });
@@ -169,8 +229,9 @@ async function threeSessions(stage: Stage): Promise<[KnownRun, KnownRun, KnownRu
     return { args, run };
   };
   const interrupted = await stop(argsOf("A"), { signal: "SIGINT", after: 5, exitCode: 130 });
+  const early = await stop(argsOf("A2"), { signal: "SIGKILL", after: 3, exitCode: 137 });
   stage.fault = (index, attempt) => attempt === 0 && index % 40 === 20 ? "flip" : undefined;
-  const killed = await stop(argsOf("B"), { signal: "SIGKILL", after: 140, exitCode: 137 });
+  const killed = await stop(argsOf("B"), { signal: "SIGKILL", after: 140, exitCode: 137, isFlushed: true });
   stage.fault = () => undefined;
   const env = writeKeys(stage, OLD);
   const args = argsOf("C");
@@ -186,7 +247,7 @@ async function threeSessions(stage: Stage): Promise<[KnownRun, KnownRun, KnownRu
   assertExit(run.ended, 0);
   await renewed;
   stage.simulator.setCredentials([FRESH]);
-  return [interrupted, killed, { args, run }];
+  return [interrupted, early, killed, { args, run }];
 }
 
 interface Change {
