@@ -1,0 +1,10 @@
+/** All eight bits of every byte of a store, one at a time: minutes, so not in the default run. `deno task test:slow` */
+import { assertEquals } from "@std/assert";
+import { flipAll } from "../store/flips.ts";
+
+Deno.test("verify finds every flipped bit of a store, and names the file", async () => {
+  const { flips, violations } = await flipAll(8);
+  // deno-lint-ignore no-console
+  console.log(`${flips} flips, ${violations.length} violations`);
+  assertEquals(violations.length, 0, violations.slice(0, 40).join("\n"));
+});

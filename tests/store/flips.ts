@@ -1,0 +1,104 @@
+/**
+ * Flips bits of a small store that has one of everything, one at a time, and asks each time whether verification
+ * finds it and says where. Shared by two tests: one bit of every byte, and all eight. Works on several threads,
+ * and in memory. Left out, with their reasons: `cache/`, which is rebuilt where it is damaged and is no
+ * evidence; `lock` and `custody-lock`, which are empty.
+ */
+import { makeFullStore } from "../../scripts/example_store.ts";
+import { readFiles } from "../../scripts/vectors/files.ts";
+import { testWorld, withFolder } from "./fixtures.ts";
+import { memoryDisk } from "./memory_disk.ts";
+import { names, type StoreVerdict, verdictOf } from "./verdict.ts";
+
+/** Where the disk in memory has the store. */
+const ROOT = "/store";
+
+/** What a thread is to do: every `threads`-th byte from `thread` on. */
+export interface FlipOrder {
+  readonly files: Map<string, Uint8Array>;
+  readonly thread: number;
+  readonly threads: number;
+  /** 1: one bit of each byte, which one goes by the byte's place; 8: all. */
+  readonly bits: 1 | 8;
+}
+
+export interface FlipCounts {
+  readonly flips: number;
+  /** Flips that were not found, or not located: a line each. */
+  readonly violations: readonly string[];
+}
+
+/** The store's files as they are flipped. */
+export async function flippedFiles(): Promise<Map<string, Uint8Array>> {
+  let files = new Map<string, Uint8Array>();
+  await withFolder(async (folder) => {
+    await makeFullStore(`${folder}/store`);
+    files = readFiles(`${folder}/store`) as Map<string, Uint8Array>;
+  });
+  return files;
+}
+
+/** Does one thread's share. */
+export async function flipShare({ files, thread, threads, bits }: FlipOrder): Promise<FlipCounts> {
+  const world = testWorld(memoryDisk(ROOT, files));
+  const violations: string[] = [];
+  let flips = 0;
+  let position = 0;
+  for (const [name, bytes] of files) {
+    for (let offset = 0; offset < bytes.length; offset++) {
+      if (position++ % threads !== thread) continue;
+      for (let count = 0; count < bits; count++) {
+        const bit = (offset + count) % 8;
+        bytes[offset]! ^= 1 << bit;
+        const fault = faultOf(await verdictOf(ROOT, { world }), { name, bytes, offset });
+        bytes[offset]! ^= 1 << bit;
+        flips++;
+        if (fault !== undefined) violations.push(`${name}, byte ${offset}, bit ${bit}: ${fault}`);
+      }
+    }
+  }
+  const { exitCode } = await verdictOf(ROOT, { world });
+  if (exitCode !== 0) violations.push(`the store is not what it was: ${exitCode}`);
+  return { flips, violations };
+}
+
+/** What is wrong with what was said of a flip; `undefined`: nothing. */
+function faultOf(
+  verdict: StoreVerdict,
+  flip: { readonly name: string; readonly bytes: Uint8Array; readonly offset: number },
+): string | undefined {
+  const { name, bytes, offset } = flip;
+  if (verdict.exitCode !== 20 && verdict.exitCode !== 21) return `exit ${verdict.exitCode}`;
+  if (!names(verdict, name)) return `not named: ${JSON.stringify(verdict.said)}`;
+  if (!name.startsWith("packs/")) return undefined;
+  // Both packs have one record. A changed frame header (from byte 72 on) may still give the block: only the file is damaged then.
+  const isInRecord = offset >= 16 && offset < bytes.length - 88 && !(offset >= 72 && offset < 78);
+  const isLocated = verdict.said.some((one) =>
+    one.file === name && (one.record !== undefined || one.firstBlock !== undefined)
+  );
+  return isInRecord && !isLocated ? "neither record nor blocks are told" : undefined;
+}
+
+/** Flips on as many threads as there are cores. */
+export async function flipAll(bits: 1 | 8): Promise<FlipCounts> {
+  const files = await flippedFiles();
+  const threads = Math.min(4, navigator.hardwareConcurrency);
+  const shares = await Promise.all(
+    Array.from({ length: threads }, (_, thread) => inThread({ files, thread, threads, bits })),
+  );
+  return {
+    flips: shares.reduce((sum, share) => sum + share.flips, 0),
+    violations: shares.flatMap((share) => share.violations),
+  };
+}
+
+function inThread(order: FlipOrder): Promise<FlipCounts> {
+  const worker = new Worker(new URL("./flips_thread.ts", import.meta.url), { type: "module" });
+  return new Promise<FlipCounts>((resolve, reject) => {
+    worker.onmessage = ({ data }) => data === "ready" ? worker.postMessage(order) : resolve(data);
+    worker.onerror = (event) => {
+      event.preventDefault();
+      reject(new Error(`Cannot flip on: ${event.message}`));
+    };
+  }).finally(() => worker.terminate());
+}
