@@ -21,7 +21,7 @@ export interface ProgressFacts {
   /** `undefined`: not known (yet). */
   readonly total?: number | undefined;
   /** What `done` and `total` count. */
-  readonly unit: "bytes" | "blocks";
+  readonly unit: "bytes" | "blocks" | "files";
   /** Which one of how many, from 1. */
   readonly number?: number;
   readonly count?: number;
@@ -164,7 +164,7 @@ export class Progress {
     const add = (rank: number, text: string) => parts.push({ text, rank });
     if (count !== undefined && count > 1) add(5, `(${number} of ${count})`);
     if (total) add(0, `${Math.floor(Math.min(1, done / total) * 100)} %`);
-    const noun = unit === "blocks" ? " blocks" : "";
+    const noun = unit === "bytes" ? "" : ` ${unit}`;
     add(2, `${amount(done)}${total === undefined ? "" : ` of ${amount(total)}`}${noun}`);
     if (rate !== undefined && waitingFor === undefined) {
       add(4, unit === "bytes" ? formatRate(rate) : `${formatCount(Math.round(rate))}/s`);
@@ -181,7 +181,7 @@ export class Progress {
     const { done, total, unit, label, number, count, costUsd, retries, throttles, waitingFor } = this.#facts;
     const rate = this.#rate;
     const leftMs = this.#leftMs;
-    const suffix = unit === "bytes" ? "Bytes" : "Blocks";
+    const suffix = { bytes: "Bytes", blocks: "Blocks", files: "Files" }[unit];
     return {
       type: "progress",
       label,

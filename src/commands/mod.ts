@@ -48,6 +48,13 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./keygen.ts")).keygen,
   },
   {
+    name: "recipients",
+    summary: "who can open an encrypted store; add lets others",
+    group: "Evidence",
+    synonyms: ["access", "share", "grant", "headers"],
+    load: async () => (await import("./recipients.ts")).recipients,
+  },
+  {
     name: "custody",
     summary: "who did what with the evidence, checked",
     group: "Evidence",

@@ -221,7 +221,9 @@ Deno.test("encodeAllowedSigner() names the key, all namespaces of coldcase, and 
   assertEquals(
     encodeAllowedSigner(KEY),
     `coldcase-${KEY.shortFingerprint} namespaces="coldcase-manifest@v1,coldcase-inventory@v1,` +
-      `coldcase-custody@v1,coldcase-addendum@v1,coldcase-receipt@v1,coldcase-headers@v1" ${encodePublicKeyLine(KEY)}`,
+      `coldcase-custody@v1,coldcase-addendum@v1,coldcase-receipt@v1,coldcase-headers@v1" ${
+        encodePublicKeyLine(KEY)
+      }`,
   );
   assertEquals(principalOf(KEY), `coldcase-${KEY.shortFingerprint}`);
   assertEquals(encodePublicKeyLine(KEY, "a\nssh-ed25519 b\x1b[31m").split("\n").length, 1);

@@ -21,7 +21,6 @@ import {
   acquireAt,
   beginOrResume,
   COUNTS,
-  FACTS,
   feed,
   filesBelow,
   flipBit,
