@@ -46,7 +46,7 @@ function damagedLine(name: string, number: number): OperatorError {
   );
 }
 
-interface LogLine {
+export interface LogLine {
   /** Without the newline; `undefined` for one that is longer than any line. */
   readonly bytes: Uint8Array | undefined;
   /** Offset of the byte after the newline. */
@@ -54,7 +54,7 @@ interface LogLine {
 }
 
 /** Pieces that end in a newline; what follows the last one is none. */
-function* logLines(log: DiskFile): Iterable<LogLine> {
+export function* logLines(log: DiskFile): Iterable<LogLine> {
   let rest = new Uint8Array(0);
   let isTooLong = false;
   for (let offset = 0;;) {

@@ -40,7 +40,7 @@ export class LocalStorage implements ObjectStorage {
   }
 
   async put(name: ObjectName, bytes: Uint8Array): Promise<void> {
-    if (await this.#isThere(name, sha256(bytes))) return;
+    if (await this.holds(name, sha256(bytes))) return;
     await this.replace(name, bytes);
   }
 
@@ -58,8 +58,38 @@ export class LocalStorage implements ObjectStorage {
   }
 
   async putFile(name: ObjectName, file: { readonly path: string; readonly digest: Digest }): Promise<void> {
-    if (await this.#isThere(name, file.digest)) this.#disk.remove(file.path);
+    if (await this.holds(name, file.digest)) this.#disk.remove(file.path);
     else await this.#moveIntoPlace(file.path, name);
+  }
+
+  /**
+   * Puts an object whose name follows from its bytes, which come piece by piece. `isNew`: false where it was there
+   * already, whole and sound. Where making a piece fails nothing is put.
+   */
+  async putPieces(
+    pieces: Iterable<Uint8Array>,
+    nameOf: (digest: Digest) => ObjectName,
+  ): Promise<StoredObject & { readonly isNew: boolean }> {
+    const path = await this.#temporaryPath();
+    const file = this.#disk.open(path, "create");
+    const hash = new Sha256();
+    let sizeBytes = 0;
+    try {
+      for (const piece of pieces) {
+        file.write(piece, sizeBytes);
+        hash.update(piece);
+        sizeBytes += piece.length;
+      }
+      await file.sync();
+    } finally {
+      file.close();
+    }
+    const digest = hash.digest();
+    const name = nameOf(digest);
+    const isNew = !await this.holds(name, digest);
+    if (isNew) await this.#moveIntoPlace(path, name);
+    else this.#disk.remove(path);
+    return { name, sizeBytes, isNew };
   }
 
   // deno-lint-ignore require-await -- local reads are synchronous, other storages' are not
@@ -86,7 +116,7 @@ export class LocalStorage implements ObjectStorage {
     name: ObjectName,
     from: { readonly file: DiskFile; readonly digest: Digest; readonly sizeBytes: number },
   ): Promise<number> {
-    if (await this.#isThere(name, from.digest)) return 0;
+    if (await this.holds(name, from.digest)) return 0;
     const temporary = await this.#temporaryPath();
     const target = this.#disk.open(temporary, "create");
     let offset = 0;
@@ -202,7 +232,7 @@ export class LocalStorage implements ObjectStorage {
   }
 
   /** Whether the object is there with these contents; a damaged one goes to quarantine and counts as not. */
-  async #isThere(name: ObjectName, digest: Digest): Promise<boolean> {
+  async holds(name: ObjectName, digest: Digest): Promise<boolean> {
     if (this.#statOf(name) === undefined) return false;
     if (this.digestOf(name) === digest) {
       // Its writer may have died between the rename and the sync of the folder.

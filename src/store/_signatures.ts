@@ -45,7 +45,8 @@ export interface SignatureCheck {
   readonly faults: readonly OperatorError[];
 }
 
-function stemOf(name: ObjectName): ObjectName {
+/** What names of signatures over a document begin with. */
+export function stemOf(name: ObjectName): ObjectName {
   return name.replace(/\.(json\.age|json|txt)$/, "");
 }
 

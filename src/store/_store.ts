@@ -17,15 +17,8 @@ import { copyExhibit, type CopyOptions, type CopySummary } from "./_copy.ts";
 import type { Contents } from "./_contents.ts";
 import { Exhibit } from "./_exhibit.ts";
 import { Index, indexAt, indexForReading } from "./_index.ts";
-import { Journal, journalFolder, journalHeads, removeJournal } from "./_journal.ts";
-import {
-  CACHE_FOLDER,
-  EXHIBITS_FOLDER,
-  INDEX_FILE,
-  INDEX_FILES,
-  JOURNAL_FOLDER,
-  TEMPORARY_FOLDER,
-} from "./_layout.ts";
+import { Journal, journalFolder, journalHeads } from "./_journal.ts";
+import { EXHIBITS_FOLDER, INDEX_FILE, INDEX_FILES } from "./_layout.ts";
 import type { Packers } from "./_packers.ts";
 import type { LocalStorage } from "./_local_storage.ts";
 import { inventoryFaults } from "./_needed_files.ts";
@@ -33,6 +26,8 @@ import { inventoryNames, loadOuter, type OuterExhibit } from "./_outer.ts";
 import { PackedBlocks } from "./_packed_blocks.ts";
 import { StoreEvidence } from "./_store_evidence.ts";
 import { Progress } from "./_progress.ts";
+import { tidyUp } from "./_tidy_up.ts";
+import { transcodeExhibit } from "./_transcode.ts";
 import { verifyOuter } from "./_verify_outer.ts";
 import type { VerifyOptions, VerifySummary } from "./_findings.ts";
 import { verifyExhibit } from "./_verify.ts";
@@ -317,29 +312,17 @@ export class Store {
     return copyExhibit({ from, to: target.#parts, exhibit }, options);
   }
 
-  /**
-   * Clears away what killed sessions left that is no evidence. What nobody of us put there is moved to
-   * quarantine: it must not keep the store from being written to. The store is open for writing.
-   */
-  async tidyUp(): Promise<void> {
-    const { disk, storage } = this.#parts;
-    const namesIn = (folder: string) =>
-      disk.stat(storage.pathOf(folder)) ? disk.list(storage.pathOf(folder)) : [];
-    for (const name of namesIn(TEMPORARY_FOLDER).map((name) => `${TEMPORARY_FOLDER}/${name}`)) {
-      if (disk.stat(storage.pathOf(name))?.kind === "directory") await storage.quarantine(name);
-      else disk.remove(storage.pathOf(name));
-    }
-    await storage.makeFolder(CACHE_FOLDER);
-    const names = namesIn(JOURNAL_FOLDER).filter(isExhibitId);
-    if (names.length === 0) return;
-    const alive = new Set((await this.journals()).map((head) => head.exhibit));
-    const committed = new Set(await this.exhibitIds());
-    for (const name of names) {
-      if (alive.has(name) && !committed.has(name)) continue;
-      // Its writer may have died between the last rename and this: the journal outlives the exhibit's names.
-      if (committed.has(name)) await disk.syncDirectory(storage.pathOf(`${EXHIBITS_FOLDER}/${name}`));
-      await removeJournal(storage, disk, name);
-    }
+  /** The same into a store of the other mode: an encrypted copy of a plain exhibit, or a plain one of an encrypted. */
+  transcodeTo(target: Store, exhibit: Exhibit, options: CopyOptions): Promise<CopySummary> {
+    const { storage, contents } = this.#parts;
+    const blocks = this.#packedBlocks();
+    const from = { storage, contents, blocks, exhibit: (id: ExhibitId) => this.exhibit(id) };
+    return transcodeExhibit({ from, to: target.#parts, exhibit }, options);
+  }
+
+  /** Clears away what killed sessions left that is no evidence. The store is open for writing. */
+  tidyUp(): Promise<void> {
+    return tidyUp(this.#parts, this);
   }
 
   close(): void {
