@@ -73,7 +73,9 @@ export async function refuseOtherRecipients(
   if (wish.passphraseIdentity && byPassphrase.length === 0) {
     throw refusal("no passphrase opens it, and --passphrase was given", ["Leave --passphrase out."]);
   }
-  const later = await laterRecipients(storage, file.recipients);
+  const isLacking = [...file.recipients.contents, ...file.recipients.lineage ?? []]
+    .some((one) => !given?.contents.includes(one) && !given?.lineage?.includes(one));
+  const later = isLacking ? await laterRecipients(storage, file.recipients) : [];
   const mayLack = [...byPassphrase, ...later];
   const expected = (list: readonly string[], ofList: readonly string[]) =>
     list.filter((one) => ofList.includes(one) || !mayLack.includes(one));

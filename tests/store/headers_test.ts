@@ -322,6 +322,39 @@ Deno.test("a file that is missing or damaged gets no header, is told, and keeps 
     assertEquals(readPart(path, headersIn(path)[0]!).files.some(({ name }) => name === cut), false);
   }));
 
+Deno.test("a pack that does not decrypt costs its own blocks and no others", () =>
+  withFolder(async (folder) => {
+    const path = `${folder}/store`;
+    const id = await acquireForAlice(path);
+    const packs = ageFiles(path).filter((name) => name.startsWith("packs/"));
+    for (
+      const damage of [
+        (file: string) => flipBit(file, 60), // the header
+        (file: string) => Deno.truncateSync(file, Deno.statSync(file).size - 20), // the last chunk
+      ]
+    ) {
+      for (const pack of packs) {
+        const whole = Deno.readFileSync(`${path}/${pack}`);
+        damage(`${path}/${pack}`);
+        await openFor(path, ALICE, async (store) => {
+          const exhibit = await store.exhibit(id);
+          const results: boolean[] = [];
+          for (const [index, bytes] of VOLUME) {
+            if (bytes === "unreadable" || index === 7) continue;
+            const read = await exhibit.readBlock(index).catch((error) => {
+              assertStringIncludes(error.message, pack);
+              return undefined;
+            });
+            if (read) assertEquals(sha256(read), sha256(bytes));
+            results.push(read !== undefined);
+          }
+          assert(results.includes(true) && results.includes(false), `${pack}: ${results}`);
+        });
+        Deno.writeFileSync(`${path}/${pack}`, whole);
+      }
+    }
+  }));
+
 Deno.test("adding goes on after a disk that fails at any step, and leaves nothing half", () =>
   withFolder(async (folder) => {
     const model = `${folder}/model`;
