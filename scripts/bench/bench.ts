@@ -13,12 +13,13 @@ import { MISSING_ROWS, type Row, ROWS } from "./rows.ts";
 import { runRow } from "./running.ts";
 import { type Endpoint, serve } from "./serving.ts";
 
-const METHOD =
-  "Whole processes. Each program of a row once unmeasured, then all of them in turn, round after round, with a " +
-  "sync before each run. Wall time, CPU time (user and system) and the peak memory of the largest process are " +
-  "getrusage(RUSAGE_CHILDREN)'s; nginx's are not in them, though it runs on the same cores. × peer is the median " +
-  "of the rounds' ratios: 1 is equally fast, 0.5 half as fast. coldcase runs with its defaults, which ask for at " +
-  "most 980 blocks a second (490 MiB/s): AWS's quota; below /dev with all permissions, because Deno wants them there.";
+const METHOD = [
+  "Whole processes. Each program of a row once unmeasured, then all of them in turn, round after round, with a sync",
+  "before each run. Wall time, CPU time (user and system) and the peak memory of the largest process are those of",
+  "getrusage(RUSAGE_CHILDREN). Others' CPU time is nginx's, and whatever else the machine did meanwhile. × peer is",
+  "the median of the rounds' ratios: 1 is equally fast, 0.5 half as fast. coldcase runs with its defaults, which ask",
+  "for at most 980 blocks a second (490 MiB/s), AWS's quota; below /dev with all permissions, as Deno wants there.",
+].join("\n");
 
 export class Bench {
   readonly #args: BenchArguments;

@@ -10,17 +10,21 @@ import { toolPath } from "./programs.ts";
 import type { Sample } from "./statistics.ts";
 
 const ACCOUNTANT = `
-import json, resource, subprocess, sys, time
+import json, os, resource, subprocess, sys, time
 def cpu():
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
-before = cpu()
+def machine():
+    with open("/proc/stat") as file:
+        user, nice, system, idle, iowait, irq, softirq, steal = map(int, file.readline().split()[1:9])
+    return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+before, busy = cpu(), machine()
 begin = time.monotonic()
 code = subprocess.call(sys.argv[2:])
 wall = time.monotonic() - begin
 peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
 with open(sys.argv[1], "w") as file:
-    json.dump({"code": code, "wall": wall, "cpu": cpu() - before, "kib": peak}, file)
+    json.dump({"code": code, "wall": wall, "cpu": cpu() - before, "kib": peak, "machine": machine() - busy}, file)
 `;
 
 export interface Job {
@@ -54,7 +58,7 @@ export async function measure(job: Job, folder: string): Promise<Measured> {
   }).output();
   const stderr = new TextDecoder().decode(output.stderr);
   if (!output.success) throw new Error(`Cannot measure ${job.argv.join(" ")}: ${stderr}`);
-  const used: { code: number; wall: number; cpu: number; kib: number } = JSON.parse(
+  const used: { code: number; wall: number; cpu: number; kib: number; machine: number } = JSON.parse(
     Deno.readTextFileSync(report),
   );
   Deno.removeSync(report);
@@ -62,6 +66,7 @@ export async function measure(job: Job, folder: string): Promise<Measured> {
     exitCode: used.code,
     wallSeconds: used.wall,
     cpuSeconds: used.cpu,
+    othersCpuSeconds: Math.max(0, used.machine - used.cpu),
     peakMemoryBytes: used.kib * 1024,
     stdout: job.stdout === "kept" ? new TextDecoder().decode(output.stdout) : "",
     stderr,

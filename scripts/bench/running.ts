@@ -92,8 +92,8 @@ async function runOnce(side: Side, place: Place): Promise<Sample> {
     if (attempt.blockRequests !== undefined) {
       side.requests = { made: place.endpoint.blockRequests() - before, expected: attempt.blockRequests };
     }
-    const { wallSeconds, cpuSeconds, peakMemoryBytes } = ended;
-    return { wallSeconds, cpuSeconds, peakMemoryBytes };
+    const { wallSeconds, cpuSeconds, othersCpuSeconds, peakMemoryBytes } = ended;
+    return { wallSeconds, cpuSeconds, othersCpuSeconds, peakMemoryBytes };
   } finally {
     for (const path of attempt.leftovers) remove(path);
   }

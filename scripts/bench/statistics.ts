@@ -14,6 +14,8 @@ export interface Sample {
   readonly wallSeconds: number;
   /** User and system time of the process and of the children that it waited for. */
   readonly cpuSeconds: number;
+  /** CPU time of all else on the machine meanwhile, the server among it; to a tick of the kernel. */
+  readonly othersCpuSeconds: number;
   /** Of the largest process. */
   readonly peakMemoryBytes: number;
 }

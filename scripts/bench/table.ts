@@ -32,6 +32,7 @@ const COLUMNS: readonly (readonly [title: string, align: Align])[] = [
   ["max", "right"],
   ["MiB/s", "right"],
   ["CPU s", "right"],
+  ["others'", "right"],
   ["peak MiB", "right"],
   ["× peer", "right"],
   ["reach", "right"],
@@ -64,6 +65,7 @@ export function formatResults(rows: readonly RowResult[]): string {
 function sideLine(row: RowResult, side: SideResult, isFirst: boolean): string[] {
   const wall = spread(side.samples.map((sample) => sample.wallSeconds));
   const cpu = spread(side.samples.map((sample) => sample.cpuSeconds));
+  const others = spread(side.samples.map((sample) => sample.othersCpuSeconds));
   const memory = Math.max(...side.samples.map((sample) => sample.peakMemoryBytes));
   const speed = row.bytes === undefined ? undefined : mibPerSecond(row.bytes, wall.median);
   return [
@@ -74,6 +76,7 @@ function sideLine(row: RowResult, side: SideResult, isFirst: boolean): string[] 
     seconds(wall.max),
     speed === undefined ? "" : speed.toFixed(0),
     seconds(cpu.median),
+    seconds(others.median),
     (memory / 2 ** 20).toFixed(0),
     side.speedBesidePeer === undefined ? "" : side.speedBesidePeer.toFixed(2),
     ...goalCells(side, { wall: wall.median, speed }),

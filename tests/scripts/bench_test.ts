@@ -87,7 +87,12 @@ Deno.test("median() is the middle value, or the mean of the two", () => {
 });
 
 function samples(...wallSeconds: number[]): Sample[] {
-  return wallSeconds.map((seconds) => ({ wallSeconds: seconds, cpuSeconds: 1, peakMemoryBytes: 2 ** 20 }));
+  return wallSeconds.map((seconds) => ({
+    wallSeconds: seconds,
+    cpuSeconds: 1,
+    othersCpuSeconds: 0.25,
+    peakMemoryBytes: 2 ** 20,
+  }));
 }
 
 Deno.test("pairedSpeed() compares round by round, not medians", () => {
@@ -134,9 +139,9 @@ Deno.test("formatResults() puts programs under their row, and notes where number
   };
   const missing = { name: "read", title: "read", bytes: undefined, sides: [], notes: ["not offered"] };
   assertEquals(formatResults([row, missing]).split("\n"), [
-    "row     program   wall s    min    max  MiB/s  CPU s  peak MiB  × peer  reach  stretch",
-    "verify  coldcase   3.000  2.000  4.000    341  1.000         1          ≥ 300    ≥ 400  reached",
-    "        peer       1.500  1.000  2.000    683  1.000         1    0.50",
+    "row     program   wall s    min    max  MiB/s  CPU s  others'  peak MiB  × peer  reach  stretch",
+    "verify  coldcase   3.000  2.000  4.000    341  1.000    0.250         1          ≥ 300    ≥ 400  reached",
+    "        peer       1.500  1.000  2.000    683  1.000    0.250         1    0.50",
     "  coldsnap: needs coldsnap",
     "read: not offered",
     "",
