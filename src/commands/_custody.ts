@@ -8,6 +8,7 @@ import type { CustodyAction } from "../format/custody.ts";
 import type { CustodyHead, ToolFacts } from "../format/members.ts";
 import { type OpenedKey, openSigningKey, type SigningKey } from "../keys.ts";
 import type { CustodyFacts, Exhibit, Store } from "../store/mod.ts";
+import { withoutDigests } from "./_command_line.ts";
 import { toolFacts } from "./_tool.ts";
 
 export const CUSTODY_OPTIONS = {
@@ -91,9 +92,15 @@ export async function withCustody(
 ): Promise<number> {
   const exhibits = new Map<string, CustodyFacts["exhibits"][number]>();
   const facts: Record<string, string | number | boolean | null> = {};
+  const digests = new Map<string, string>();
   const note: CustodyNote = {
     tool: toolFacts(context),
-    about: ({ id, inventory }) => exhibits.set(id, { commitment: inventory.commitment, exhibit: id }),
+    about({ id, inventory, manifest }) {
+      exhibits.set(id, { commitment: inventory.commitment, exhibit: id });
+      digests.set(manifest.imageDigest, `image digest of ${id}`);
+      const { parent } = manifest;
+      if (parent) digests.set(parent.imageDigest, `image digest of ${parent.exhibit}`);
+    },
     tell: (name, value) => facts[name] = typeof value === "string" ? value.slice(0, 4096) : value,
     clockSkewMs: null,
   };
@@ -104,7 +111,9 @@ export async function withCustody(
     await append(context, { ...log, key, tool: note.tool }, {
       action: log.action,
       clockSkewMs: note.clockSkewMs,
-      commandLine: context.commandLine.slice(0, 256).map((word) => word.slice(0, 8192)),
+      commandLine: withoutDigests(context.commandLine.slice(0, 256), digests).map((word) =>
+        word.slice(0, 8192)
+      ),
       exhibits: [...exhibits.values()].slice(0, 1024),
       host: { hostname, operatingSystem, user },
       reason: log.options.reason ?? null,
@@ -116,6 +125,8 @@ export async function withCustody(
     exitCode = await action(note);
   } catch (error) {
     const code = error instanceof OperatorError ? error.code : "internal";
+    const start = error instanceof OperatorError && error.facts["digestStart"];
+    if (start) digests.set(String(start), "start of an image digest");
     await enter(EXIT_CODES[code], code).catch((entering: unknown) => {
       // What ended the command is the answer, also where the log could not be had for it.
       context.out.warn(`not entered into the custody log: ${messageOf(entering)}`);

@@ -5,6 +5,7 @@
 import { resolve } from "@std/path";
 import { type CommandContext, defineCommand, STORE_OPTIONS } from "../cli/mod.ts";
 import { messageOf, OperatorError } from "../errors.ts";
+import { sha256 } from "../format/digests.ts";
 import type { decodeTimestampResponse } from "../format/timestamp.ts";
 import { openStore } from "../store/mod.ts";
 import { CUSTODY_OPTIONS, openKeyIfAny, withCustody } from "./_custody.ts";
@@ -53,7 +54,8 @@ The token lies beside the signature; "openssl ts -verify" checks it, with the au
         const signature = await store.evidence.signatureBytes(signatureFile);
         const token = await tokenFor(context, tsa, signature);
         const file = await store.evidence.putToken(signatureFile, token.token);
-        note.tell("token", file);
+        // Not the file's name: in a plain store that has the manifest's digest in it.
+        note.tell("token", sha256(token.token));
         note.tell("time", token.at);
         out.result(
           `${exhibit.id}  ${signatureFile}\n  existed at ${token.at}, says the authority; token in ${file}\n`,

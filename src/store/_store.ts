@@ -169,6 +169,7 @@ export class Store {
           `Cannot tell which exhibit "${reference}" is: ${matches.length} match`,
           {
             hints: [`Name one of ${matches.map((match) => match.id).join(", ")}.`],
+            facts: { reference, ...(isDigestPrefix && { digestStart: reference }) },
           },
         );
       }
