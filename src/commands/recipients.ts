@@ -296,7 +296,11 @@ function shortened(recipient: string): string {
   return recipient.length > 62 ? `${recipient.slice(0, 61)}…` : recipient;
 }
 
-function show(out: CommandContext["out"], exhibit: OuterExhibit, { ownKinds, added }: ExhibitAccess): void {
+function show(
+  out: CommandContext["out"],
+  exhibit: OuterExhibit,
+  { ownKinds, added, damaged }: ExhibitAccess,
+): void {
   const { snapshot } = exhibit.inventory;
   const count = ownKinds.length === 1 ? "1 recipient" : `${formatCount(ownKinds.length)} recipients`;
   const groups = groupsOf(added);
@@ -308,7 +312,10 @@ function show(out: CommandContext["out"], exhibit: OuterExhibit, { ownKinds, add
     ),
     "",
   ].join("\n"));
-  out.event({ type: "exhibit_recipients", exhibit: exhibit.id, snapshot, ownKinds, added: groups });
+  out.event({ type: "exhibit_recipients", exhibit: exhibit.id, snapshot, ownKinds, added: groups, damaged });
+  for (const file of damaged) {
+    out.warn(`"${file}" is damaged: some may lack a header; "recipients add" makes them anew`);
+  }
 }
 
 /** Parts of one run are one line; of several runs for the same recipients the first is told. */

@@ -8,7 +8,7 @@ import { readAgeHeader } from "../cipher_age.ts";
 import { OperatorError } from "../errors.ts";
 import type { RecipientFacts } from "../format/members.ts";
 import type { StoreFile } from "../format/store_file.ts";
-import type { World } from "../model.ts";
+import type { ObjectName, World } from "../model.ts";
 import type { Contents } from "./_contents.ts";
 import type { HeadersPartFacts } from "./_headers.ts";
 import { parseName } from "./_layout.ts";
@@ -36,6 +36,8 @@ export interface ExhibitAccess {
   readonly ownKinds: readonly string[];
   /** Sound files of added headers. */
   readonly added: readonly HeadersPartFacts[];
+  /** Names of damaged ones. */
+  readonly damaged: readonly ObjectName[];
 }
 
 export class Access {
@@ -63,8 +65,9 @@ export class Access {
     const file = storage.open(manifestFile);
     try {
       const ownKinds = readAgeHeader(file, manifestFile).stanzaTypes;
-      const added = (await contents.headers.parts()).filter((part) => parseName(part.file)?.exhibit === id);
-      return { ownKinds, added };
+      const isOwn = (name: ObjectName) => parseName(name)?.exhibit === id;
+      const added = (await contents.headers.parts()).filter((part) => isOwn(part.file));
+      return { ownKinds, added, damaged: (await contents.headers.damaged()).filter(isOwn) };
     } finally {
       file.close();
     }

@@ -62,6 +62,11 @@ export class HeadersReader {
     return (await this.#all()).map(({ facts }) => facts).filter((facts) => facts !== undefined);
   }
 
+  /** Names of the damaged ones. */
+  async damaged(): Promise<ObjectName[]> {
+    return (await this.#all()).filter(({ facts }) => facts === undefined).map(({ file }) => file);
+  }
+
   /** Every header that the store has for a file, whatever the exhibit: files are shared. */
   async of(name: ObjectName): Promise<FoundHeader[]> {
     const found: FoundHeader[] = [];
@@ -84,8 +89,8 @@ export class HeadersReader {
     for await (const { name } of this.#storage.list(`${EXHIBITS_FOLDER}/`)) {
       if (parseName(name)?.kind !== "headers") continue;
       const { facts, names } = await this.#read(name);
-      const [firstName, lastName] = [names[0], names.at(-1)];
-      if (firstName !== undefined) parts.push({ file: name, facts, firstName, lastName: lastName! });
+      // Of a part without one whole line no name is between these.
+      parts.push({ file: name, facts, firstName: names[0] ?? "~", lastName: names.at(-1) ?? "" });
     }
     return parts;
   }

@@ -261,6 +261,10 @@ Deno.test("damage to headers is found and located, and harms nobody with a heade
       }
       assert(lost > 0 && lost < 3, `${lost} blocks lost`);
     });
+    const { added, damaged } = await openFor(path, undefined, async (store) => {
+      return await store.access.of(await store.outerExhibit(id));
+    });
+    assertEquals([added, damaged], [[], [file!]]);
     // Added anew, they are whole again: a damaged part counts for nothing.
     assertEquals((await add(path, id)).heldHeaders, 0);
     await openFor(path, BOB, async (store) => {
