@@ -16,6 +16,15 @@ export interface BegunAcquisition {
   readonly describedAt: string;
 }
 
+/** Which of its blocks are unreadable stands in what nobody here can open. */
+function closedForRetry(exhibit: string): OperatorError {
+  return new OperatorError(
+    "identity",
+    `Cannot retry unreadable blocks of "${exhibit}": it is encrypted, and nothing was given to open it with`,
+    { hints: ["Give an identity with -i FILE, or the --lineage-key that it was acquired with."] },
+  );
+}
+
 /** What tells whether a journal is of the same command. */
 type Wanted = Pick<AcquireInput, "store" | "source" | "snapshot" | "parent" | "fresh">;
 
@@ -52,7 +61,9 @@ export async function openAcquisition(
   }
   const shape = await firstShape(input);
   if (head) await store.abandon(head);
-  const supersedes = await store.newestOf(snapshot);
+  const supersedes = store.isReadable ? await store.newestOf(snapshot) : undefined;
+  const superseded = supersedes ?? await store.newestOuterOf(snapshot);
+  if (superseded && !supersedes && input.retryUnreadable && !input.fresh) throw closedForRetry(superseded.id);
   // A parent that was asked for by name stays the one: the same command must be able to resume.
   const isTold = input.parent !== undefined && input.parent !== "auto";
   const isRetry = supersedes && input.retryUnreadable && !input.fresh && !isTold;
@@ -69,7 +80,7 @@ export async function openAcquisition(
     },
     shape,
     parent,
-    supersedes: supersedes?.id,
+    supersedes: superseded?.id,
   });
   if (dropped) await acquisition.dropParent(dropped);
   return { acquisition, description, describedAt };

@@ -3,8 +3,8 @@
  * staying open on a slow link.
  */
 import { OperatorError } from "../errors.ts";
-import type { BlockSource, CallerIdentity, ExhibitId } from "../model.ts";
-import type { Acquisition, SourceSideCounts } from "../store/mod.ts";
+import type { BlockSource, CallerIdentity } from "../model.ts";
+import type { Acquisition, CommittedExhibit, SourceSideCounts } from "../store/mod.ts";
 import { formatTime } from "../units.ts";
 import type { AcquireInput } from "./_input.ts";
 import { fittingCommandLine } from "./_record.ts";
@@ -37,8 +37,8 @@ export async function inSession(
     readonly caller: CallerIdentity | undefined;
     readonly baseline: Baseline;
   },
-  steps: () => Promise<void>,
-): Promise<ExhibitId> {
+  steps: () => Promise<CommittedExhibit>,
+): Promise<CommittedExhibit> {
   const { acquisition, caller, baseline } = work;
   try {
     const session = {
@@ -53,8 +53,7 @@ export async function inSession(
       counts: () => countsSince(input, baseline.counts),
       takeEvents: () => input.takeEvents(),
     });
-    await steps();
-    return acquisition.head.exhibit;
+    return await steps();
   } catch (error) {
     await acquisition.endSession(error instanceof OperatorError ? error.code : "internal").catch(
       (ending: unknown) => {

@@ -4,9 +4,9 @@
  * incremental acquisition, and it retries nothing: that is the source's business.
  */
 import { OperatorError } from "../errors.ts";
-import { type ExhibitId, MAX_BLOCKS, type SnapshotDescription } from "../model.ts";
+import { MAX_BLOCKS, type SnapshotDescription } from "../model.ts";
 import { remainingRequests } from "../plan.ts";
-import type { Acquisition, CommitFacts } from "../store/mod.ts";
+import type { Acquisition, CommitFacts, CommittedExhibit } from "../store/mod.ts";
 import { type BegunAcquisition, findJournal, openAcquisition, refuseOtherJournal } from "./_begin.ts";
 import { countSteps, type Remaining, walkInput, walkUntilHeld } from "./_count.ts";
 import type { AcquireInput } from "./_input.ts";
@@ -30,7 +30,7 @@ type Prepared = BegunAcquisition & Remaining;
  * Whatever it throws, what was recorded stays and the same call goes on from there: `source`, `access`,
  * `budget`, `storage`, `interrupted`, `usage` where a journal is of something else, `not_found`.
  */
-export async function acquireSnapshot(input: AcquireInput): Promise<ExhibitId> {
+export async function acquireSnapshot(input: AcquireInput): Promise<CommittedExhibit> {
   refuseLongFacts(input);
   await refuseOtherJournal(input);
   const baseline = beginRecord(input);
@@ -42,7 +42,7 @@ export async function acquireSnapshot(input: AcquireInput): Promise<ExhibitId> {
     await fetchBlocks(input, prepared);
     // Those of earlier sessions count too, even where all the rest could be read.
     refuseTooManyUnreadable(input, acquisition);
-    await acquisition.commit(commitFacts(input, prepared, { isPartial: false, rest: "absent" }));
+    return await acquisition.commit(commitFacts(input, prepared, { isPartial: false, rest: "absent" }));
   });
 }
 
@@ -50,7 +50,7 @@ export async function acquireSnapshot(input: AcquireInput): Promise<ExhibitId> {
  * Commits what an interrupted acquisition holds. Listed blocks that it does not hold become unreadable, not
  * acquired; where the service no longer lists the snapshot, every block that is not recorded does.
  */
-export async function commitPartial(input: AcquireInput): Promise<ExhibitId> {
+export async function commitPartial(input: AcquireInput): Promise<CommittedExhibit> {
   refuseLongFacts(input);
   await refuseOtherJournal(input);
   const head = await findJournal(input);
@@ -67,7 +67,7 @@ export async function commitPartial(input: AcquireInput): Promise<ExhibitId> {
   const acquisition = await input.store.resume(head);
   return await inSession(input, { acquisition, caller: undefined, baseline }, async () => {
     const isListed = await markRest(input, acquisition);
-    await acquisition.commit(
+    return await acquisition.commit(
       commitFacts(input, { description: undefined, describedAt: "" }, {
         isPartial: true,
         rest: isListed ? "absent" : "not_acquired",

@@ -33,7 +33,7 @@ export interface OptionSpec {
   /** Works, but is not in the help. */
   readonly hidden?: true;
   /** Heading under which `--help` shows it; the command's own where not given. */
-  readonly section?: "Store" | "AWS" | "Everywhere";
+  readonly section?: "Store" | "Encryption" | "AWS" | "Everywhere";
 }
 
 /** Options by their long names without dashes; the order is the order of the help, important ones first. */

@@ -90,7 +90,7 @@ function rowsOf(table: OptionTable, section: OptionSpec["section"]): Row[] {
 /** `coldcase COMMAND --help`, `coldcase help COMMAND`. */
 export function commandHelp(entry: CommandEntry, command: Command): string {
   const table: OptionTable = { ...command.options, ...EVERYWHERE_OPTIONS };
-  const sections = ([undefined, "Store", "AWS", "Everywhere"] as const).flatMap((section) => {
+  const sections = ([undefined, "Store", "Encryption", "AWS", "Everywhere"] as const).flatMap((section) => {
     const options = Object.fromEntries(Object.entries(table).filter(([, spec]) => spec.section === section));
     const lines = optionLines(options);
     return lines.length > 0 ? ["", `${section ?? "Options"}:`, ...lines] : [];

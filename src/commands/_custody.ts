@@ -5,9 +5,10 @@
 import type { CommandContext, OptionTable } from "../cli/mod.ts";
 import { EXIT_CODES, messageOf, OperatorError } from "../errors.ts";
 import type { CustodyAction } from "../format/custody.ts";
+import type { Manifest } from "../format/manifest.ts";
 import type { CustodyHead, ToolFacts } from "../format/members.ts";
 import { type OpenedKey, openSigningKey, type SigningKey } from "../keys.ts";
-import type { CustodyFacts, Exhibit, Store } from "../store/mod.ts";
+import type { CustodyFacts, OuterExhibit, Store } from "../store/mod.ts";
 import { withoutDigests } from "./_command_line.ts";
 import { toolFacts } from "./_tool.ts";
 
@@ -68,8 +69,8 @@ export async function openKeyIfAny(
 /** What a command tells the log while it runs. */
 export interface CustodyNote {
   readonly tool: ToolFacts;
-  /** Exhibits that it turned out to be about. */
-  about(exhibit: Exhibit): void;
+  /** Exhibits that it turned out to be about; of those that were not opened no manifest is known. */
+  about(exhibit: Pick<OuterExhibit, "id" | "inventory"> & { readonly manifest?: Manifest }): void;
   /** A fact of the result. */
   tell(name: string, value: string | number | boolean | null): void;
   clockSkewMs: number | null;
@@ -97,6 +98,7 @@ export async function withCustody(
     tool: toolFacts(context),
     about({ id, inventory, manifest }) {
       exhibits.set(id, { commitment: inventory.commitment, exhibit: id });
+      if (!manifest) return;
       digests.set(manifest.imageDigest, `image digest of ${id}`);
       const { parent } = manifest;
       if (parent) digests.set(parent.imageDigest, `image digest of ${parent.exhibit}`);

@@ -3,7 +3,7 @@
  * export.
  */
 import type { Manifest } from "../format/manifest.ts";
-import type { Exhibit } from "../store/mod.ts";
+import type { Exhibit, OuterExhibit } from "../store/mod.ts";
 import { formatCount, formatSize } from "../units.ts";
 
 /** Nobody shall take it for the digest of a file (design: image digest). */
@@ -35,7 +35,7 @@ export function blocksText(blocks: number, blockSizeBytes: number): string {
 }
 
 /** The members that every JSON object about an exhibit has. */
-export function exhibitEvent(exhibit: Exhibit) {
+export function exhibitEvent(exhibit: Pick<Exhibit, "id" | "manifest">) {
   const { manifest } = exhibit;
   const { case: facts } = manifest.acquisition;
   return {
@@ -57,6 +57,45 @@ export function exhibitEvent(exhibit: Exhibit) {
     startedAt: manifest.acquisition.startedAt,
     endedAt: manifest.acquisition.endedAt,
   };
+}
+
+/** Said of an exhibit that nothing was given to open. */
+export const NOT_OPENED = "encrypted, not opened";
+
+/** What is known of an exhibit that was not opened, for programs. */
+export function outerEvent({ id, inventory }: OuterExhibit) {
+  return {
+    exhibit: id,
+    snapshot: inventory.snapshot,
+    parent: inventory.parent,
+    committedAt: inventory.committedAt,
+    isEncrypted: true,
+    isOpened: false,
+    files: inventory.files.length,
+    storedBytes: sizeOf(inventory),
+  };
+}
+
+/** The same for people, in reading order. */
+export function outerFacts({ id, inventory, inventoryCheck }: OuterExhibit): [string, string][] {
+  return [
+    ["exhibit", id],
+    ["status", `${NOT_OPENED}: -i FILE shows the rest`],
+    ["snapshot", inventory.snapshot],
+    ...(inventory.parent ? [["built on", inventory.parent] as [string, string]] : []),
+    ["committed", inventory.committedAt],
+    ["files", `${formatCount(inventory.files.length)}, ${formatSize(sizeOf(inventory))}`],
+    ...inventoryCheck.held.map(({ key }): [string, string] => ["inventory signed by", key.fingerprint]),
+  ];
+}
+
+/** One line. */
+export function outerText({ id, inventory }: OuterExhibit): string {
+  return `${id}  ${inventory.snapshot}  ${NOT_OPENED}\n`;
+}
+
+function sizeOf({ files }: OuterExhibit["inventory"]): number {
+  return files.reduce((sum, file) => sum + file.sizeBytes, 0);
 }
 
 /** Labels and values for people, in reading order. */

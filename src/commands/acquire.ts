@@ -8,28 +8,34 @@ import {
   acquireSnapshot,
   commitPartial,
   type ParentWish,
-  type PreparedFacts,
   Spending,
 } from "../acquisition/mod.ts";
 import { AWS_OPTIONS, type CommandContext, defineCommand, STORE_OPTIONS, wholeNumber } from "../cli/mod.ts";
 import { gravestExitCode, OperatorError } from "../errors.ts";
 import { MAX_UNREADABLE_ENTRIES } from "../format/documents.ts";
 import type { CaseFacts } from "../format/manifest.ts";
-import type { ExhibitId, SnapshotId } from "../model.ts";
-import { type Exhibit, openStoreForWriting, type Store } from "../store/mod.ts";
+import type { SnapshotId } from "../model.ts";
+import {
+  type CommittedExhibit,
+  type Exhibit,
+  openStoreForWriting,
+  type OuterExhibit,
+  type Store,
+} from "../store/mod.ts";
 import { formatSize, parseDuration, parseRate, parseSnapshotId, parseUsd } from "../units.ts";
 import type { AwsSource } from "../aws/source.ts";
+import { announce, showExhibit } from "./_acquire_shown.ts";
 import { openAws, SourceWatch } from "./_aws.ts";
 import { CUSTODY_OPTIONS, type CustodyNote, openKey, withCustody } from "./_custody.ts";
+import { exitCodeOf, NOT_FROM_AWS, outerEvent, outerText, statusOf } from "./_exhibits.ts";
 import {
-  blocksText,
-  exhibitEvent,
-  exitCodeOf,
-  IMAGE_DIGEST_LABEL,
-  NOT_FROM_AWS,
-  statusOf,
-} from "./_exhibits.ts";
-import { costText, PRICE_OPTIONS, pricesFrom, pricesText } from "./_prices.ts";
+  IDENTITY_OPTIONS,
+  openIdentities,
+  PASSPHRASE_OPTIONS,
+  RECIPIENT_OPTIONS,
+  recipientWish,
+} from "./_identities.ts";
+import { PRICE_OPTIONS, pricesFrom } from "./_prices.ts";
 
 /** Before a partial commit says that the snapshot cannot be listed any more. */
 const PARTIAL_GIVE_UP_MS = 30_000;
@@ -92,8 +98,19 @@ Where the store holds an exhibit of the same volume, only what differs is fetche
     fresh: { summary: "start anew; what was begun is set aside" },
     "mixed-cases": { summary: "allow several cases in this store" },
     "unsafe-filesystem": { summary: "accept a file system that keeps no promises" },
+    ...RECIPIENT_OPTIONS,
+    ...PASSPHRASE_OPTIONS,
+    "lineage-key": {
+      value: "FILE",
+      summary: "identity that opens digests, no contents, of this store",
+      details:
+        "Kept outside of the store, on a host that acquires and must not read. With it the next acquisition of the " +
+        "volume is incremental.",
+      section: "Encryption",
+    },
     ...PRICE_OPTIONS,
     ...CUSTODY_OPTIONS,
+    ...IDENTITY_OPTIONS,
     ...STORE_OPTIONS,
     ...AWS_OPTIONS,
   },
@@ -102,7 +119,7 @@ Where the store holds an exhibit of the same volume, only what differs is fetche
     budget: true,
     not_found: true,
     locked: true,
-    identity: "the signing key can't be opened",
+    identity: "the signing key or an identity file can't be opened, or nothing given opens what must be read",
     access: true,
     source: true,
     storage: true,
@@ -127,6 +144,10 @@ Where the store holds an exhibit of the same volume, only what differs is fetche
     const prices = pricesFrom(world.disk, options["price-table"]);
     const path = resolve(options.store);
     if (options.case === undefined) out.warn("no --case: the record will not say which case this belongs to");
+    const lineageFiles = options["lineage-key"] === undefined ? [] : [options["lineage-key"]];
+    const lineage = await openIdentities(context, lineageFiles);
+    const identities = await openIdentities(context, [...options.identity, ...lineageFiles]);
+    const wish = await recipientWish(context, options, lineage?.recipients);
     const key = await openKey(context, options["sign-key"]);
     const watch = new SourceWatch(context);
     const source = await openAws(context, options, watch, {
@@ -141,6 +162,8 @@ Where the store holds an exhibit of the same volume, only what differs is fetche
         mixedCases: options["mixed-cases"],
         unsafeFileSystem: options["unsafe-filesystem"],
         workers: options.workers ?? Math.max(1, world.host.cpuCount - 1),
+        identities,
+        ...wish,
       });
       out.note(`store ${path} (${opened.fileSystem}, ${formatSize(opened.freeBytes)} free)`);
       if (!source.isAws) out.warn(`${NOT_FROM_AWS}: the endpoint is ${source.endpoint}`);
@@ -238,7 +261,15 @@ interface Surroundings {
 async function acquireOne(input: AcquireInput, surroundings: Surroundings): Promise<number> {
   const { out } = surroundings.context;
   try {
-    const held = await finishedExhibit(input);
+    const closed = await finishedUnopened(input);
+    if (closed && !surroundings.isPartial) {
+      out.note(`${input.snapshot}: held already as ${closed.id}, encrypted and not opened; nothing to do`);
+      surroundings.note.about(closed);
+      out.result(outerText(closed));
+      out.event({ type: "summary", ...outerEvent(closed) });
+      return 0;
+    }
+    const held = closed ? undefined : await finishedExhibit(input);
     if (held && !surroundings.isPartial) {
       out.note(`${input.snapshot}: held already as ${held.id}, ${statusOf(held.manifest)}; nothing to do`);
       if (exitCodeOf(held.manifest) !== 0) out.note("--retry-unreadable tries the unreadable blocks again");
@@ -246,8 +277,7 @@ async function acquireOne(input: AcquireInput, surroundings: Surroundings): Prom
       showExhibit(out, held);
       return exitCodeOf(held.manifest);
     }
-    const id = await acquireShown(input, surroundings);
-    const exhibit = await input.store.exhibit(id);
+    const exhibit = await acquireShown(input, surroundings);
     surroundings.note.about(exhibit);
     showExhibit(out, exhibit);
     return exitCodeOf(exhibit.manifest);
@@ -263,11 +293,21 @@ async function acquireOne(input: AcquireInput, surroundings: Surroundings): Prom
 /** Errors after which the other snapshots of the command are not tried. */
 const ENDS_ALL: ReadonlySet<string> = new Set(["interrupted", "budget", "usage", "storage", "internal"]);
 
+/** The same of a store that nothing was given to open with. */
+async function finishedUnopened(input: AcquireInput): Promise<OuterExhibit | undefined> {
+  if (input.store.isReadable || input.fresh || input.retryUnreadable || await isBegun(input)) {
+    return undefined;
+  }
+  return await input.store.newestOuterOf(input.snapshot);
+}
+
+async function isBegun({ store, snapshot }: AcquireInput): Promise<boolean> {
+  return (await store.journals()).some((head) => head.source.snapshot === snapshot);
+}
+
 /** The exhibit that leaves nothing to do: complete, or incomplete and not to be retried. */
 async function finishedExhibit(input: AcquireInput): Promise<Exhibit | undefined> {
-  if (input.fresh) return undefined;
-  const isBegun = (await input.store.journals()).some((head) => head.source.snapshot === input.snapshot);
-  if (isBegun) return undefined;
+  if (input.fresh || !input.store.isReadable || await isBegun(input)) return undefined;
   const held = await input.store.newestOf(input.snapshot);
   return held && input.retryUnreadable && exitCodeOf(held.manifest) !== 0 ? undefined : held;
 }
@@ -276,7 +316,7 @@ async function finishedExhibit(input: AcquireInput): Promise<Exhibit | undefined
 async function acquireShown(
   input: AcquireInput,
   { context, watch, number, isPartial }: Surroundings,
-): Promise<ExhibitId> {
+): Promise<CommittedExhibit> {
   const { out } = context;
   const { snapshot, source, spending } = input;
   const start = source.counts();
@@ -310,40 +350,6 @@ async function acquireShown(
   } finally {
     progress.end();
   }
-}
-
-/** What is about to happen, before the first block. */
-function announce({ out }: CommandContext, input: AcquireInput, facts: PreparedFacts): void {
-  const { tally, shape, parent, parentDropped } = facts;
-  const size = (blocks: number) => blocksText(blocks, shape.blockSizeBytes);
-  out.note(
-    `${input.snapshot}: ${facts.isResumed ? "RESUMING" : "NEW"} as ${facts.exhibit}, ` +
-      `volume of ${shape.volumeSizeGib} GiB`,
-  );
-  if (facts.isResumed) out.note(`  held       ${size(tally.heldBlocks)}`);
-  if (parent) out.note(`  taken over ${size(tally.takenOverBlocks)} from ${parent.id}`);
-  out.note(`  absent     ${size(tally.absentBlocks)}`);
-  out.note(`  to fetch   ${size(tally.fetchBlocks)}, about ${costText(facts.remaining)}`);
-  out.note(`  ${pricesText(input.spending.prices)}`);
-  if (parentDropped) out.note(`full listing, building on nothing: ${parentDropped}`);
-}
-
-function showExhibit(out: CommandContext["out"], exhibit: Exhibit): void {
-  const { manifest } = exhibit;
-  const { counts, volume, source } = manifest;
-  const size = (blocks: number) => blocksText(blocks, volume.blockSizeBytes);
-  const lines = [
-    `${exhibit.id}  ${source.snapshot}  ${statusOf(manifest)}${source.isAws ? "" : `  ${NOT_FROM_AWS}`}`,
-    `  stored     ${size(counts.storedBlocks)}`,
-    `  zero       ${size(counts.zeroBlocks)}`,
-    `  absent     ${size(counts.absentBlocks)}`,
-    `  unreadable ${size(counts.unreadableBlocks)}`,
-    `  ${IMAGE_DIGEST_LABEL}:`,
-    `  ${manifest.imageDigest}`,
-    `  signed by ${manifest.acquisition.signer}`,
-  ];
-  out.result(`${lines.join("\n")}\n`);
-  out.event({ type: "summary", ...exhibitEvent(exhibit) });
 }
 
 /** `--evidence NUMBER` for one snapshot, `SNAP=NUMBER` for several. Throws `usage`. */

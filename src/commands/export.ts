@@ -18,6 +18,7 @@ import { formatCount, formatDuration, formatSize } from "../units.ts";
 import { addDigests } from "./_addenda.ts";
 import { CUSTODY_OPTIONS, openKeyIfAny, withCustody } from "./_custody.ts";
 import { exhibitFacts, IMAGE_DIGEST_LABEL, NOT_FROM_AWS } from "./_exhibits.ts";
+import { IDENTITY_OPTIONS, openIdentities } from "./_identities.ts";
 
 export const exportCommand = defineCommand({
   usage: "EXHIBIT",
@@ -40,9 +41,11 @@ Blocks that could not be read are filled with zeros and listed; the exit code is
     },
     overwrite: { summary: "replace a file, or write to a device" },
     ...CUSTODY_OPTIONS,
+    ...IDENTITY_OPTIONS,
     ...STORE_OPTIONS,
   },
   exitCodes: {
+    identity: "nothing given opens the exhibit",
     incomplete: true,
     not_found: true,
     locked: true,
@@ -63,7 +66,8 @@ Blocks that could not be read are filled with zeros and listed; the exit code is
     }
     const { output } = options;
     const key = await openKeyIfAny(context, options["sign-key"]);
-    const store = await openStore(world, resolve(options.store));
+    const identities = await openIdentities(context, options.identity);
+    const store = await openStore(world, resolve(options.store), { identities });
     try {
       return await withCustody(context, { store, key, action: "export", options }, async (note) => {
         const exhibit = await store.find(args[0]);

@@ -12,9 +12,10 @@ import {
   STORE_OPTIONS,
 } from "../cli/mod.ts";
 import { FILE_SYSTEM_TITLES, type FileSystem, inspectVolume, type VolumeContents } from "../image/mod.ts";
-import { type Exhibit, openStore, type Store } from "../store/mod.ts";
+import { type Exhibit, openStore, type OuterExhibit, type Store } from "../store/mod.ts";
 import { formatSize } from "../units.ts";
-import { exhibitEvent, exhibitFacts } from "./_exhibits.ts";
+import { exhibitEvent, exhibitFacts, outerEvent, outerFacts } from "./_exhibits.ts";
+import { IDENTITY_OPTIONS, openIdentities } from "./_identities.ts";
 
 /** Unreadable ranges shown to people; `--json` and the exhibit's document have all. */
 const SHOWN_RANGES = 20;
@@ -27,15 +28,21 @@ export const info = defineCommand({
 EXHIBIT is an exhibit id, an evidence number, the start of an image digest, or a snapshot id (its newest exhibit).`,
   options: {
     blocks: { summary: "list the runs of blocks by state" },
+    ...IDENTITY_OPTIONS,
     ...STORE_OPTIONS,
   },
-  exitCodes: { not_found: true, integrity: true, format: true },
+  exitCodes: { identity: "nothing given opens the exhibit", not_found: true, integrity: true, format: true },
   examples: [{ command: "coldcase info snap-0123456789abcdef0", says: "the newest exhibit of a snapshot" }],
   async run(context, { args, options }) {
     const { out, world } = context;
     const path = resolve(options.store);
-    const store = await openStore(world, path);
+    const identities = await openIdentities(context, options.identity);
+    const store = await openStore(world, path, { identities });
     try {
+      if (!store.isReadable && !options.blocks) {
+        showUnopened(context, { store, exhibit: await store.findOuter(args[0]) }, path);
+        return 0;
+      }
       const exhibit = await store.find(args[0]);
       if (options.blocks) await showRuns(context, exhibit);
       else await showAll(context, { store, exhibit }, path);
@@ -58,6 +65,37 @@ function signingFiles(store: Store, exhibit: Exhibit, storePath: string) {
     allowedSignersFile: path(files.allowedSignersFile),
     principal: files.principal,
   };
+}
+
+/** The same members as of an opened exhibit, null where they are not known. */
+function showUnopened(
+  { out }: CommandContext,
+  { store, exhibit }: { readonly store: Store; readonly exhibit: OuterExhibit },
+  storePath: string,
+): void {
+  const path = (name: string) => `${storePath}/${name}`;
+  const { key } = exhibit.inventoryCheck.held[0]!;
+  const { verifyingKeyFile, allowedSignersFile, principal } = store.evidence.keyFiles(key);
+  const files: [string, string][] = [
+    ["manifest file", path(exhibit.manifestFile)],
+    ["inventory file", path(exhibit.inventoryFile)],
+  ];
+  out.result(formatFacts([...outerFacts(exhibit), ...files]));
+  out.event({
+    type: "summary",
+    ...outerEvent(exhibit),
+    store: storePath,
+    imageDigest: null,
+    manifestFile: path(exhibit.manifestFile),
+    mapFile: exhibit.mapFile === undefined ? null : path(exhibit.mapFile),
+    inventoryFile: path(exhibit.inventoryFile),
+    signatureFile: null,
+    ed25519SignatureFile: null,
+    verifyingKeyFile: path(verifyingKeyFile),
+    allowedSignersFile: path(allowedSignersFile),
+    principal,
+    signers: exhibit.inventoryCheck.held.map(({ key }) => key.fingerprint),
+  });
 }
 
 async function showRuns({ out, signal }: CommandContext, exhibit: Exhibit): Promise<void> {
@@ -116,6 +154,9 @@ async function showAll(
     store: storePath,
     manifestFile: `${storePath}/${manifestFile}`,
     inventoryFile: `${storePath}/${inventoryFile}`,
+    mapFile: exhibit.mapFile === undefined ? null : `${storePath}/${exhibit.mapFile}`,
+    isEncrypted: exhibit.mapFile !== undefined,
+    isOpened: true,
     ...signing,
     signers: exhibit.manifestCheck.held.map(({ key }) => key.fingerprint),
     acquisition: exhibit.manifest.acquisition,

@@ -5,25 +5,35 @@
 import { resolve } from "@std/path";
 import { defineCommand, formatTable, STORE_OPTIONS } from "../cli/mod.ts";
 import { gravestExitCode, OperatorError } from "../errors.ts";
-import { type Exhibit, openStore } from "../store/mod.ts";
+import { type Exhibit, openStore, type OuterExhibit } from "../store/mod.ts";
 import { formatSize } from "../units.ts";
-import { exhibitEvent, NOT_FROM_AWS, statusOf } from "./_exhibits.ts";
+import { exhibitEvent, NOT_FROM_AWS, NOT_OPENED, outerEvent, statusOf } from "./_exhibits.ts";
+import { IDENTITY_OPTIONS, openIdentities } from "./_identities.ts";
 
 export const ls = defineCommand({
   usage: "",
   description:
     "Lists the exhibits of the store, the oldest acquisition first, and the acquisitions that are not finished.",
-  options: { ...STORE_OPTIONS },
-  exitCodes: { not_found: true, integrity: true, format: true },
+  options: { ...IDENTITY_OPTIONS, ...STORE_OPTIONS },
+  exitCodes: {
+    not_found: true,
+    identity: "the identity given does not open it",
+    integrity: true,
+    format: true,
+  },
   examples: [{ command: "coldcase ls --store ./evidence", says: "what is in there" }],
-  async run({ out, world }, { options }) {
-    const store = await openStore(world, resolve(options.store));
+  async run(context, { options }) {
+    const { out, world } = context;
+    const identities = await openIdentities(context, options.identity);
+    const store = await openStore(world, resolve(options.store), { identities });
     try {
       const exhibits: Exhibit[] = [];
+      const closed: OuterExhibit[] = [];
       const codes: number[] = [];
       for (const id of await store.exhibitIds()) {
         try {
-          exhibits.push(await store.exhibit(id));
+          if (store.isReadable) exhibits.push(await store.exhibit(id));
+          else closed.push(await store.outerExhibit(id));
         } catch (error) {
           if (!(error instanceof OperatorError)) throw error;
           out.error(error);
@@ -33,6 +43,8 @@ export const ls = defineCommand({
       exhibits.sort((a, b) => a.manifest.acquisition.startedAt < b.manifest.acquisition.startedAt ? -1 : 1);
       const journals = await store.journals();
       for (const exhibit of exhibits) out.event({ type: "exhibit", ...exhibitEvent(exhibit) });
+      closed.sort((a, b) => a.inventory.committedAt < b.inventory.committedAt ? -1 : 1);
+      for (const exhibit of closed) out.event({ type: "exhibit", ...outerEvent(exhibit) });
       for (const head of journals) {
         out.event({
           type: "journal",
@@ -41,7 +53,7 @@ export const ls = defineCommand({
           createdAt: head.createdAt,
         });
       }
-      if (exhibits.length + journals.length > 0) {
+      if (exhibits.length + closed.length + journals.length > 0) {
         out.result(formatTable(
           [
             { title: "EXHIBIT" },
@@ -64,6 +76,15 @@ export const ls = defineCommand({
               formatSize(manifest.counts.storedBlocks * manifest.volume.blockSizeBytes),
               manifest.acquisition.case.evidence ?? "",
               `${statusOf(manifest)}${manifest.source.isAws ? "" : `, ${NOT_FROM_AWS}`}`,
+            ]),
+            ...closed.map(({ id, inventory }) => [
+              id,
+              inventory.snapshot,
+              inventory.committedAt.slice(0, 16).replace("T", " "),
+              "",
+              "",
+              "",
+              NOT_OPENED,
             ]),
             ...journals.map((head) => [
               head.exhibit,

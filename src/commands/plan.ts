@@ -6,13 +6,15 @@ import { resolve } from "@std/path";
 import { type ParentWish, planSnapshot, type SnapshotPlan } from "../acquisition/mod.ts";
 import type { AwsSource } from "../aws/source.ts";
 import { AWS_OPTIONS, type CommandContext, defineCommand, formatFacts, STORE_OPTIONS } from "../cli/mod.ts";
+import type { Identities } from "../cipher_age.ts";
 import { gravestExitCode, OperatorError } from "../errors.ts";
 import type { SnapshotId } from "../model.ts";
 import { type Cost, costOf, durationOf, type PriceTable, remainingRequests, type Requests } from "../plan.ts";
-import { type Exhibit, openStore, type Store } from "../store/mod.ts";
+import { type Exhibit, openStore, type OuterExhibit, type Store } from "../store/mod.ts";
 import { formatCount, formatDuration, parseSnapshotId } from "../units.ts";
 import { openAws, SourceWatch } from "./_aws.ts";
-import { blocksText, NOT_FROM_AWS, statusOf } from "./_exhibits.ts";
+import { blocksText, NOT_FROM_AWS, NOT_OPENED, statusOf } from "./_exhibits.ts";
+import { IDENTITY_OPTIONS, openIdentities } from "./_identities.ts";
 import { costText, PRICE_OPTIONS, pricesFrom, pricesText } from "./_prices.ts";
 
 export const plan = defineCommand({
@@ -25,6 +27,7 @@ A missing permission is named with the policy statement that grants it.`,
     parent: { value: "WHICH", default: "auto", summary: "build on: auto, none, or an EXHIBIT" },
     "no-canary": { summary: "read no block; says what stays unproven" },
     ...PRICE_OPTIONS,
+    ...IDENTITY_OPTIONS,
     ...STORE_OPTIONS,
     ...AWS_OPTIONS,
   },
@@ -45,10 +48,13 @@ A missing permission is named with the policy statement that grants it.`,
     const source = await openAws(context, options, watch);
     let store: Store | undefined;
     try {
-      store = await storeIfAny(context, resolve(options.store));
+      const identities = await openIdentities(context, options.identity);
+      store = await storeIfAny(context, resolve(options.store), identities);
       const parent: ParentWish = options.parent === "auto" || options.parent === "none"
         ? options.parent
-        : await (store ?? await openStore(world, resolve(options.store))).find(options.parent);
+        : await (store ?? await openStore(world, resolve(options.store), { identities })).find(
+          options.parent,
+        );
       if (!source.isAws) out.warn(`${NOT_FROM_AWS}: the endpoint is ${source.endpoint}`);
       const codes: number[] = [];
       let total: Cost = { apiUsd: 0, transferUsd: 0, totalUsd: 0 };
@@ -88,24 +94,31 @@ A missing permission is named with the policy statement that grants it.`,
 });
 
 /** The exhibit because of which acquire would do nothing. */
-async function heldExhibit(store: Store | undefined, snapshot: SnapshotId): Promise<Exhibit | undefined> {
+async function heldExhibit(
+  store: Store | undefined,
+  snapshot: SnapshotId,
+): Promise<Exhibit | OuterExhibit | undefined> {
   const isBegun = (await store?.journals())?.some((head) => head.source.snapshot === snapshot) ?? false;
-  return isBegun ? undefined : await store?.newestOf(snapshot);
+  if (!store || isBegun) return undefined;
+  return store.isReadable ? await store.newestOf(snapshot) : await store.newestOuterOf(snapshot);
 }
 
-function showHeld(out: CommandContext["out"], held: Exhibit): void {
-  const { source } = held.manifest;
+function showHeld(out: CommandContext["out"], held: Exhibit | OuterExhibit): void {
+  const { snapshot } = held.inventory;
+  const status = "manifest" in held ? statusOf(held.manifest) : NOT_OPENED;
   out.result(
-    `${source.snapshot}\nheld already as ${held.id}, ${
-      statusOf(held.manifest)
-    }: acquire would do nothing\n\n`,
+    `${snapshot}\nheld already as ${held.id}, ${status}: acquire would do nothing\n\n`,
   );
-  out.event({ type: "plan", snapshot: source.snapshot, heldAs: held.id, fetchBlocks: 0, totalUsd: 0 });
+  out.event({ type: "plan", snapshot, heldAs: held.id, fetchBlocks: 0, totalUsd: 0 });
 }
 
-async function storeIfAny({ world }: CommandContext, path: string): Promise<Store | undefined> {
+async function storeIfAny(
+  { world }: CommandContext,
+  path: string,
+  identities: Identities | undefined,
+): Promise<Store | undefined> {
   try {
-    return await openStore(world, path);
+    return await openStore(world, path, { identities });
   } catch (error) {
     if (error instanceof OperatorError && error.code === "not_found") return undefined;
     throw error;

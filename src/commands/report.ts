@@ -9,6 +9,7 @@ import { openStore } from "../store/mod.ts";
 import { gatherReport } from "./_report.ts";
 import { reportMarkdown } from "./_report_markdown.ts";
 import { verifyingKeys } from "./_verifying_keys.ts";
+import { IDENTITY_OPTIONS, openIdentities } from "./_identities.ts";
 
 export const report = defineCommand({
   usage: "EXHIBIT",
@@ -29,9 +30,11 @@ It checks documents, signatures and the custody log. It reads no block data: ver
       summary: "who may have signed; any other signer fails",
       details: "A public key, an allowed_signers file, or a PEM. Without it the signer is told, not judged.",
     },
+    ...IDENTITY_OPTIONS,
     ...STORE_OPTIONS,
   },
   exitCodes: {
+    identity: "nothing given opens the exhibit",
     not_found: true,
     integrity: "something does not match; the report says what",
     format: true,
@@ -40,9 +43,11 @@ It checks documents, signatures and the custody log. It reads no block data: ver
     { command: "coldcase report snap-0123456789abcdef0 > report.md", says: "for the case file" },
     { command: "coldcase report 7 --verify-key examiner.pub", says: "with a signer that you vouch for" },
   ],
-  async run({ out, world }, { args, options }) {
+  async run(context, { args, options }) {
+    const { out, world } = context;
     const keys = verifyingKeys(world.disk, options["verify-key"]);
-    const store = await openStore(world, resolve(options.store));
+    const identities = await openIdentities(context, options.identity);
+    const store = await openStore(world, resolve(options.store), { identities });
     try {
       const data = await gatherReport(store, await store.find(args[0]), keys);
       const event = { type: "report", ...data };

@@ -6,6 +6,7 @@ import { resolve } from "@std/path";
 import { defineCommand, STORE_OPTIONS } from "../cli/mod.ts";
 import { openStore } from "../store/mod.ts";
 import { CUSTODY_OPTIONS, openKey, withCustody } from "./_custody.ts";
+import { IDENTITY_OPTIONS, openIdentities } from "./_identities.ts";
 
 export const sign = defineCommand({
   usage: "EXHIBIT",
@@ -13,7 +14,7 @@ export const sign = defineCommand({
     `Adds your signature to an exhibit, beside those that it has. Its manifest and inventory are read, checked and signed exactly as they are stored.
 
 Others check it with "ssh-keygen -Y verify"; "coldcase info EXHIBIT --json" names the files.`,
-  options: { ...CUSTODY_OPTIONS, ...STORE_OPTIONS },
+  options: { ...CUSTODY_OPTIONS, ...IDENTITY_OPTIONS, ...STORE_OPTIONS },
   exitCodes: {
     not_found: true,
     identity: "the key can't be opened",
@@ -30,7 +31,8 @@ Others check it with "ssh-keygen -Y verify"; "coldcase info EXHIBIT --json" name
   async run(context, { args, options }) {
     const { out, world } = context;
     const key = await openKey(context, options["sign-key"]);
-    const store = await openStore(world, resolve(options.store));
+    const identities = await openIdentities(context, options.identity);
+    const store = await openStore(world, resolve(options.store), { identities });
     try {
       return await withCustody(context, { store, key, action: "sign", options }, async (note) => {
         const exhibit = await store.find(args[0]);

@@ -9,6 +9,7 @@ import { sha256 } from "../format/digests.ts";
 import type { decodeTimestampResponse } from "../format/timestamp.ts";
 import { openStore } from "../store/mod.ts";
 import { CUSTODY_OPTIONS, openKeyIfAny, withCustody } from "./_custody.ts";
+import { IDENTITY_OPTIONS, openIdentities } from "./_identities.ts";
 
 const ANSWER_WITHIN_MS = 30_000;
 
@@ -21,9 +22,11 @@ The token lies beside the signature; "openssl ts -verify" checks it, with the au
   options: {
     tsa: { value: "URL", summary: "the time-stamp authority" },
     ...CUSTODY_OPTIONS,
+    ...IDENTITY_OPTIONS,
     ...STORE_OPTIONS,
   },
   exitCodes: {
+    identity: "nothing given opens the exhibit",
     not_found: true,
     source: "the authority refused or did not answer",
     storage: true,
@@ -45,7 +48,8 @@ The token lies beside the signature; "openssl ts -verify" checks it, with the au
       });
     }
     const key = await openKeyIfAny(context, options["sign-key"]);
-    const store = await openStore(world, resolve(options.store));
+    const identities = await openIdentities(context, options.identity);
+    const store = await openStore(world, resolve(options.store), { identities });
     try {
       return await withCustody(context, { store, key, action: "timestamp", options }, async (note) => {
         const exhibit = await store.find(args[0]);

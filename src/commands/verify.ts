@@ -17,9 +17,7 @@ import type { VerifyingKey } from "../format/verifying_key.ts";
 import type { SigningKey } from "../keys.ts";
 import {
   type EvidenceCheck,
-  type EvidenceFinding,
   type Exhibit,
-  type Finding,
   openStore,
   type Store,
   type VerifyOptions,
@@ -30,11 +28,11 @@ import { type AwsOptionValues, openAws, SourceWatch } from "./_aws.ts";
 import { addDigests } from "./_addenda.ts";
 import { CUSTODY_OPTIONS, openKeyIfAny, withCustody } from "./_custody.ts";
 import { exhibitEvent, IMAGE_DIGEST_LABEL, statusOf } from "./_exhibits.ts";
+import { findingsOf } from "./_findings.ts";
+import { IDENTITY_OPTIONS, openIdentities } from "./_identities.ts";
 import { costText, PRICE_OPTIONS, pricesFrom, pricesText } from "./_prices.ts";
+import { refuseUnopened, verifyUnopened } from "./_verify_unopened.ts";
 import { verifyingKeys } from "./_verifying_keys.ts";
-
-/** Findings shown; all are counted. */
-const SHOWN_FINDINGS = 1000;
 
 export const verify = defineCommand({
   usage: "[EXHIBIT…]",
@@ -44,6 +42,8 @@ export const verify = defineCommand({
 --quick reads no block data. --sample 2/7 reads the data of the second of seven shares of the packs, so that seven nights verify all.
 
 --against-source reads every block from AWS again and compares digests. It costs a request a block, says the price first, and obeys --budget.
+
+Of an encrypted store without an identity (-i) it verifies the outer level: inventories, signatures over them, names, sizes and SHA-256 of all files, and the custody log. --content asks for more.
 
 --read-back IMAGE reads an exported image again and compares it with the exhibit, byte by byte, and with the digests in IMAGE.log.`,
   options: {
@@ -58,14 +58,21 @@ export const verify = defineCommand({
       details: "A public key, an allowed_signers file, or a PEM. Without it the signer is told, not judged.",
     },
     "read-back": { value: "IMAGE", summary: "compare an exported image with the exhibit" },
+    content: {
+      summary: "of an encrypted store: fail where it can't be opened",
+      details:
+        "Without an identity only the outer level of an encrypted store is verified, and that is said.",
+    },
     ...PRICE_OPTIONS,
     ...CUSTODY_OPTIONS,
+    ...IDENTITY_OPTIONS,
     ...STORE_OPTIONS,
     ...AWS_OPTIONS,
   },
   exitCodes: {
     budget: true,
     not_found: true,
+    identity: "nothing given opens it, and what was asked for needs it",
     access: true,
     source: true,
     storage: true,
@@ -86,9 +93,16 @@ export const verify = defineCommand({
     }
     const keys = verifyingKeys(world.disk, options["verify-key"]);
     const key = await openKeyIfAny(context, options["sign-key"]);
-    const store = await openStore(world, resolve(options.store));
+    const identities = await openIdentities(context, options.identity);
+    const store = await openStore(world, resolve(options.store), { identities });
     try {
       return await withCustody(context, { store, key, action: "verify", options }, async (note) => {
+        const level = options.sample ?? (options.quick ? "quick" : "full");
+        if (!store.isReadable) {
+          refuseUnopened(options);
+          note.tell("level", "outer");
+          return await verifyUnopened(context, { store, references: args, level, keys, note });
+        }
         const { readable, codes } = await exhibitsToVerify(context, store, args);
         for (const exhibit of readable) note.about(exhibit);
         if (options["read-back"] !== undefined) {
@@ -103,7 +117,6 @@ export const verify = defineCommand({
           codes.push(await readBackImage(context, { store, exhibit: readable[0]!, key }, image));
           return gravestExitCode(codes);
         }
-        const level = options.sample ?? (options.quick ? "quick" : "full");
         note.tell("level", typeof level === "string" ? level : `${level.part}/${level.of}`);
         for (const [position, exhibit] of readable.entries()) {
           const number = { number: position + 1, count: readable.length };
@@ -179,12 +192,8 @@ async function verifyOne(context: CommandContext, job: OneExhibit): Promise<numb
   const { store, exhibit, level, number } = job;
   const { source } = exhibit.manifest;
   const progress = out.progress({ label: `verify ${source.snapshot}`, unit: "bytes", done: 0, ...number });
-  let shown = 0;
-  const onFinding = (finding: Finding | EvidenceFinding) => {
-    if (++shown > SHOWN_FINDINGS) return;
-    out.event({ type: "finding", exhibit: exhibit.id, ...finding });
-    out.error(new OperatorError("integrity", `${exhibit.id}: ${finding.message}`));
-  };
+  const findings = findingsOf(context, exhibit.id);
+  const { onFinding } = findings;
   const summary = await store.verify(exhibit, {
     level,
     signal,
@@ -193,7 +202,7 @@ async function verifyOne(context: CommandContext, job: OneExhibit): Promise<numb
   });
   progress.end();
   const evidence = await store.evidence.check(exhibit, { keys: job.keys, onFinding });
-  if (shown > SHOWN_FINDINGS) out.note(`and ${formatCount(shown - SHOWN_FINDINGS)} more findings`);
+  const { count: shown } = findings.end();
   out.result(verdictText(exhibit, { level, summary, evidence, findings: shown }));
   out.event({
     type: "summary",

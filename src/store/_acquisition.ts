@@ -21,7 +21,7 @@ import {
   type VolumeShape,
 } from "../model.ts";
 import { formatTime } from "../units.ts";
-import { commitExhibit, type CommitFacts } from "./_commit.ts";
+import { commitExhibit, type CommitFacts, type CommittedExhibit } from "./_commit.ts";
 import type { Contents } from "./_contents.ts";
 import type { Exhibit } from "./_exhibit.ts";
 import { Journal, journalFolder, removeJournal } from "./_journal.ts";
@@ -274,10 +274,10 @@ export class Acquisition {
    *
    * @param facts `rest`: what a block that was neither recorded nor taken over is.
    */
-  async commit(facts: CommitFacts): Promise<void> {
+  async commit(facts: CommitFacts): Promise<CommittedExhibit> {
     await this.flush();
-    await this.#enqueue(async () => {
-      await commitExhibit({
+    return await this.#enqueue(async () => {
+      const committed = await commitExhibit({
         ...this.#parts,
         parent: this.parent,
         shape: this.shape,
@@ -291,6 +291,7 @@ export class Acquisition {
       this.#journal.close();
       // Only when closed: file systems of the network and of FUSE keep an open file's folder from going.
       await removeJournal(this.#parts.storage, this.#parts.disk, this.head.exhibit);
+      return committed;
     });
   }
 

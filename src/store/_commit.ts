@@ -14,27 +14,16 @@ import {
   MAX_SESSION_EVENTS,
   type SessionCounts,
   type SessionEvent,
-  type UnreadableDocument,
 } from "../format/documents.ts";
 import { commitmentOf, imageDigest, sha256 } from "../format/digests.ts";
 import { encodeFileMap } from "../format/file_map.ts";
-import { encodeInventory } from "../format/inventory.ts";
+import { encodeInventory, type Inventory } from "../format/inventory.ts";
 import type { JournalHead, RecordedBlock } from "../format/journal.ts";
 import { type AcquisitionRecord, type CaseFacts, encodeManifest, type Manifest } from "../format/manifest.ts";
 import {
-  countStates,
-  encodeSegment,
-  plainBlock,
-  type Segment,
-  type SegmentBlock,
-  segmentCount,
-  segmentLength,
-  type StateCounts,
-} from "../format/segment.ts";
-import {
   type Clock,
-  type Digest,
   type Disk,
+  type ExhibitId,
   type ObjectName,
   type Randomness,
   SEGMENT_BLOCKS,
@@ -44,10 +33,10 @@ import {
 import { formatTime } from "../units.ts";
 import { FORMAT_VERSION, type ToolFacts } from "../format/members.ts";
 import type { SigningKey } from "../keys.ts";
+import { buildSegments, type Built, type Put, type Written } from "./_commit_segments.ts";
 import type { Contents } from "./_contents.ts";
 import { custodyHeads } from "./_custody.ts";
 import type { Exhibit } from "./_exhibit.ts";
-import { parseName } from "./_layout.ts";
 import type { LocalStorage } from "./_local_storage.ts";
 import type { PackedBlocks } from "./_packed_blocks.ts";
 import type { Progress } from "./_progress.ts";
@@ -92,18 +81,6 @@ export interface CommitInput {
   readonly facts: CommitFacts;
 }
 
-/** Puts what the manifest names, remembers it for the inventory and the map, and gives its own digest. */
-type Put = (kind: "segment" | "document", bytes: Uint8Array) => Promise<Digest>;
-
-/** What a commit has put so far, and what it takes over. */
-interface Written {
-  /** For the inventory: names and sizes. */
-  readonly files: Map<ObjectName, number>;
-  /** For the map of an encrypted exhibit: the file's digest by the digest of what is in it. */
-  readonly map: Record<"segments" | "documents", Record<string, Digest>>;
-  readonly put: Put;
-}
-
 function startWriting({ contents, head, progress }: CommitInput): Written {
   const files = new Map<ObjectName, number>();
   for (const pack of progress.packs) if (!pack.isMissing) files.set(pack.name, pack.sizeBytes);
@@ -120,7 +97,14 @@ function startWriting({ contents, head, progress }: CommitInput): Written {
   return { files, map, put };
 }
 
-export async function commitExhibit(input: CommitInput): Promise<void> {
+/** What a commit made: known to whoever committed it, also where nobody here could open it again. */
+export interface CommittedExhibit {
+  readonly id: ExhibitId;
+  readonly manifest: Manifest;
+  readonly inventory: Inventory;
+}
+
+export async function commitExhibit(input: CommitInput): Promise<CommittedExhibit> {
   const { storage, contents, head, facts } = input;
   const endedAt = formatTime(input.clock.nowMs());
   const written = startWriting(input);
@@ -150,7 +134,7 @@ export async function commitExhibit(input: CommitInput): Promise<void> {
   const map = contents.isEncrypted ? (await putNamed("map", encodeFileMap(written.map))).digest : null;
   const { name, digest } = await putNamed("manifest", bytes);
   await putSignature(storage, { name, bytes, namespace: "coldcase-manifest@v1" }, facts.key);
-  const inventory = encodeInventory({
+  const inventory: Inventory = {
     exhibit: head.exhibit,
     snapshot: head.source.snapshot,
     parent: manifest.parent?.exhibit ?? null,
@@ -159,8 +143,9 @@ export async function commitExhibit(input: CommitInput): Promise<void> {
     map,
     committedAt: endedAt,
     files: [...files].map(([name, sizeBytes]): StoredObject => ({ name, sizeBytes })),
-  });
-  await putInventory(storage, { exhibit: head.exhibit, bytes: inventory, key: facts.key });
+  };
+  await putInventory(storage, { exhibit: head.exhibit, bytes: encodeInventory(inventory), key: facts.key });
+  return { id: head.exhibit, manifest, inventory };
 }
 
 /** The acquisition's record; its side documents are put on the way. */
@@ -221,156 +206,6 @@ function readSince(parent: Exhibit | undefined): string | null {
   return record?.takenOverReadSince ?? record?.startedAt ?? null;
 }
 
-interface Built {
-  readonly segments: readonly Digest[];
-  readonly counts: StateCounts;
-  /** Blocks of which this acquisition has the bytes: stored or zero. The parent's are taken over. */
-  readonly fetchedBlocks: number;
-  readonly unreadable: UnreadableDocument["entries"];
-}
-
-/** Writes every segment that differs from the parent's and names those that do not. */
-async function buildSegments(input: CommitInput, { files, map, put }: Written): Promise<Built> {
-  const { parent, shape, progress } = input;
-  const parentSizes = new Map<ObjectName, number>();
-  for (const file of parent?.inventory.files ?? []) {
-    const kind = parseName(file.name)?.kind;
-    if (kind === "pack") files.set(file.name, file.sizeBytes);
-    if (kind === "segment") parentSizes.set(file.name, file.sizeBytes);
-  }
-  const rest = plainBlock(input.facts.rest === "absent" ? "absent" : "unreadable");
-  const segments: Digest[] = [];
-  let counts = parent ? parent.manifest.counts : NO_STATES;
-  let fetchedBlocks = 0;
-  const present = new Set<ObjectName>();
-  /** The segment that holds nothing: most of a large volume, and made once. */
-  let blank: { readonly blockCount: number; readonly digest: Digest } | undefined;
-  const unreadable: { blocks: number; first: UnreadableDocument["entries"][number]["first"] }[] = [];
-  for (let position = 0; position < segmentCount(shape); position++) {
-    const blockCount = segmentLength(shape, position);
-    const taken = takenWhole(input, position);
-    const takenFile = taken ? parent?.segmentFile(taken) : undefined;
-    const takenBytes = takenFile === undefined ? undefined : parentSizes.get(takenFile);
-    if (taken && takenFile && takenBytes !== undefined) {
-      files.set(takenFile, takenBytes);
-      map.segments[taken] = parseName(takenFile)!.digest;
-      segments.push(taken);
-      continue;
-    }
-    const base = await parentSegment(parent, position);
-    const isBlank = base.length === 0 && !progress.segments.has(position) && rest.state === "absent";
-    if (isBlank && blank?.blockCount === blockCount) {
-      segments.push(blank.digest);
-      counts = addCounts(counts, { ...NO_STATES, absentBlocks: blockCount }, 1);
-      continue;
-    }
-    const blocks: (SegmentBlock | RecordedBlock)[] = [];
-    for (let at = 0; at < blockCount; at++) {
-      const index = position * SEGMENT_BLOCKS + at;
-      const recorded = input.recorded(index);
-      const block = recorded ?? base[at] ?? rest;
-      blocks.push(block);
-      if (recorded?.state === "stored" || recorded?.state === "zero") fetchedBlocks++;
-      if (block.state === "unreadable") noteUnreadable(unreadable, progress.unreadable.get(index), index);
-    }
-    await checkHeld(input, { position, blocks, files, present });
-    const digest = await put("segment", encodeSegment(blocks));
-    segments.push(digest);
-    if (isBlank) blank = { blockCount, digest };
-    counts = addCounts(addCounts(counts, countStates(base), -1), countStates(blocks), 1);
-  }
-  return { segments, counts, fetchedBlocks, unreadable };
-}
-
-/** The parent's digest of a segment in which nothing was recorded. */
-function takenWhole({ parent, progress, shape }: CommitInput, position: number): Digest | undefined {
-  if (!parent || progress.segments.has(position)) return undefined;
-  const isOfOneLength = parent.shape.blockCount >= position * SEGMENT_BLOCKS + segmentLength(shape, position);
-  return isOfOneLength ? parent.manifest.segments[position] : undefined;
-}
-
-/** The parent's blocks of a segment; empty without a parent or beyond its volume. */
-async function parentSegment(parent: Exhibit | undefined, position: number): Promise<Segment> {
-  if (!parent || position >= parent.manifest.segments.length) return [];
-  return await parent.segment(position);
-}
-
-/** Blocks without an entry of their own were never tried: consecutive ones are one entry. */
-function noteUnreadable(
-  entries: { blocks: number; first: UnreadableDocument["entries"][number]["first"] }[],
-  entry: UnreadableDocument["entries"][number]["first"] | undefined,
-  index: number,
-): void {
-  const last = entries.at(-1);
-  if (entry) entries.push({ blocks: 1, first: entry });
-  else if (last?.first.reason === "not_acquired" && last.first.block + last.blocks === index) last.blocks++;
-  else {
-    const first = {
-      attempts: 0,
-      block: index,
-      detail: "never tried",
-      reason: "not_acquired",
-      requestIds: [],
-    } as const;
-    entries.push({ blocks: 1, first });
-  }
-}
-
-/**
- * Every stored block must be in a pack that is there and that the inventory names; a copy elsewhere makes that
- * pack needed too. What is recorded and held by none is forgotten, so that the next session fetches it again.
- *
- * @param segment `present`: packs that were looked at in this commit.
- */
-async function checkHeld(
-  input: CommitInput,
-  segment: {
-    readonly position: number;
-    readonly blocks: readonly (SegmentBlock | RecordedBlock)[];
-    readonly files: Map<ObjectName, number>;
-    readonly present: Set<ObjectName>;
-  },
-): Promise<void> {
-  const missing: number[] = [];
-  for (const [at, block] of segment.blocks.entries()) {
-    if (block.state !== "stored") continue;
-    // Whoever acquires may not be able to look into a pack. The parent's are all in the list, and are there: that
-    // was found out when it was chosen.
-    if (!("packNumber" in block) && input.contents.isEncrypted) continue;
-    const pack = await packOf(input, block, segment.present);
-    if (pack) segment.files.set(pack.name, pack.sizeBytes);
-    else missing.push(at);
-  }
-  const first = missing[0];
-  if (first === undefined) return;
-  const firstIndex = segment.position * SEGMENT_BLOCKS;
-  const lost = missing.map((at) => firstIndex + at).filter((index) => input.recorded(index) !== undefined);
-  await input.forget(lost);
-  const { exhibit } = input.head;
-  const digest = segment.blocks[first]!.digest!;
-  throw new OperatorError("integrity", `Cannot commit "${exhibit}": no pack holds block ${digest}`, {
-    facts: { digest, exhibit },
-    hints: lost.length > 0 ? ["Run the same command again: what no pack holds is fetched again."] : [],
-  });
-}
-
-/** The pack that holds a block, where it is there: the journal says which, of a block that is taken over the index. */
-async function packOf(
-  input: CommitInput,
-  block: Extract<SegmentBlock | RecordedBlock, { readonly state: "stored" }>,
-  present: Set<ObjectName>,
-): Promise<StoredObject | undefined> {
-  if (!("packNumber" in block)) {
-    const place = await input.blocks.findPresent(block.digest, present);
-    return place && { name: place.pack, sizeBytes: place.packBytes };
-  }
-  const pack = input.progress.packs[block.packNumber];
-  if (!pack || present.has(pack.name)) return pack;
-  if ((await input.storage.stat(pack.name))?.sizeBytes !== pack.sizeBytes) return undefined;
-  present.add(pack.name);
-  return pack;
-}
-
 /** The listing that was read to its end must be what is recorded; else the snapshot changed under us. */
 function checkAgainstListing(input: CommitInput, built: Built): void {
   const listing = input.progress.listing;
@@ -386,15 +221,4 @@ function checkAgainstListing(input: CommitInput, built: Built): void {
       hints: ["Nothing that was recorded is lost. --fresh starts anew."],
     },
   );
-}
-
-const NO_STATES: StateCounts = { absentBlocks: 0, storedBlocks: 0, unreadableBlocks: 0, zeroBlocks: 0 };
-
-function addCounts(a: StateCounts, b: StateCounts, sign: 1 | -1): StateCounts {
-  return {
-    absentBlocks: a.absentBlocks + sign * b.absentBlocks,
-    storedBlocks: a.storedBlocks + sign * b.storedBlocks,
-    unreadableBlocks: a.unreadableBlocks + sign * b.unreadableBlocks,
-    zeroBlocks: a.zeroBlocks + sign * b.zeroBlocks,
-  };
 }

@@ -14,8 +14,8 @@ import type { LocalStorage } from "./_local_storage.ts";
 import type { ClosedPack } from "./_pack_file.ts";
 import { type OpenPack, openRecord, readExactly, readFooter, walkRecords } from "./_pack_reader.ts";
 
-/** Packs kept open for reading. */
-const OPEN_PACKS = 16;
+/** Packs kept open for reading: several times as many as are read at once, so that none is closed under a reader. */
+const OPEN_PACKS = 64;
 /** Packs known to be there: about 8 MiB. */
 const SEEN_PACKS = 65_536;
 /** Digests known to have been read back in this run: about 16 MiB. */
@@ -25,12 +25,14 @@ export class PackedBlocks {
   readonly #storage: LocalStorage;
   #index: Index;
   readonly #contents: Contents;
-  readonly #open = new Map<ObjectName, ReadableFile>();
+  readonly #open = new Map<ObjectName, Promise<ReadableFile>>();
   readonly #readBack = new Set<Digest>();
   /** Packs that were found to be there, with their sizes. */
   readonly #seenPacks = new Map<ObjectName, number>();
   #isReconciled = false;
   #isRemade = false;
+  /** Ends when nobody is learning from the packs. */
+  #learning: Promise<unknown> = Promise.resolve();
   /** What went wrong with caches and footers and was got over; shown to the operator by whoever asks. */
   readonly tolerated: string[] = [];
 
@@ -47,6 +49,16 @@ export class PackedBlocks {
 
   /** Where the block lies, in a pack that is there; `undefined` where no pack holds it. */
   async find(digest: Digest): Promise<BlockPlace | undefined> {
+    const known = await this.#lookUpHeld(digest);
+    if (known) return known;
+    // One after the other: the first that learns what the packs hold learns it for all that wait.
+    const found = this.#learning.then(() => this.#learn(digest));
+    this.#learning = found.then(() => undefined, () => undefined);
+    return await found;
+  }
+
+  /** The same, where the index as it is does not tell. */
+  async #learn(digest: Digest): Promise<BlockPlace | undefined> {
     const known = await this.#lookUpHeld(digest);
     if (known) return known;
     if (!this.#isReconciled) {
@@ -161,7 +173,7 @@ export class PackedBlocks {
   }
 
   close(): void {
-    for (const file of this.#open.values()) file.close();
+    for (const opening of this.#open.values()) closeOpened(opening);
     this.#open.clear();
     this.#index.close();
   }
@@ -212,17 +224,24 @@ export class PackedBlocks {
   }
 
   async #openPack(name: ObjectName, sizeBytes: number): Promise<OpenPack> {
-    let file = this.#open.get(name);
-    if (file) this.#open.delete(name); // put back below as the newest
+    let opening = this.#open.get(name);
+    if (opening) this.#open.delete(name); // put back below as the newest
     else {
-      file = await this.#contents.openPack(name);
+      opening = this.#contents.openPack(name);
       const oldest = this.#open.size >= OPEN_PACKS ? this.#open.entries().next().value : undefined;
       if (oldest) {
-        oldest[1].close();
         this.#open.delete(oldest[0]);
+        closeOpened(oldest[1]);
       }
     }
-    this.#open.set(name, file);
+    this.#open.set(name, opening);
+    let file: ReadableFile;
+    try {
+      file = await opening;
+    } catch (error) {
+      if (this.#open.get(name) === opening) this.#open.delete(name);
+      throw error;
+    }
     return { name, file, sizeBytes: this.#contents.isEncrypted ? file.sizeBytes() : sizeBytes };
   }
 
@@ -299,6 +318,11 @@ export class PackedBlocks {
   #noteRebuilt(reason: unknown): void {
     this.tolerated.push(`The index was rebuilt: ${messageOf(reason)}`);
   }
+}
+
+/** Whoever opened it hears of its failure. */
+function closeOpened(opening: Promise<ReadableFile>): void {
+  opening.then((file) => file.close(), () => undefined);
 }
 
 /** Whether a record can lie there: an index is a file like others, and may say anything. */

@@ -10,12 +10,13 @@ import type { ParentFacts, SourceFacts } from "../format/manifest.ts";
 import type { SegmentBlock } from "../format/segment.ts";
 import type { StoreFile } from "../format/store_file.ts";
 import type { Disk, ExhibitId, SnapshotId, VolumeShape, World } from "../model.ts";
-import { formatTime, isExhibitId, isSnapshotId } from "../units.ts";
+import { formatTime, isExhibitId } from "../units.ts";
 import { Access } from "./_access.ts";
 import { Acquisition } from "./_acquisition.ts";
 import { copyExhibit, type CopyOptions, type CopySummary } from "./_copy.ts";
 import type { Contents } from "./_contents.ts";
 import { Exhibit } from "./_exhibit.ts";
+import { byStart, ExhibitList } from "./_exhibit_list.ts";
 import { Index, indexAt, indexForReading } from "./_index.ts";
 import { Journal, journalFolder, journalHeads } from "./_journal.ts";
 import { EXHIBITS_FOLDER, INDEX_FILE, INDEX_FILES } from "./_layout.ts";
@@ -127,70 +128,35 @@ export class Store {
     return all.sort(byStart);
   }
 
-  /** One damaged exhibit must not stop work on the others. */
-  async #soundExhibits(): Promise<
-    { readonly sound: readonly Exhibit[]; readonly faults: readonly OperatorError[] }
-  > {
-    const sound: Exhibit[] = [];
-    const faults: OperatorError[] = [];
-    for (const id of await this.exhibitIds()) {
-      try {
-        sound.push(await this.exhibit(id));
-      } catch (error) {
-        if (!isFault(error)) throw error;
-        faults.push(error);
-      }
-    }
-    return { sound: sound.sort(byStart), faults };
+  /** Finds exhibits by what people call them. */
+  get #list(): ExhibitList {
+    return new ExhibitList({
+      path: this.path,
+      ids: () => this.exhibitIds(),
+      open: (id) => this.exhibit(id),
+      outer: (id) => this.outerExhibit(id),
+      passOver: (text) => this.#passedOver.add(text),
+    });
   }
 
-  /**
-   * The exhibit that `reference` names: an exhibit id, an evidence number, the start of an image digest (at
-   * least six digits), or a snapshot id (its newest exhibit that no other supersedes).
-   *
-   * Throws `not_found`, or `usage` with the candidates where it is ambiguous.
-   */
-  async find(reference: string): Promise<Exhibit> {
-    if (isExhibitId(reference)) return await this.exhibit(reference);
-    const { sound: all, faults } = await this.#soundExhibits();
-    if (isSnapshotId(reference)) {
-      const newest = newestOf(all, reference);
-      if (newest) return newest;
-    } else {
-      const isDigestPrefix = /^[0-9a-f]{6,64}$/.test(reference);
-      const matches = all.filter(({ manifest }) =>
-        manifest.acquisition.case.evidence === reference ||
-        (isDigestPrefix && manifest.imageDigest.startsWith(reference))
-      );
-      if (matches.length === 1) return matches[0]!;
-      if (matches.length > 1) {
-        throw new OperatorError(
-          "usage",
-          `Cannot tell which exhibit "${reference}" is: ${matches.length} match`,
-          {
-            hints: [`Name one of ${matches.map((match) => match.id).join(", ")}.`],
-            facts: { reference, ...(isDigestPrefix && { digestStart: reference }) },
-          },
-        );
-      }
-    }
-    // It may be one of those that are damaged.
-    if (faults[0]) throw faults[0];
-    throw new OperatorError(
-      "not_found",
-      `Cannot find exhibit "${reference}": the store "${this.path}" does not hold it`,
-      {
-        hints: [`Run "coldcase ls" to see what it holds.`],
-        facts: { store: this.path, reference },
-      },
-    );
+  /** The exhibit that `reference` names; see `ExhibitList`. */
+  find(reference: string): Promise<Exhibit> {
+    return this.#list.find(reference);
+  }
+
+  /** What can be known of it without opening it; see `ExhibitList`. */
+  findOuter(reference: string): Promise<OuterExhibit> {
+    return this.#list.findOuter(reference);
   }
 
   /** The newest exhibit of a snapshot that no other supersedes. Damaged ones are passed over, and that is told. */
-  async newestOf(snapshot: SnapshotId): Promise<Exhibit | undefined> {
-    const { sound, faults } = await this.#soundExhibits();
-    for (const { message } of faults) this.#passedOver.add(`An exhibit was passed over: ${message}`);
-    return newestOf(sound, snapshot);
+  newestOf(snapshot: SnapshotId): Promise<Exhibit | undefined> {
+    return this.#list.newestOf(snapshot);
+  }
+
+  /** The exhibit of a snapshot that was committed last, unopened. */
+  newestOuterOf(snapshot: SnapshotId): Promise<OuterExhibit | undefined> {
+    return this.#list.newestOuterOf(snapshot);
   }
 
   /** Acquisitions under way. */
@@ -365,18 +331,6 @@ export class Store {
       parent,
     };
   }
-}
-
-function byStart(a: Exhibit, b: Exhibit): number {
-  const [first, second] = [a.manifest.acquisition.startedAt, b.manifest.acquisition.startedAt];
-  return first < second ? -1 : first > second ? 1 : 0;
-}
-
-function newestOf(exhibits: readonly Exhibit[], snapshot: SnapshotId): Exhibit | undefined {
-  const superseded = new Set(exhibits.map((exhibit) => exhibit.manifest.supersedes));
-  return exhibits.findLast((exhibit) =>
-    exhibit.manifest.source.snapshot === snapshot && !superseded.has(exhibit.id)
-  );
 }
 
 function parentFacts(parent: Exhibit): ParentFacts {

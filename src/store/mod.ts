@@ -6,7 +6,7 @@
  */
 export type { Acquisition, SessionReport, SourceSideCounts } from "./_acquisition.ts";
 export type { ExhibitAccess } from "./_access.ts";
-export type { CommitFacts } from "./_commit.ts";
+export type { CommitFacts, CommittedExhibit } from "./_commit.ts";
 export type { Exhibit } from "./_exhibit.ts";
 export type { OuterExhibit } from "./_outer.ts";
 export type { JournalHead } from "../format/journal.ts";

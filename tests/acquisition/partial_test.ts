@@ -52,7 +52,7 @@ async function interruptAt(
 }
 
 async function partially(store: Store, source: FakeSource): Promise<Exhibit> {
-  return await store.exhibit(await commitPartial(inputFor({ store, source, snapshot: FIRST })));
+  return await store.exhibit((await commitPartial(inputFor({ store, source, snapshot: FIRST }))).id);
 }
 
 Deno.test("acquireSnapshot() ends with source where more blocks are unreadable than allowed, also when resumed", async () => {
@@ -210,7 +210,7 @@ Deno.test("commitPartial() that was cut short leaves an acquisition that fetches
     await inStore(folder, async (store) => {
       assertEquals(await store.exhibitIds(), []);
       const input = inputFor({ store, source, snapshot: FIRST });
-      const exhibit = await store.exhibit(await acquireSnapshot(input));
+      const exhibit = await store.exhibit((await acquireSnapshot(input)).id);
       assertEquals(source.fetched, [90, 91, 500, 1023]);
       assertEquals(await tableOf(exhibit), { ...BLOCKS, 2: "unreadable" });
       assertEquals(exhibit.manifest.isPartial, false);

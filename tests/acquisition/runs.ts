@@ -102,7 +102,7 @@ export async function acquire(
     prepared = { ...facts, tally: { ...facts.tally } };
     changes.onPrepared?.(facts);
   };
-  const id = await acquireSnapshot(inputFor({ store, source, snapshot }, { ...changes, onPrepared }));
+  const { id } = await acquireSnapshot(inputFor({ store, source, snapshot }, { ...changes, onPrepared }));
   return { exhibit: await store.exhibit(id), prepared: prepared! };
 }
 

@@ -1,0 +1,138 @@
+/**
+ * Finds the exhibits of a store by what people call them. One that is damaged must not stop work on the others: it is
+ * passed over where another one is meant, and that is told.
+ */
+import { isFault, OperatorError } from "../errors.ts";
+import type { ExhibitId, SnapshotId } from "../model.ts";
+import { isExhibitId, isSnapshotId } from "../units.ts";
+import type { Exhibit } from "./_exhibit.ts";
+import type { OuterExhibit } from "./_outer.ts";
+
+/** What of a store is needed here. */
+export interface ExhibitListParts {
+  /** Of the store, for messages. */
+  readonly path: string;
+  ids(): Promise<readonly ExhibitId[]>;
+  open(id: ExhibitId): Promise<Exhibit>;
+  outer(id: ExhibitId): Promise<OuterExhibit>;
+  /** Told of each exhibit that was passed over. */
+  passOver(text: string): void;
+}
+
+export class ExhibitList {
+  readonly #parts: ExhibitListParts;
+
+  constructor(parts: ExhibitListParts) {
+    this.#parts = parts;
+  }
+
+  /** One damaged exhibit must not stop work on the others. */
+  async #soundExhibits(): Promise<
+    { readonly sound: readonly Exhibit[]; readonly faults: readonly OperatorError[] }
+  > {
+    const sound: Exhibit[] = [];
+    const faults: OperatorError[] = [];
+    for (const id of await this.#parts.ids()) {
+      try {
+        sound.push(await this.#parts.open(id));
+      } catch (error) {
+        if (!isFault(error)) throw error;
+        faults.push(error);
+      }
+    }
+    return { sound: sound.sort(byStart), faults };
+  }
+
+  /**
+   * The exhibit that `reference` names: an exhibit id, an evidence number, the start of an image digest (at
+   * least six digits), or a snapshot id (its newest exhibit that no other supersedes).
+   *
+   * Throws `not_found`, or `usage` with the candidates where it is ambiguous.
+   */
+  async find(reference: string): Promise<Exhibit> {
+    if (isExhibitId(reference)) return await this.#parts.open(reference);
+    const { sound: all, faults } = await this.#soundExhibits();
+    if (isSnapshotId(reference)) {
+      const newest = newestOf(all, reference);
+      if (newest) return newest;
+    } else {
+      const isDigestPrefix = /^[0-9a-f]{6,64}$/.test(reference);
+      const matches = all.filter(({ manifest }) =>
+        manifest.acquisition.case.evidence === reference ||
+        (isDigestPrefix && manifest.imageDigest.startsWith(reference))
+      );
+      if (matches.length === 1) return matches[0]!;
+      if (matches.length > 1) {
+        throw new OperatorError(
+          "usage",
+          `Cannot tell which exhibit "${reference}" is: ${matches.length} match`,
+          {
+            hints: [`Name one of ${matches.map((match) => match.id).join(", ")}.`],
+            facts: { reference, ...(isDigestPrefix && { digestStart: reference }) },
+          },
+        );
+      }
+    }
+    // It may be one of those that are damaged.
+    if (faults[0]) throw faults[0];
+    throw new OperatorError(
+      "not_found",
+      `Cannot find exhibit "${reference}": the store "${this.#parts.path}" does not hold it`,
+      {
+        hints: [`Run "coldcase ls" to see what it holds.`],
+        facts: { store: this.#parts.path, reference },
+      },
+    );
+  }
+
+  /** What can be known of the exhibit that `reference` names without opening it: an exhibit id, or a snapshot id. */
+  async findOuter(reference: string): Promise<OuterExhibit> {
+    if (isExhibitId(reference)) return await this.#parts.outer(reference);
+    const newest = isSnapshotId(reference) ? await this.newestOuterOf(reference) : undefined;
+    if (newest) return newest;
+    throw new OperatorError(
+      "not_found",
+      `Cannot find exhibit "${reference}": the store "${this.#parts.path}" is encrypted, and shows ids of exhibits and snapshots only`,
+      {
+        hints: [`Give an identity with -i FILE, or an id: "coldcase ls" shows them.`],
+        facts: { store: this.#parts.path, reference },
+      },
+    );
+  }
+
+  /** The exhibit of a snapshot that was committed last, unopened. Damaged ones are passed over, and that is told. */
+  async newestOuterOf(snapshot: SnapshotId): Promise<OuterExhibit | undefined> {
+    let newest: OuterExhibit | undefined;
+    for (const id of await this.#parts.ids()) {
+      try {
+        const outer = await this.#parts.outer(id);
+        if (outer.inventory.snapshot !== snapshot) continue;
+        if (!newest || outer.inventory.committedAt > newest.inventory.committedAt) newest = outer;
+      } catch (error) {
+        if (!isFault(error)) throw error;
+        this.#parts.passOver(`An exhibit was passed over: ${error.message}`);
+      }
+    }
+    return newest;
+  }
+
+  /** The newest exhibit of a snapshot that no other supersedes. Damaged ones are passed over, and that is told. */
+  async newestOf(snapshot: SnapshotId): Promise<Exhibit | undefined> {
+    const { sound, faults } = await this.#soundExhibits();
+    for (const { message } of faults) this.#parts.passOver(`An exhibit was passed over: ${message}`);
+    return newestOf(sound, snapshot);
+  }
+}
+
+/** The oldest acquisition first. */
+export function byStart(a: Exhibit, b: Exhibit): number {
+  const [first, second] = [a.manifest.acquisition.startedAt, b.manifest.acquisition.startedAt];
+  return first < second ? -1 : first > second ? 1 : 0;
+}
+
+function newestOf(exhibits: readonly Exhibit[], snapshot: SnapshotId): Exhibit | undefined {
+  const superseded = new Set(exhibits.map((exhibit) => exhibit.manifest.supersedes));
+  return exhibits.findLast((exhibit) =>
+    exhibit.manifest.source.snapshot === snapshot && !superseded.has(exhibit.id)
+  );
+}
