@@ -296,10 +296,15 @@ export interface DiskFile {
   close(): void;
 }
 
+/**
+ * `read`: existing. `create`: must not exist. `create_private`: the same, for its owner alone (0600). `update`:
+ * existing, for reading and writing.
+ */
+export type OpenMode = "read" | "create" | "create_private" | "update";
+
 /** A local file system. Errors are the platform's own; the callers know what they mean. */
 export interface Disk {
-  /** `read`: existing. `create`: must not exist. `update`: existing, for reading and writing. */
-  open(path: string, mode: "read" | "create" | "update"): DiskFile;
+  open(path: string, mode: OpenMode): DiskFile;
   /** Atomic; replaces what is there. */
   rename(from: string, to: string): void;
   /** Creates what is missing of the path. `mode` of new folders, 0o777 less the umask where not given. */

@@ -4,7 +4,7 @@
  */
 import * as fs from "node:fs";
 import * as os from "node:os";
-import type { Clock, Disk, DiskFile, FileStat, HostFacts, Randomness, World } from "./model.ts";
+import type { Clock, Disk, DiskFile, FileStat, HostFacts, OpenMode, Randomness, World } from "./model.ts";
 
 /** The real world. Reads the environment and the host's facts when asked, not before. */
 export function realWorld(): World {
@@ -43,8 +43,13 @@ export const realRandomness: Randomness = {
   fraction: () => Math.random(),
 };
 
-/** Open flags of `node:fs`, whose positional reads are the fast ones in Deno (measured). */
-const OPEN_FLAGS = { read: "r", create: "wx+", update: "r+" } as const;
+/** Open flags of `node:fs`, whose positional reads are the fast ones in Deno (measured), and modes of what is made. */
+const OPEN_FLAGS = {
+  read: ["r"],
+  create: ["wx+"],
+  create_private: ["wx+", 0o600],
+  update: ["r+"],
+} as const satisfies Record<OpenMode, readonly [flags: string, mode?: number]>;
 
 class RealFile implements DiskFile {
   readonly #descriptor: number;
@@ -90,7 +95,10 @@ class RealFile implements DiskFile {
 }
 
 export const realDisk: Disk = {
-  open: (path, mode) => new RealFile(fs.openSync(path, OPEN_FLAGS[mode])),
+  open(path, mode) {
+    const [flags, permissions] = OPEN_FLAGS[mode];
+    return new RealFile(fs.openSync(path, flags, permissions));
+  },
   rename: (from, to) => Deno.renameSync(from, to),
   makeDirectory: (path, options) => Deno.mkdirSync(path, { recursive: true, ...options }),
   list: (path) => [...Deno.readDirSync(path)].map((entry) => entry.name),

@@ -92,7 +92,7 @@ export function guardedDisk(disk: Disk, root: string): Disk {
   return {
     open: (path, mode) =>
       new GuardedFile(
-        guard(mode === "create" ? "create" : "open", path, () => {
+        guard(mode.startsWith("create") ? "create" : "open", path, () => {
           within(path);
           return disk.open(path, mode);
         }),

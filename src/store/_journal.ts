@@ -83,16 +83,21 @@ export class Journal {
     this.#logBytes = parts.logBytes;
   }
 
-  /** Starts a journal. The head is written last: without it there is no journal. */
+  /**
+   * Starts a journal. The head is written last: without it there is no journal. Of an encrypted exhibit it is the one
+   * thing that tells digests: for its owner alone.
+   */
   static async create(storage: LocalStorage, disk: Disk, head: JournalHead): Promise<Journal> {
     const folder = journalFolder(head.exhibit);
-    await storage.makeFolder(folder);
-    const map = disk.open(storage.pathOf(`${folder}/blocks`), "create");
+    const isPrivate = head.mode === "encrypted";
+    const mode = isPrivate ? "create_private" : "create";
+    await storage.makeFolder(folder, { isPrivate });
+    const map = disk.open(storage.pathOf(`${folder}/blocks`), mode);
     map.truncate(head.volume.blockCount * SLOT_BYTES);
     await map.sync();
-    const log = disk.open(storage.pathOf(`${folder}/log`), "create");
+    const log = disk.open(storage.pathOf(`${folder}/log`), mode);
     await log.sync();
-    await storage.replace(`${folder}/head.json`, encodeJournalHead(head));
+    await storage.replace(`${folder}/head.json`, encodeJournalHead(head), { isPrivate });
     return new Journal({ head, map, log, logBytes: 0 });
   }
 

@@ -44,10 +44,18 @@ export class LocalStorage implements ObjectStorage {
     await this.replace(name, bytes);
   }
 
-  /** Like `put`, but takes the place of what is there: for `store.json` and the journal's head only. */
-  async replace(name: ObjectName, bytes: Uint8Array): Promise<void> {
+  /**
+   * Like `put`, but takes the place of what is there: for `store.json` and the journal's head only.
+   *
+   * @param options `isPrivate`: only its owner may read it.
+   */
+  async replace(
+    name: ObjectName,
+    bytes: Uint8Array,
+    options: { readonly isPrivate?: boolean } = {},
+  ): Promise<void> {
     const temporary = await this.#temporaryPath();
-    const file = this.#disk.open(temporary, "create");
+    const file = this.#disk.open(temporary, options.isPrivate ? "create_private" : "create");
     try {
       file.write(bytes, 0);
       await file.sync();
@@ -197,14 +205,19 @@ export class LocalStorage implements ObjectStorage {
     return target;
   }
 
-  /** Makes a folder and everything above it, durably. */
-  async makeFolder(folder: string): Promise<void> {
+  /**
+   * Makes a folder and everything above it, durably.
+   *
+   * @param options `isPrivate`: only its owner may look into it. Of one that is there nothing changes.
+   */
+  async makeFolder(folder: string, options: { readonly isPrivate?: boolean } = {}): Promise<void> {
     if (this.#folders.has(folder)) return;
     const parts = folder.split("/");
     for (let depth = 1; depth <= parts.length; depth++) {
       const path = parts.slice(0, depth).join("/");
       const kind = this.#disk.stat(this.pathOf(path))?.kind;
-      if (kind === undefined) this.#disk.makeDirectory(this.pathOf(path));
+      const isPrivate = options.isPrivate && depth === parts.length;
+      if (kind === undefined) this.#disk.makeDirectory(this.pathOf(path), isPrivate ? { mode: 0o700 } : {});
       else if (kind !== "directory") {
         throw new OperatorError("format", `Cannot use folder "${path}": is a ${kind}, expected a directory`);
       }

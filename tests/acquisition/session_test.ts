@@ -1,7 +1,7 @@
 /** Sessions: the tick that closes packs on a slow link, disks that fail, and budgets that end a session. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { type ErrorCode, OperatorError } from "../../src/errors.ts";
-import type { Clock, DiskFile, World } from "../../src/model.ts";
+import type { Clock, DiskFile, OpenMode, World } from "../../src/model.ts";
 import { EXAMPLE_PRICES } from "../../src/plan.ts";
 import type { Store } from "../../src/store/mod.ts";
 import { realWorld } from "../../src/world.ts";
@@ -81,7 +81,7 @@ function worldWith(clock: Clock, fails: (path: string) => boolean = () => false)
   });
   const disk = {
     ...world.disk,
-    open: (path: string, mode: "read" | "create" | "update") => guarded(world.disk.open(path, mode), path),
+    open: (path: string, mode: OpenMode) => guarded(world.disk.open(path, mode), path),
   };
   return { ...world, host: world.host, clock, disk };
 }

@@ -3,7 +3,7 @@
  * host, so that what was never made durable is gone. Operations that change something are counted, so that a
  * test can fail each of them in turn. All rest on the real disk, without its slow syncs.
  */
-import type { Disk, DiskFile } from "../../src/model.ts";
+import type { Disk, DiskFile, OpenMode } from "../../src/model.ts";
 import { realDisk } from "../../src/world.ts";
 
 /**
@@ -101,8 +101,8 @@ export class FaultyDisk implements Disk {
     this.#openFiles.delete(file);
   }
 
-  open(path: string, mode: "read" | "create" | "update"): DiskFile {
-    if (mode === "create") {
+  open(path: string, mode: OpenMode): DiskFile {
+    if (mode === "create" || mode === "create_private") {
       this.step(`create ${path}`);
       this.noteChange(path);
     } else if (this.#isDead) throw new Crashed("the process is dead");
