@@ -8,7 +8,11 @@ import type { CustodyAction } from "../format/custody.ts";
 import type { Manifest } from "../format/manifest.ts";
 import type { CustodyHead, ToolFacts } from "../format/members.ts";
 import { type OpenedKey, openSigningKey, type SigningKey } from "../keys.ts";
+<<<<<<< helper
+import type { CommittedExhibit, CustodyFacts, OuterExhibit, Store } from "../store/mod.ts";
+=======
 import type { CustodyFacts, OuterExhibit, Store } from "../store/mod.ts";
+>>>>>>> pipe
 import { withoutDigests } from "./_command_line.ts";
 import { toolFacts } from "./_tool.ts";
 
@@ -69,8 +73,13 @@ export async function openKeyIfAny(
 /** What a command tells the log while it runs. */
 export interface CustodyNote {
   readonly tool: ToolFacts;
+<<<<<<< helper
+  /** Exhibits that it turned out to be about. */
+  about(exhibit: Pick<OuterExhibit, "id" | "inventory"> & Partial<Pick<CommittedExhibit, "manifest">>): void;
+=======
   /** Exhibits that it turned out to be about; of those that were not opened no manifest is known. */
   about(exhibit: Pick<OuterExhibit, "id" | "inventory"> & { readonly manifest?: Manifest }): void;
+>>>>>>> pipe
   /** A fact of the result. */
   tell(name: string, value: string | number | boolean | null): void;
   clockSkewMs: number | null;
@@ -127,8 +136,9 @@ export async function withCustody(
     exitCode = await action(note);
   } catch (error) {
     const code = error instanceof OperatorError ? error.code : "internal";
-    const start = error instanceof OperatorError && error.facts["digestStart"];
-    if (start) digests.set(String(start), "start of an image digest");
+    // What no exhibit was found by may be the start of a digest nevertheless.
+    const reference = error instanceof OperatorError && error.facts["reference"];
+    if (reference) digests.set(String(reference), "evidence number or image digest");
     await enter(EXIT_CODES[code], code).catch((entering: unknown) => {
       // What ended the command is the answer, also where the log could not be had for it.
       context.out.warn(`not entered into the custody log: ${messageOf(entering)}`);
