@@ -61,17 +61,13 @@ export async function openAcquisition(
   }
   const shape = await firstShape(input);
   if (head) await store.abandon(head);
-<<<<<<< helper
-  const supersedes = await store.newestOuterOf(snapshot);
-=======
   const supersedes = store.isReadable ? await store.newestOf(snapshot) : undefined;
   const superseded = supersedes ?? await store.newestOuterOf(snapshot);
   if (superseded && !supersedes && input.retryUnreadable && !input.fresh) throw closedForRetry(superseded.id);
->>>>>>> pipe
   // A parent that was asked for by name stays the one: the same command must be able to resume.
   const isTold = input.parent !== undefined && input.parent !== "auto";
   const isRetry = supersedes && input.retryUnreadable && !input.fresh && !isTold;
-  const wish = isRetry ? await store.exhibit(supersedes.id) : input.parent ?? "auto";
+  const wish = isRetry ? supersedes : input.parent ?? "auto";
   const known = { store, source, snapshot, shape, description, signal: input.signal };
   const { parent, dropped } = await chooseParent({ ...known, wish });
   const acquisition = await store.begin({

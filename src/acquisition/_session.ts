@@ -4,11 +4,7 @@
  */
 import { OperatorError } from "../errors.ts";
 import type { BlockSource, CallerIdentity } from "../model.ts";
-<<<<<<< helper
-import type { Acquisition, SourceSideCounts } from "../store/mod.ts";
-=======
 import type { Acquisition, CommittedExhibit, SourceSideCounts } from "../store/mod.ts";
->>>>>>> pipe
 import { formatTime } from "../units.ts";
 import type { AcquireInput } from "./_input.ts";
 import { fittingCommandLine } from "./_record.ts";
@@ -34,20 +30,15 @@ export function beginRecord(input: AcquireInput): Baseline {
 }
 
 /** Runs the steps of a session; an error ends the session, with what was put made durable, and is thrown. */
-export async function inSession<T>(
+export async function inSession(
   input: AcquireInput,
   work: {
     readonly acquisition: Acquisition;
     readonly caller: CallerIdentity | undefined;
     readonly baseline: Baseline;
   },
-<<<<<<< helper
-  steps: () => Promise<T>,
-): Promise<T> {
-=======
   steps: () => Promise<CommittedExhibit>,
 ): Promise<CommittedExhibit> {
->>>>>>> pipe
   const { acquisition, caller, baseline } = work;
   try {
     const session = {

@@ -25,7 +25,7 @@ export { planSnapshot, type SnapshotPlan } from "./_plan.ts";
 type Prepared = BegunAcquisition & Remaining;
 
 /**
- * Acquires one snapshot: new, or from where the last session stopped. Gives the committed exhibit.
+ * Acquires one snapshot: new, or from where the last session stopped. Gives the committed exhibit's id.
  *
  * Whatever it throws, what was recorded stays and the same call goes on from there: `source`, `access`,
  * `budget`, `storage`, `interrupted`, `usage` where a journal is of something else, `not_found`.

@@ -8,11 +8,7 @@ import type { CustodyAction } from "../format/custody.ts";
 import type { Manifest } from "../format/manifest.ts";
 import type { CustodyHead, ToolFacts } from "../format/members.ts";
 import { type OpenedKey, openSigningKey, type SigningKey } from "../keys.ts";
-<<<<<<< helper
-import type { CommittedExhibit, CustodyFacts, OuterExhibit, Store } from "../store/mod.ts";
-=======
 import type { CustodyFacts, OuterExhibit, Store } from "../store/mod.ts";
->>>>>>> pipe
 import { withoutDigests } from "./_command_line.ts";
 import { toolFacts } from "./_tool.ts";
 
@@ -73,13 +69,8 @@ export async function openKeyIfAny(
 /** What a command tells the log while it runs. */
 export interface CustodyNote {
   readonly tool: ToolFacts;
-<<<<<<< helper
-  /** Exhibits that it turned out to be about. */
-  about(exhibit: Pick<OuterExhibit, "id" | "inventory"> & Partial<Pick<CommittedExhibit, "manifest">>): void;
-=======
   /** Exhibits that it turned out to be about; of those that were not opened no manifest is known. */
   about(exhibit: Pick<OuterExhibit, "id" | "inventory"> & { readonly manifest?: Manifest }): void;
->>>>>>> pipe
   /** A fact of the result. */
   tell(name: string, value: string | number | boolean | null): void;
   clockSkewMs: number | null;

@@ -3,11 +3,7 @@
  * export.
  */
 import type { Manifest } from "../format/manifest.ts";
-<<<<<<< helper
-import type { CommittedExhibit, Exhibit, OuterExhibit } from "../store/mod.ts";
-=======
 import type { Exhibit, OuterExhibit } from "../store/mod.ts";
->>>>>>> pipe
 import { formatCount, formatSize } from "../units.ts";
 
 /** Nobody shall take it for the digest of a file (design: image digest). */
@@ -38,20 +34,8 @@ export function blocksText(blocks: number, blockSizeBytes: number): string {
   })`;
 }
 
-/** Said of what is encrypted, and was looked at from outside only. */
-export const NOT_OPENED = "encrypted, not opened";
-
-/** Whether what is in it is known. */
-export function isOpened(exhibit: OuterExhibit | Exhibit): exhibit is Exhibit {
-  return "manifest" in exhibit;
-}
-
 /** The members that every JSON object about an exhibit has. */
-<<<<<<< helper
-export function exhibitEvent(exhibit: CommittedExhibit) {
-=======
 export function exhibitEvent(exhibit: Pick<Exhibit, "id" | "manifest">) {
->>>>>>> pipe
   const { manifest } = exhibit;
   const { case: facts } = manifest.acquisition;
   return {
@@ -72,56 +56,9 @@ export function exhibitEvent(exhibit: Pick<Exhibit, "id" | "manifest">) {
     evidence: facts.evidence,
     startedAt: manifest.acquisition.startedAt,
     endedAt: manifest.acquisition.endedAt,
-    isEncrypted: exhibit.inventory.map !== null,
-    isOpened: true,
   };
 }
 
-<<<<<<< helper
-/** The same of an exhibit that may not have been opened: null is not known. */
-export function outerEvent(
-  exhibit: OuterExhibit | Exhibit,
-): Record<keyof ReturnType<typeof exhibitEvent>, unknown> {
-  if (isOpened(exhibit)) return exhibitEvent(exhibit);
-  const { snapshot, parent, map } = exhibit.inventory;
-  return {
-    exhibit: exhibit.id,
-    snapshot,
-    region: null,
-    endpoint: null,
-    isAws: null,
-    imageDigest: null,
-    volumeSizeGib: null,
-    blockSizeBytes: null,
-    blockCount: null,
-    absentBlocks: null,
-    storedBlocks: null,
-    unreadableBlocks: null,
-    zeroBlocks: null,
-    isPartial: null,
-    parent,
-    supersedes: null,
-    case: null,
-    evidence: null,
-    startedAt: null,
-    endedAt: null,
-    isEncrypted: map !== null,
-    isOpened: false,
-  };
-}
-
-/** Labels and values of what is known without opening an exhibit, in reading order. */
-export function outerFacts({ id, inventory, inventoryCheck }: OuterExhibit): [string, string][] {
-  const { snapshot, parent, committedAt, files } = inventory;
-  const bytes = files.reduce((sum, file) => sum + file.sizeBytes, 0);
-  return [
-    ["exhibit", id],
-    ["status", `${NOT_OPENED}: -i FILE opens it, and shows source, counts and digests`],
-    ["snapshot", snapshot],
-    ...(parent === null ? [] : [["builds on", parent] as [string, string]]),
-    ["committed", committedAt],
-    ["files", `${formatCount(files.length)}, ${formatSize(bytes)}`],
-=======
 /** Said of an exhibit that nothing was given to open. */
 export const NOT_OPENED = "encrypted, not opened";
 
@@ -148,13 +85,10 @@ export function outerFacts({ id, inventory, inventoryCheck }: OuterExhibit): [st
     ...(inventory.parent ? [["built on", inventory.parent] as [string, string]] : []),
     ["committed", inventory.committedAt],
     ["files", `${formatCount(inventory.files.length)}, ${formatSize(sizeOf(inventory))}`],
->>>>>>> pipe
     ...inventoryCheck.held.map(({ key }): [string, string] => ["inventory signed by", key.fingerprint]),
   ];
 }
 
-<<<<<<< helper
-=======
 /** One line. */
 export function outerText({ id, inventory }: OuterExhibit): string {
   return `${id}  ${inventory.snapshot}  ${NOT_OPENED}\n`;
@@ -164,7 +98,6 @@ function sizeOf({ files }: OuterExhibit["inventory"]): number {
   return files.reduce((sum, file) => sum + file.sizeBytes, 0);
 }
 
->>>>>>> pipe
 /** Labels and values for people, in reading order. */
 export function exhibitFacts(exhibit: Exhibit): [string, string][] {
   const { manifest } = exhibit;

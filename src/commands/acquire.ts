@@ -27,11 +27,6 @@ import type { AwsSource } from "../aws/source.ts";
 import { announce, showExhibit } from "./_acquire_shown.ts";
 import { openAws, SourceWatch } from "./_aws.ts";
 import { CUSTODY_OPTIONS, type CustodyNote, openKey, withCustody } from "./_custody.ts";
-<<<<<<< helper
-import { announce, showExhibit, showHeld, withResumeHint } from "./_acquire_shown.ts";
-import { exitCodeOf, isOpened, NOT_FROM_AWS } from "./_exhibits.ts";
-import { ENCRYPTION_OPTIONS, encryptionOf, IDENTITY_OPTIONS, warnOfSingleRecipient } from "./_identities.ts";
-=======
 import { exitCodeOf, NOT_FROM_AWS, outerEvent, outerText, statusOf } from "./_exhibits.ts";
 import {
   IDENTITY_OPTIONS,
@@ -40,7 +35,6 @@ import {
   RECIPIENT_OPTIONS,
   recipientWish,
 } from "./_identities.ts";
->>>>>>> pipe
 import { PRICE_OPTIONS, pricesFrom } from "./_prices.ts";
 
 /** Before a partial commit says that the snapshot cannot be listed any more. */
@@ -66,16 +60,13 @@ export const acquire = defineCommand({
 
 Run the same command again after any interruption: it goes on where it stopped and fetches nothing twice that was recorded. Run on a complete exhibit, it does nothing.
 
-Where the store holds an exhibit of the same volume, only what differs is fetched (--parent).
-
-With -r, -R or --passphrase a new store is encrypted, with age, before anything reaches the disk. Recipients are public: this host needs no identity, to go on neither. The same ones belong to every later command that acquires into the store. Such a host acquires each snapshot in full; with --lineage-key it builds on what is held.`,
+Where the store holds an exhibit of the same volume, only what differs is fetched (--parent).`,
   options: {
     parent: {
       value: "WHICH",
       summary: "build on: auto, none, or an EXHIBIT",
       details: "Default: auto. A resumed acquisition keeps its own.",
     },
-    ...ENCRYPTION_OPTIONS,
     ...CASE_OPTIONS,
     budget: { value: "USD", parse: parseUsd, summary: "stop before it costs more, all sessions counted" },
     rate: { value: "RATE", parse: parseRate, summary: "at most 20MiB/s or 300req/s" },
@@ -118,7 +109,6 @@ With -r, -R or --passphrase a new store is encrypted, with age, before anything 
       section: "Encryption",
     },
     ...PRICE_OPTIONS,
-    ...IDENTITY_OPTIONS,
     ...CUSTODY_OPTIONS,
     ...IDENTITY_OPTIONS,
     ...STORE_OPTIONS,
@@ -129,11 +119,7 @@ With -r, -R or --passphrase a new store is encrypted, with age, before anything 
     budget: true,
     not_found: true,
     locked: true,
-<<<<<<< helper
-    identity: "signing key, or held exhibit, can't be opened",
-=======
     identity: "the signing key or an identity file can't be opened, or nothing given opens what must be read",
->>>>>>> pipe
     access: true,
     source: true,
     storage: true,
@@ -149,10 +135,6 @@ With -r, -R or --passphrase a new store is encrypted, with age, before anything 
       command: "coldcase acquire snap-0123456789abcdef0 --budget 25 --rate 20MiB/s",
       says: "within a budget, and gently on the link",
     },
-    {
-      command: "coldcase acquire snap-0123456789abcdef0 -r age1… -r age1…",
-      says: "encrypted, to be read elsewhere",
-    },
   ],
   async run(context, input) {
     const { out, world } = context;
@@ -162,14 +144,10 @@ With -r, -R or --passphrase a new store is encrypted, with age, before anything 
     const prices = pricesFrom(world.disk, options["price-table"]);
     const path = resolve(options.store);
     if (options.case === undefined) out.warn("no --case: the record will not say which case this belongs to");
-<<<<<<< helper
-    const encryption = await encryptionOf(context, options);
-=======
     const lineageFiles = options["lineage-key"] === undefined ? [] : [options["lineage-key"]];
     const lineage = await openIdentities(context, lineageFiles);
     const identities = await openIdentities(context, [...options.identity, ...lineageFiles]);
     const wish = await recipientWish(context, options, lineage?.recipients);
->>>>>>> pipe
     const key = await openKey(context, options["sign-key"]);
     const watch = new SourceWatch(context);
     const source = await openAws(context, options, watch, {
@@ -183,13 +161,11 @@ With -r, -R or --passphrase a new store is encrypted, with age, before anything 
         case: options.case,
         mixedCases: options["mixed-cases"],
         unsafeFileSystem: options["unsafe-filesystem"],
-        ...encryption,
         workers: options.workers ?? Math.max(1, world.host.cpuCount - 1),
         identities,
         ...wish,
       });
       out.note(`store ${path} (${opened.fileSystem}, ${formatSize(opened.freeBytes)} free)`);
-      warnOfSingleRecipient(context, opened);
       if (!source.isAws) out.warn(`${NOT_FROM_AWS}: the endpoint is ${source.endpoint}`);
       const isInRegion = options["in-region"];
       const spending = new Spending({ source, prices, isInRegion, budgetUsd: options.budget });
@@ -295,9 +271,11 @@ async function acquireOne(input: AcquireInput, surroundings: Surroundings): Prom
     }
     const held = closed ? undefined : await finishedExhibit(input);
     if (held && !surroundings.isPartial) {
+      out.note(`${input.snapshot}: held already as ${held.id}, ${statusOf(held.manifest)}; nothing to do`);
+      if (exitCodeOf(held.manifest) !== 0) out.note("--retry-unreadable tries the unreadable blocks again");
       surroundings.note.about(held);
-      showHeld(out, held);
-      return isOpened(held) ? exitCodeOf(held.manifest) : 0;
+      showExhibit(out, held);
+      return exitCodeOf(held.manifest);
     }
     const exhibit = await acquireShown(input, surroundings);
     surroundings.note.about(exhibit);
@@ -328,25 +306,10 @@ async function isBegun({ store, snapshot }: AcquireInput): Promise<boolean> {
 }
 
 /** The exhibit that leaves nothing to do: complete, or incomplete and not to be retried. */
-<<<<<<< helper
-async function finishedExhibit(input: AcquireInput): Promise<OuterExhibit | Exhibit | undefined> {
-  if (input.fresh) return undefined;
-  const isBegun = (await input.store.journals()).some((head) => head.source.snapshot === input.snapshot);
-  if (isBegun) return undefined;
-  const held = await input.store.newestOuterOf(input.snapshot);
-  if (!held || !input.retryUnreadable) return held;
-  if (isOpened(held)) return exitCodeOf(held.manifest) === 0 ? held : undefined;
-  throw new OperatorError(
-    "identity",
-    `Cannot retry unreadable blocks of "${input.snapshot}": ${held.id} is encrypted, and no identity was given`,
-    { hints: ["Give an identity that opens it with -i FILE."], facts: { exhibit: held.id } },
-  );
-=======
 async function finishedExhibit(input: AcquireInput): Promise<Exhibit | undefined> {
   if (input.fresh || !input.store.isReadable || await isBegun(input)) return undefined;
   const held = await input.store.newestOf(input.snapshot);
   return held && input.retryUnreadable && exitCodeOf(held.manifest) !== 0 ? undefined : held;
->>>>>>> pipe
 }
 
 /** Acquires with progress on stderr. */
@@ -417,4 +380,18 @@ function evidenceNumbers(
 
 async function parentWish(store: Store, text: string | undefined): Promise<ParentWish | undefined> {
   return text === undefined || text === "auto" || text === "none" ? text : await store.find(text);
+}
+
+/** Errors that the same command gets over when it is run again say so. */
+function withResumeHint(error: OperatorError, snapshot: SnapshotId): OperatorError {
+  const isResumable = ["access", "source", "storage", "interrupted"].includes(error.code) &&
+    error.facts["reason"] !== "SNAPSHOT_STATE";
+  if (!isResumable) return error;
+  const message = error.code === "interrupted" ? `Interrupted while acquiring "${snapshot}"` : error.message;
+  const isGone = error.facts["reason"] === "SNAPSHOT_GONE";
+  const again = "What was recorded is saved: run the same command again to go on.";
+  const partial =
+    "Where it does not come back, --commit-partial makes an exhibit of what is held, plainly marked.";
+  const hints = [...error.hints, again, ...(isGone ? [partial] : [])];
+  return new OperatorError(error.code, message, { hints, facts: error.facts, cause: error.cause });
 }

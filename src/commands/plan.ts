@@ -2,6 +2,7 @@
  * `plan`: what acquire would fetch, what it costs and how long it takes. Nothing is written; one block is
  * read, unless that is not wanted, to prove that blocks can be read at all.
  */
+import { resolve } from "@std/path";
 import { type ParentWish, planSnapshot, type SnapshotPlan } from "../acquisition/mod.ts";
 import type { AwsSource } from "../aws/source.ts";
 import { AWS_OPTIONS, type CommandContext, defineCommand, formatFacts, STORE_OPTIONS } from "../cli/mod.ts";
@@ -9,19 +10,11 @@ import type { Identities } from "../cipher_age.ts";
 import { gravestExitCode, OperatorError } from "../errors.ts";
 import type { SnapshotId } from "../model.ts";
 import { type Cost, costOf, durationOf, type PriceTable, remainingRequests, type Requests } from "../plan.ts";
-<<<<<<< helper
-import type { Exhibit, OuterExhibit, Store } from "../store/mod.ts";
-import { formatCount, formatDuration, parseSnapshotId } from "../units.ts";
-import { openAws, SourceWatch } from "./_aws.ts";
-import { blocksText, isOpened, NOT_FROM_AWS, NOT_OPENED, statusOf } from "./_exhibits.ts";
-import { IDENTITY_OPTIONS, type IdentityOptionValues, openStoreWith } from "./_identities.ts";
-=======
 import { type Exhibit, openStore, type OuterExhibit, type Store } from "../store/mod.ts";
 import { formatCount, formatDuration, parseSnapshotId } from "../units.ts";
 import { openAws, SourceWatch } from "./_aws.ts";
 import { blocksText, NOT_FROM_AWS, NOT_OPENED, statusOf } from "./_exhibits.ts";
 import { IDENTITY_OPTIONS, openIdentities } from "./_identities.ts";
->>>>>>> pipe
 import { costText, PRICE_OPTIONS, pricesFrom, pricesText } from "./_prices.ts";
 
 export const plan = defineCommand({
@@ -38,7 +31,7 @@ A missing permission is named with the policy statement that grants it.`,
     ...STORE_OPTIONS,
     ...AWS_OPTIONS,
   },
-  exitCodes: { not_found: true, identity: true, access: true, source: true, integrity: true },
+  exitCodes: { not_found: true, access: true, source: true, integrity: true },
   examples: [
     { command: "coldcase plan snap-0123456789abcdef0", says: "what would it cost, and may I" },
     {
@@ -55,12 +48,6 @@ A missing permission is named with the policy statement that grants it.`,
     const source = await openAws(context, options, watch);
     let store: Store | undefined;
     try {
-<<<<<<< helper
-      store = await storeIfAny(context, options);
-      const parent: ParentWish = options.parent === "auto" || options.parent === "none"
-        ? options.parent
-        : await (store ?? await openStoreWith(context, options)).find(options.parent);
-=======
       const identities = await openIdentities(context, options.identity);
       store = await storeIfAny(context, resolve(options.store), identities);
       const parent: ParentWish = options.parent === "auto" || options.parent === "none"
@@ -68,7 +55,6 @@ A missing permission is named with the policy statement that grants it.`,
         : await (store ?? await openStore(world, resolve(options.store), { identities })).find(
           options.parent,
         );
->>>>>>> pipe
       if (!source.isAws) out.warn(`${NOT_FROM_AWS}: the endpoint is ${source.endpoint}`);
       const codes: number[] = [];
       let total: Cost = { apiUsd: 0, transferUsd: 0, totalUsd: 0 };
@@ -111,17 +97,6 @@ A missing permission is named with the policy statement that grants it.`,
 async function heldExhibit(
   store: Store | undefined,
   snapshot: SnapshotId,
-<<<<<<< helper
-): Promise<OuterExhibit | Exhibit | undefined> {
-  const isBegun = (await store?.journals())?.some((head) => head.source.snapshot === snapshot) ?? false;
-  return isBegun ? undefined : await store?.newestOuterOf(snapshot);
-}
-
-function showHeld(out: CommandContext["out"], held: OuterExhibit | Exhibit): void {
-  const { snapshot } = held.inventory;
-  const status = isOpened(held) ? statusOf(held.manifest) : NOT_OPENED;
-  out.result(`${snapshot}\nheld already as ${held.id}, ${status}: acquire would do nothing\n\n`);
-=======
 ): Promise<Exhibit | OuterExhibit | undefined> {
   const isBegun = (await store?.journals())?.some((head) => head.source.snapshot === snapshot) ?? false;
   if (!store || isBegun) return undefined;
@@ -134,25 +109,16 @@ function showHeld(out: CommandContext["out"], held: Exhibit | OuterExhibit): voi
   out.result(
     `${snapshot}\nheld already as ${held.id}, ${status}: acquire would do nothing\n\n`,
   );
->>>>>>> pipe
   out.event({ type: "plan", snapshot, heldAs: held.id, fetchBlocks: 0, totalUsd: 0 });
 }
 
 async function storeIfAny(
-<<<<<<< helper
-  context: CommandContext,
-  options: IdentityOptionValues & { readonly store: string },
-): Promise<Store | undefined> {
-  try {
-    return await openStoreWith(context, options);
-=======
   { world }: CommandContext,
   path: string,
   identities: Identities | undefined,
 ): Promise<Store | undefined> {
   try {
     return await openStore(world, path, { identities });
->>>>>>> pipe
   } catch (error) {
     if (error instanceof OperatorError && error.code === "not_found") return undefined;
     throw error;

@@ -140,27 +140,11 @@ export function countStates(blocks: Segment): StateCounts {
   };
 }
 
-export const NO_STATES: StateCounts = {
-  absentBlocks: 0,
-  storedBlocks: 0,
-  unreadableBlocks: 0,
-  zeroBlocks: 0,
-};
-
 export function addCounts(a: StateCounts, b: StateCounts): StateCounts {
   return {
     absentBlocks: a.absentBlocks + b.absentBlocks,
     storedBlocks: a.storedBlocks + b.storedBlocks,
     unreadableBlocks: a.unreadableBlocks + b.unreadableBlocks,
     zeroBlocks: a.zeroBlocks + b.zeroBlocks,
-  };
-}
-
-export function subtractCounts(a: StateCounts, b: StateCounts): StateCounts {
-  return {
-    absentBlocks: a.absentBlocks - b.absentBlocks,
-    storedBlocks: a.storedBlocks - b.storedBlocks,
-    unreadableBlocks: a.unreadableBlocks - b.unreadableBlocks,
-    zeroBlocks: a.zeroBlocks - b.zeroBlocks,
   };
 }

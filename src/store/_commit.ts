@@ -21,22 +21,6 @@ import { encodeInventory, type Inventory } from "../format/inventory.ts";
 import type { JournalHead, RecordedBlock } from "../format/journal.ts";
 import { type AcquisitionRecord, type CaseFacts, encodeManifest, type Manifest } from "../format/manifest.ts";
 import {
-<<<<<<< helper
-  addCounts,
-  countStates,
-  encodeSegment,
-  NO_STATES,
-  plainBlock,
-  type Segment,
-  type SegmentBlock,
-  segmentCount,
-  segmentLength,
-  type StateCounts,
-  subtractCounts,
-} from "../format/segment.ts";
-import {
-=======
->>>>>>> pipe
   type Clock,
   type Disk,
   type ExhibitId,
@@ -113,17 +97,12 @@ function startWriting({ contents, head, progress }: CommitInput): Written {
   return { files, map, put };
 }
 
-<<<<<<< helper
-/** What was committed, as its writer knows it, who may not be able to open it. */
-export type CommittedExhibit = Pick<Exhibit, "id" | "manifest" | "inventory">;
-=======
 /** What a commit made: known to whoever committed it, also where nobody here could open it again. */
 export interface CommittedExhibit {
   readonly id: ExhibitId;
   readonly manifest: Manifest;
   readonly inventory: Inventory;
 }
->>>>>>> pipe
 
 export async function commitExhibit(input: CommitInput): Promise<CommittedExhibit> {
   const { storage, contents, head, facts } = input;
@@ -227,159 +206,6 @@ function readSince(parent: Exhibit | undefined): string | null {
   return record?.takenOverReadSince ?? record?.startedAt ?? null;
 }
 
-<<<<<<< helper
-interface Built {
-  readonly segments: readonly Digest[];
-  readonly counts: StateCounts;
-  /** Blocks of which this acquisition has the bytes: stored or zero. The parent's are taken over. */
-  readonly fetchedBlocks: number;
-  readonly unreadable: UnreadableDocument["entries"];
-}
-
-/** Writes every segment that differs from the parent's and names those that do not. */
-async function buildSegments(input: CommitInput, { files, map, put }: Written): Promise<Built> {
-  const { parent, shape, progress } = input;
-  const parentSizes = new Map<ObjectName, number>();
-  for (const file of parent?.inventory.files ?? []) {
-    const kind = parseName(file.name)?.kind;
-    if (kind === "pack") files.set(file.name, file.sizeBytes);
-    if (kind === "segment") parentSizes.set(file.name, file.sizeBytes);
-  }
-  const rest = plainBlock(input.facts.rest === "absent" ? "absent" : "unreadable");
-  const segments: Digest[] = [];
-  let counts = parent ? parent.manifest.counts : NO_STATES;
-  let fetchedBlocks = 0;
-  const present = new Set<ObjectName>();
-  /** The segment that holds nothing: most of a large volume, and made once. */
-  let blank: { readonly blockCount: number; readonly digest: Digest } | undefined;
-  const unreadable: { blocks: number; first: UnreadableDocument["entries"][number]["first"] }[] = [];
-  for (let position = 0; position < segmentCount(shape); position++) {
-    const blockCount = segmentLength(shape, position);
-    const taken = takenWhole(input, position);
-    const takenFile = taken ? parent?.segmentFile(taken) : undefined;
-    const takenBytes = takenFile === undefined ? undefined : parentSizes.get(takenFile);
-    if (taken && takenFile && takenBytes !== undefined) {
-      files.set(takenFile, takenBytes);
-      map.segments[taken] = parseName(takenFile)!.digest;
-      segments.push(taken);
-      continue;
-    }
-    const base = await parentSegment(parent, position);
-    const isBlank = base.length === 0 && !progress.segments.has(position) && rest.state === "absent";
-    if (isBlank && blank?.blockCount === blockCount) {
-      segments.push(blank.digest);
-      counts = addCounts(counts, { ...NO_STATES, absentBlocks: blockCount });
-      continue;
-    }
-    const blocks: (SegmentBlock | RecordedBlock)[] = [];
-    for (let at = 0; at < blockCount; at++) {
-      const index = position * SEGMENT_BLOCKS + at;
-      const recorded = input.recorded(index);
-      const block = recorded ?? base[at] ?? rest;
-      blocks.push(block);
-      if (recorded?.state === "stored" || recorded?.state === "zero") fetchedBlocks++;
-      if (block.state === "unreadable") noteUnreadable(unreadable, progress.unreadable.get(index), index);
-    }
-    await checkHeld(input, { position, blocks, files, present });
-    const digest = await put("segment", encodeSegment(blocks));
-    segments.push(digest);
-    if (isBlank) blank = { blockCount, digest };
-    counts = addCounts(subtractCounts(counts, countStates(base)), countStates(blocks));
-  }
-  return { segments, counts, fetchedBlocks, unreadable };
-}
-
-/** The parent's digest of a segment in which nothing was recorded. */
-function takenWhole({ parent, progress, shape }: CommitInput, position: number): Digest | undefined {
-  if (!parent || progress.segments.has(position)) return undefined;
-  const isOfOneLength = parent.shape.blockCount >= position * SEGMENT_BLOCKS + segmentLength(shape, position);
-  return isOfOneLength ? parent.manifest.segments[position] : undefined;
-}
-
-/** The parent's blocks of a segment; empty without a parent or beyond its volume. */
-async function parentSegment(parent: Exhibit | undefined, position: number): Promise<Segment> {
-  if (!parent || position >= parent.manifest.segments.length) return [];
-  return await parent.segment(position);
-}
-
-/** Blocks without an entry of their own were never tried: consecutive ones are one entry. */
-function noteUnreadable(
-  entries: { blocks: number; first: UnreadableDocument["entries"][number]["first"] }[],
-  entry: UnreadableDocument["entries"][number]["first"] | undefined,
-  index: number,
-): void {
-  const last = entries.at(-1);
-  if (entry) entries.push({ blocks: 1, first: entry });
-  else if (last?.first.reason === "not_acquired" && last.first.block + last.blocks === index) last.blocks++;
-  else {
-    const first = {
-      attempts: 0,
-      block: index,
-      detail: "never tried",
-      reason: "not_acquired",
-      requestIds: [],
-    } as const;
-    entries.push({ blocks: 1, first });
-  }
-}
-
-/**
- * Every stored block must be in a pack that is there and that the inventory names; a copy elsewhere makes that
- * pack needed too. What is recorded and held by none is forgotten, so that the next session fetches it again.
- *
- * @param segment `present`: packs that were looked at in this commit.
- */
-async function checkHeld(
-  input: CommitInput,
-  segment: {
-    readonly position: number;
-    readonly blocks: readonly (SegmentBlock | RecordedBlock)[];
-    readonly files: Map<ObjectName, number>;
-    readonly present: Set<ObjectName>;
-  },
-): Promise<void> {
-  const missing: number[] = [];
-  for (const [at, block] of segment.blocks.entries()) {
-    if (block.state !== "stored") continue;
-    // Whoever acquires may not be able to look into a pack. The parent's are all in the list, and are there: that
-    // was found out when it was chosen.
-    if (!("packNumber" in block) && input.contents.isEncrypted) continue;
-    const pack = await packOf(input, block, segment.present);
-    if (pack) segment.files.set(pack.name, pack.sizeBytes);
-    else missing.push(at);
-  }
-  const first = missing[0];
-  if (first === undefined) return;
-  const firstIndex = segment.position * SEGMENT_BLOCKS;
-  const lost = missing.map((at) => firstIndex + at).filter((index) => input.recorded(index) !== undefined);
-  await input.forget(lost);
-  const { exhibit } = input.head;
-  const digest = segment.blocks[first]!.digest!;
-  throw new OperatorError("integrity", `Cannot commit "${exhibit}": no pack holds block ${digest}`, {
-    facts: { digest, exhibit },
-    hints: lost.length > 0 ? ["Run the same command again: what no pack holds is fetched again."] : [],
-  });
-}
-
-/** The pack that holds a block, where it is there: the journal says which, of a block that is taken over the index. */
-async function packOf(
-  input: CommitInput,
-  block: Extract<SegmentBlock | RecordedBlock, { readonly state: "stored" }>,
-  present: Set<ObjectName>,
-): Promise<StoredObject | undefined> {
-  if (!("packNumber" in block)) {
-    const place = await input.blocks.findPresent(block.digest, present);
-    return place && { name: place.pack, sizeBytes: place.packBytes };
-  }
-  const pack = input.progress.packs[block.packNumber];
-  if (!pack || present.has(pack.name)) return pack;
-  if ((await input.storage.stat(pack.name))?.sizeBytes !== pack.sizeBytes) return undefined;
-  present.add(pack.name);
-  return pack;
-}
-
-=======
->>>>>>> pipe
 /** The listing that was read to its end must be what is recorded; else the snapshot changed under us. */
 function checkAgainstListing(input: CommitInput, built: Built): void {
   const listing = input.progress.listing;

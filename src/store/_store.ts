@@ -25,7 +25,6 @@ import type { LocalStorage } from "./_local_storage.ts";
 import { inventoryFaults } from "./_needed_files.ts";
 import { inventoryNames, loadOuter, type OuterExhibit } from "./_outer.ts";
 import { PackedBlocks } from "./_packed_blocks.ts";
-import { byStart, findClosed, findExhibit, newestClosedOfSnapshot, newestOfSnapshot } from "./_references.ts";
 import { StoreEvidence } from "./_store_evidence.ts";
 import { Progress } from "./_progress.ts";
 import { tidyUp } from "./_tidy_up.ts";
@@ -129,16 +128,6 @@ export class Store {
     return all.sort(byStart);
   }
 
-<<<<<<< helper
-  /** The exhibit that `reference` names. Throws `not_found`, or `usage` with the candidates where it is ambiguous. */
-  find(reference: string): Promise<Exhibit> {
-    return findExhibit(this, reference);
-  }
-
-  /** The same as far as it can be opened: of a store that is not readable by exhibit and snapshot ids only. */
-  findOuter(reference: string): Promise<OuterExhibit | Exhibit> {
-    return this.isReadable ? this.find(reference) : findClosed(this, reference);
-=======
   /** Finds exhibits by what people call them. */
   get #list(): ExhibitList {
     return new ExhibitList({
@@ -158,31 +147,16 @@ export class Store {
   /** What can be known of it without opening it; see `ExhibitList`. */
   findOuter(reference: string): Promise<OuterExhibit> {
     return this.#list.findOuter(reference);
->>>>>>> pipe
   }
 
   /** The newest exhibit of a snapshot that no other supersedes. Damaged ones are passed over, and that is told. */
   newestOf(snapshot: SnapshotId): Promise<Exhibit | undefined> {
-<<<<<<< helper
-    return newestOfSnapshot(this, { snapshot, onFault: (fault) => this.#passOver(fault) });
-  }
-
-  /** The same as far as it can be opened: of a store that is not readable the one committed last. */
-  newestOuterOf(snapshot: SnapshotId): Promise<OuterExhibit | Exhibit | undefined> {
-    if (this.isReadable) return this.newestOf(snapshot);
-    return newestClosedOfSnapshot(this, { snapshot, onFault: (fault) => this.#passOver(fault) });
-  }
-
-  #passOver({ message }: OperatorError): void {
-    this.#passedOver.add(`An exhibit was passed over: ${message}`);
-=======
     return this.#list.newestOf(snapshot);
   }
 
   /** The exhibit of a snapshot that was committed last, unopened. */
   newestOuterOf(snapshot: SnapshotId): Promise<OuterExhibit | undefined> {
     return this.#list.newestOuterOf(snapshot);
->>>>>>> pipe
   }
 
   /** Acquisitions under way. */
