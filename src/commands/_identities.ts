@@ -2,6 +2,7 @@
  * What encrypted stores need of a command line: identities that open, recipients to encrypt to, a passphrase. Secrets
  * come from files and prompts only; what is wrong with them is told without repeating them.
  */
+import { resolve } from "@std/path";
 import { type Identities, makeIdentity, Recipients } from "../cipher_age.ts";
 import {
   askNewPassphrase,
@@ -12,7 +13,13 @@ import {
 } from "../cipher_age_files.ts";
 import type { CommandContext, OptionTable } from "../cli/mod.ts";
 import { OperatorError } from "../errors.ts";
-import type { PassphraseIdentity, RecipientWish } from "../store/mod.ts";
+import {
+  type OpenOptions,
+  openStore,
+  type PassphraseIdentity,
+  type RecipientWish,
+  type Store,
+} from "../store/mod.ts";
 
 /** For commands that read what is in an encrypted store. */
 export const IDENTITY_OPTIONS = {
@@ -23,7 +30,12 @@ export const IDENTITY_OPTIONS = {
     summary: "identity that opens an encrypted store",
     details:
       "An age identity file, as `coldcase keygen` and age-keygen write it; one that a passphrase protects too.",
-    section: "Store",
+    section: "Encryption",
+  },
+  "passphrase-file": {
+    value: "FILE",
+    summary: "the passphrase, a file's only line, instead of being asked",
+    section: "Encryption",
   },
 } as const satisfies OptionTable;
 
@@ -45,43 +57,67 @@ export const RECIPIENT_OPTIONS = {
   },
 } as const satisfies OptionTable;
 
-/** For commands that make an encrypted store. */
-export const PASSPHRASE_OPTIONS = {
+/** For commands that make an encrypted store; beside `IDENTITY_OPTIONS`. */
+export const ENCRYPTION_OPTIONS = {
+  ...RECIPIENT_OPTIONS,
   passphrase: {
     summary: "a passphrase opens the new store, too",
     details: "Asked for twice, when the store is made. It protects an identity in the store's keys/ folder.",
     section: "Encryption",
   },
-  "passphrase-file": {
+  "lineage-key": {
     value: "FILE",
-    summary: "the same, the passphrase being a file's only line",
+    summary: "identity that opens digests, no contents, of this store",
+    details:
+      "Kept outside of the store, on a host that acquires and must not read. With it the next acquisition of a " +
+      "volume is incremental.",
     section: "Encryption",
   },
 } as const satisfies OptionTable;
 
-interface RecipientValues {
+export interface IdentityOptionValues {
+  readonly identity: readonly string[];
+  readonly "passphrase-file": string | undefined;
+}
+
+interface RecipientOptionValues {
   readonly recipient: readonly string[];
   readonly "recipients-file": readonly string[];
 }
 
-interface PassphraseValues {
+interface EncryptionOptionValues extends IdentityOptionValues, RecipientOptionValues {
   readonly passphrase: boolean;
-  readonly "passphrase-file": string | undefined;
+  readonly "lineage-key": string | undefined;
 }
 
 /** What the identity files hold; `undefined` where none was given. */
 export async function openIdentities(
   { out }: CommandContext,
-  files: readonly string[],
+  options: IdentityOptionValues,
 ): Promise<Identities | undefined> {
-  if (files.length === 0) return undefined;
-  const { identities, warnings } = await openIdentityFiles(files, { askPassphrase: out.askSecret });
+  if (options.identity.length === 0) return undefined;
+  const { identities, warnings } = await openIdentityFiles(options.identity, {
+    askPassphrase: out.askSecret,
+    passphrase: options["passphrase-file"] === undefined
+      ? undefined
+      : passphraseOf(out, options["passphrase-file"]),
+  });
   for (const warning of warnings) out.warn(warning);
   return identities;
 }
 
+/** Opens the store of a command for reading, with the identities that were given. */
+export async function openStoreWith(
+  context: CommandContext,
+  options: IdentityOptionValues & { readonly store: string },
+  more: Omit<OpenOptions, "identities"> = {},
+): Promise<Store> {
+  const identities = await openIdentities(context, options);
+  return await openStore(context.world, resolve(options.store), { ...more, identities });
+}
+
 /** The recipients that were given, checked; `undefined` for none. */
-export async function givenRecipients(options: RecipientValues): Promise<Recipients | undefined> {
+export async function givenRecipients(options: RecipientOptionValues): Promise<Recipients | undefined> {
   const given = [
     ...options.recipient.map((text) => ({ text, place: "-r" })),
     ...options["recipients-file"].flatMap((path) => readRecipientsFile(path)),
@@ -89,38 +125,43 @@ export async function givenRecipients(options: RecipientValues): Promise<Recipie
   return given.length === 0 ? undefined : await Recipients.of(given);
 }
 
-/**
- * What a command line says of who can open what is written.
- *
- * @param lineage Recipients of identities that shall open digests and no contents.
- */
-export async function recipientWish(
+/** What a command line says of who can open what is written, and of what opens what is read. */
+export async function encryptionOf(
   context: CommandContext,
-  options: RecipientValues & PassphraseValues,
-  lineage: readonly string[] = [],
-): Promise<RecipientWish> {
+  options: EncryptionOptionValues,
+): Promise<RecipientWish & OpenOptions> {
   const recipients = await givenRecipients(options);
-  const hasPassphrase = options.passphrase || options["passphrase-file"] !== undefined;
-  if (recipients?.isSingle && !hasPassphrase) {
-    context.out.warn("one recipient only: who loses that identity loses the evidence");
-  }
-  if (lineage.length > 0 && !recipients && !hasPassphrase) {
+  const lineageFiles = options["lineage-key"] === undefined ? [] : [options["lineage-key"]];
+  const lineage = await openIdentities(context, { ...options, identity: lineageFiles });
+  const identities = lineage && options.identity.length === 0
+    ? lineage
+    : await openIdentities(context, { ...options, identity: [...options.identity, ...lineageFiles] });
+  if (lineage && !recipients && !options.passphrase) {
     throw new OperatorError("usage", "Cannot use a lineage key: nobody was named who can open the contents", {
       hints: ["Give the recipients, too: -r age1…"],
     });
   }
+  const isEncrypted = recipients !== undefined || options.passphrase;
   return {
-    recipients: recipients || hasPassphrase
-      ? { contents: recipients?.list ?? [], lineage: lineage.length > 0 ? lineage : null }
+    identities,
+    recipients: isEncrypted
+      ? { contents: recipients?.list ?? [], lineage: lineage?.recipients ?? null }
       : null,
-    ...(hasPassphrase && { passphraseIdentity: () => newPassphraseIdentity(context, options) }),
+    ...(options.passphrase && { passphraseIdentity: () => newPassphraseIdentity(context, options) }),
   };
+}
+
+/** One key only is a risk of its own. */
+export function warnOfSingleRecipient({ out }: CommandContext, { file }: Store): void {
+  if (file.recipients?.contents.length === 1) {
+    out.warn("one recipient only: who loses that identity loses the evidence");
+  }
 }
 
 /** A fresh identity that a passphrase opens: asked for, or a file's. */
 async function newPassphraseIdentity(
   { out, world }: CommandContext,
-  options: PassphraseValues,
+  options: Pick<IdentityOptionValues, "passphrase-file">,
 ): Promise<PassphraseIdentity> {
   const passphrase = await newPassphrase(out, options["passphrase-file"]);
   const identity = await makeIdentity("x25519");
@@ -129,13 +170,15 @@ async function newPassphraseIdentity(
 }
 
 async function newPassphrase(out: CommandContext["out"], path: string | undefined): Promise<string> {
-  if (path !== undefined) {
-    const { passphrase, warnings } = readPassphraseFile(path);
-    for (const warning of warnings) out.warn(warning);
-    return passphrase;
-  }
+  if (path !== undefined) return passphraseOf(out, path);
   if (out.askSecret) return await askNewPassphrase(out.askSecret, "the new store");
   throw new OperatorError("usage", "Cannot ask for a passphrase: this is no terminal", {
-    hints: ["Give --passphrase-file FILE, or run it on a terminal."],
+    hints: ["Give --passphrase-file FILE beside --passphrase, or run it on a terminal."],
   });
+}
+
+function passphraseOf(out: CommandContext["out"], path: string): string {
+  const { passphrase, warnings } = readPassphraseFile(path);
+  for (const warning of warnings) out.warn(warning);
+  return passphrase;
 }
