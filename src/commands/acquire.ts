@@ -28,13 +28,7 @@ import { announce, showExhibit } from "./_acquire_shown.ts";
 import { openAws, SourceWatch } from "./_aws.ts";
 import { CUSTODY_OPTIONS, type CustodyNote, openKey, withCustody } from "./_custody.ts";
 import { exitCodeOf, NOT_FROM_AWS, outerEvent, outerText, statusOf } from "./_exhibits.ts";
-import {
-  IDENTITY_OPTIONS,
-  openIdentities,
-  PASSPHRASE_OPTIONS,
-  RECIPIENT_OPTIONS,
-  recipientWish,
-} from "./_identities.ts";
+import { ENCRYPTION_OPTIONS, encryptionOf, IDENTITY_OPTIONS, warnOfSingleRecipient } from "./_identities.ts";
 import { PRICE_OPTIONS, pricesFrom } from "./_prices.ts";
 
 /** Before a partial commit says that the snapshot cannot be listed any more. */
@@ -60,7 +54,9 @@ export const acquire = defineCommand({
 
 Run the same command again after any interruption: it goes on where it stopped and fetches nothing twice that was recorded. Run on a complete exhibit, it does nothing.
 
-Where the store holds an exhibit of the same volume, only what differs is fetched (--parent).`,
+Where the store holds an exhibit of the same volume, only what differs is fetched (--parent).
+
+With -r, -R or --passphrase a new store is encrypted, with age, before anything reaches the disk. Recipients are public: this host needs no identity, not even to go on. The same ones belong to every later command that acquires into the store. Such a host acquires each snapshot in full; with --lineage-key it builds on what is held.`,
   options: {
     parent: {
       value: "WHICH",
@@ -98,16 +94,7 @@ Where the store holds an exhibit of the same volume, only what differs is fetche
     fresh: { summary: "start anew; what was begun is set aside" },
     "mixed-cases": { summary: "allow several cases in this store" },
     "unsafe-filesystem": { summary: "accept a file system that keeps no promises" },
-    ...RECIPIENT_OPTIONS,
-    ...PASSPHRASE_OPTIONS,
-    "lineage-key": {
-      value: "FILE",
-      summary: "identity that opens digests, no contents, of this store",
-      details:
-        "Kept outside of the store, on a host that acquires and must not read. With it the next acquisition of the " +
-        "volume is incremental.",
-      section: "Encryption",
-    },
+    ...ENCRYPTION_OPTIONS,
     ...PRICE_OPTIONS,
     ...CUSTODY_OPTIONS,
     ...IDENTITY_OPTIONS,
@@ -135,6 +122,10 @@ Where the store holds an exhibit of the same volume, only what differs is fetche
       command: "coldcase acquire snap-0123456789abcdef0 --budget 25 --rate 20MiB/s",
       says: "within a budget, and gently on the link",
     },
+    {
+      command: "coldcase acquire snap-0123456789abcdef0 -r age1… -r age1…",
+      says: "encrypted, to be read elsewhere",
+    },
   ],
   async run(context, input) {
     const { out, world } = context;
@@ -144,10 +135,7 @@ Where the store holds an exhibit of the same volume, only what differs is fetche
     const prices = pricesFrom(world.disk, options["price-table"]);
     const path = resolve(options.store);
     if (options.case === undefined) out.warn("no --case: the record will not say which case this belongs to");
-    const lineageFiles = options["lineage-key"] === undefined ? [] : [options["lineage-key"]];
-    const lineage = await openIdentities(context, lineageFiles);
-    const identities = await openIdentities(context, [...options.identity, ...lineageFiles]);
-    const wish = await recipientWish(context, options, lineage?.recipients);
+    const encryption = await encryptionOf(context, options);
     const key = await openKey(context, options["sign-key"]);
     const watch = new SourceWatch(context);
     const source = await openAws(context, options, watch, {
@@ -162,10 +150,10 @@ Where the store holds an exhibit of the same volume, only what differs is fetche
         mixedCases: options["mixed-cases"],
         unsafeFileSystem: options["unsafe-filesystem"],
         workers: options.workers ?? Math.max(1, world.host.cpuCount - 1),
-        identities,
-        ...wish,
+        ...encryption,
       });
       out.note(`store ${path} (${opened.fileSystem}, ${formatSize(opened.freeBytes)} free)`);
+      warnOfSingleRecipient(context, opened);
       if (!source.isAws) out.warn(`${NOT_FROM_AWS}: the endpoint is ${source.endpoint}`);
       const isInRegion = options["in-region"];
       const spending = new Spending({ source, prices, isInRegion, budgetUsd: options.budget });

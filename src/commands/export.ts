@@ -13,12 +13,12 @@ import {
   parseDigestNames,
   type RawTarget,
 } from "../image/mod.ts";
-import { type Exhibit, openStore } from "../store/mod.ts";
+import { type Exhibit } from "../store/mod.ts";
 import { formatCount, formatDuration, formatSize } from "../units.ts";
 import { addDigests } from "./_addenda.ts";
 import { CUSTODY_OPTIONS, openKeyIfAny, withCustody } from "./_custody.ts";
 import { exhibitFacts, IMAGE_DIGEST_LABEL, NOT_FROM_AWS } from "./_exhibits.ts";
-import { IDENTITY_OPTIONS, openIdentities } from "./_identities.ts";
+import { IDENTITY_OPTIONS, openStoreWith } from "./_identities.ts";
 
 export const exportCommand = defineCommand({
   usage: "EXHIBIT",
@@ -58,7 +58,7 @@ Blocks that could not be read are filled with zeros and listed; the exit code is
     { command: "coldcase export snap-0123456789abcdef0 -o - | zstd > disk.img.zst", says: "through a pipe" },
   ],
   async run(context, { args, options }) {
-    const { out, world } = context;
+    const { out } = context;
     if (options.output === undefined) {
       throw new OperatorError("usage", "Cannot export: no target was named", {
         hints: ["Give -o FILE, or -o - for stdout."],
@@ -66,8 +66,7 @@ Blocks that could not be read are filled with zeros and listed; the exit code is
     }
     const { output } = options;
     const key = await openKeyIfAny(context, options["sign-key"]);
-    const identities = await openIdentities(context, options.identity);
-    const store = await openStore(world, resolve(options.store), { identities });
+    const store = await openStoreWith(context, options);
     try {
       return await withCustody(context, { store, key, action: "export", options }, async (note) => {
         const exhibit = await store.find(args[0]);

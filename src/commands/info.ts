@@ -12,10 +12,10 @@ import {
   STORE_OPTIONS,
 } from "../cli/mod.ts";
 import { FILE_SYSTEM_TITLES, type FileSystem, inspectVolume, type VolumeContents } from "../image/mod.ts";
-import { type Exhibit, openStore, type OuterExhibit, type Store } from "../store/mod.ts";
+import { type Exhibit, type OuterExhibit, type Store } from "../store/mod.ts";
 import { formatSize } from "../units.ts";
 import { exhibitEvent, exhibitFacts, outerEvent, outerFacts } from "./_exhibits.ts";
-import { IDENTITY_OPTIONS, openIdentities } from "./_identities.ts";
+import { IDENTITY_OPTIONS, openStoreWith } from "./_identities.ts";
 
 /** Unreadable ranges shown to people; `--json` and the exhibit's document have all. */
 const SHOWN_RANGES = 20;
@@ -34,10 +34,9 @@ EXHIBIT is an exhibit id, an evidence number, the start of an image digest, or a
   exitCodes: { identity: "nothing given opens the exhibit", not_found: true, integrity: true, format: true },
   examples: [{ command: "coldcase info snap-0123456789abcdef0", says: "the newest exhibit of a snapshot" }],
   async run(context, { args, options }) {
-    const { out, world } = context;
+    const { out } = context;
     const path = resolve(options.store);
-    const identities = await openIdentities(context, options.identity);
-    const store = await openStore(world, path, { identities });
+    const store = await openStoreWith(context, options);
     try {
       if (!store.isReadable && !options.blocks) {
         showUnopened(context, { store, exhibit: await store.findOuter(args[0]) }, path);

@@ -5,10 +5,10 @@
 import { resolve } from "@std/path";
 import { defineCommand, formatTable, STORE_OPTIONS } from "../cli/mod.ts";
 import { gravestExitCode, OperatorError } from "../errors.ts";
-import { type Exhibit, openStore, type OuterExhibit } from "../store/mod.ts";
+import { type Exhibit, type OuterExhibit } from "../store/mod.ts";
 import { formatSize } from "../units.ts";
 import { exhibitEvent, NOT_FROM_AWS, NOT_OPENED, outerEvent, statusOf } from "./_exhibits.ts";
-import { IDENTITY_OPTIONS, openIdentities } from "./_identities.ts";
+import { IDENTITY_OPTIONS, openStoreWith } from "./_identities.ts";
 
 export const ls = defineCommand({
   usage: "",
@@ -23,9 +23,8 @@ export const ls = defineCommand({
   },
   examples: [{ command: "coldcase ls --store ./evidence", says: "what is in there" }],
   async run(context, { options }) {
-    const { out, world } = context;
-    const identities = await openIdentities(context, options.identity);
-    const store = await openStore(world, resolve(options.store), { identities });
+    const { out } = context;
+    const store = await openStoreWith(context, options);
     try {
       const exhibits: Exhibit[] = [];
       const closed: OuterExhibit[] = [];

@@ -2,19 +2,17 @@
  * `plan`: what acquire would fetch, what it costs and how long it takes. Nothing is written; one block is
  * read, unless that is not wanted, to prove that blocks can be read at all.
  */
-import { resolve } from "@std/path";
 import { type ParentWish, planSnapshot, type SnapshotPlan } from "../acquisition/mod.ts";
 import type { AwsSource } from "../aws/source.ts";
 import { AWS_OPTIONS, type CommandContext, defineCommand, formatFacts, STORE_OPTIONS } from "../cli/mod.ts";
-import type { Identities } from "../cipher_age.ts";
 import { gravestExitCode, OperatorError } from "../errors.ts";
 import type { SnapshotId } from "../model.ts";
 import { type Cost, costOf, durationOf, type PriceTable, remainingRequests, type Requests } from "../plan.ts";
-import { type Exhibit, openStore, type OuterExhibit, type Store } from "../store/mod.ts";
+import type { Exhibit, OuterExhibit, Store } from "../store/mod.ts";
 import { formatCount, formatDuration, parseSnapshotId } from "../units.ts";
 import { openAws, SourceWatch } from "./_aws.ts";
 import { blocksText, NOT_FROM_AWS, NOT_OPENED, statusOf } from "./_exhibits.ts";
-import { IDENTITY_OPTIONS, openIdentities } from "./_identities.ts";
+import { IDENTITY_OPTIONS, type IdentityOptionValues, openStoreWith } from "./_identities.ts";
 import { costText, PRICE_OPTIONS, pricesFrom, pricesText } from "./_prices.ts";
 
 export const plan = defineCommand({
@@ -48,13 +46,10 @@ A missing permission is named with the policy statement that grants it.`,
     const source = await openAws(context, options, watch);
     let store: Store | undefined;
     try {
-      const identities = await openIdentities(context, options.identity);
-      store = await storeIfAny(context, resolve(options.store), identities);
+      store = await storeIfAny(context, options);
       const parent: ParentWish = options.parent === "auto" || options.parent === "none"
         ? options.parent
-        : await (store ?? await openStore(world, resolve(options.store), { identities })).find(
-          options.parent,
-        );
+        : await (store ?? await openStoreWith(context, options)).find(options.parent);
       if (!source.isAws) out.warn(`${NOT_FROM_AWS}: the endpoint is ${source.endpoint}`);
       const codes: number[] = [];
       let total: Cost = { apiUsd: 0, transferUsd: 0, totalUsd: 0 };
@@ -113,12 +108,11 @@ function showHeld(out: CommandContext["out"], held: Exhibit | OuterExhibit): voi
 }
 
 async function storeIfAny(
-  { world }: CommandContext,
-  path: string,
-  identities: Identities | undefined,
+  context: CommandContext,
+  options: IdentityOptionValues & { readonly store: string },
 ): Promise<Store | undefined> {
   try {
-    return await openStore(world, path, { identities });
+    return await openStoreWith(context, options);
   } catch (error) {
     if (error instanceof OperatorError && error.code === "not_found") return undefined;
     throw error;

@@ -2,14 +2,12 @@
  * `report`: one exhibit for the case file, as Markdown or JSON, every statement with the file that it comes from.
  * It is not entered into the custody log: it reads no evidence out and writes nothing.
  */
-import { resolve } from "@std/path";
 import { defineCommand, jsonLine, STORE_OPTIONS } from "../cli/mod.ts";
 import { OperatorError } from "../errors.ts";
-import { openStore } from "../store/mod.ts";
 import { gatherReport } from "./_report.ts";
 import { reportMarkdown } from "./_report_markdown.ts";
 import { verifyingKeys } from "./_verifying_keys.ts";
-import { IDENTITY_OPTIONS, openIdentities } from "./_identities.ts";
+import { IDENTITY_OPTIONS, openStoreWith } from "./_identities.ts";
 
 export const report = defineCommand({
   usage: "EXHIBIT",
@@ -46,8 +44,7 @@ It checks documents, signatures and the custody log. It reads no block data: ver
   async run(context, { args, options }) {
     const { out, world } = context;
     const keys = verifyingKeys(world.disk, options["verify-key"]);
-    const identities = await openIdentities(context, options.identity);
-    const store = await openStore(world, resolve(options.store), { identities });
+    const store = await openStoreWith(context, options);
     try {
       const data = await gatherReport(store, await store.find(args[0]), keys);
       const event = { type: "report", ...data };

@@ -2,11 +2,9 @@
  * `sign`: adds a signature to an exhibit: an examiner, a witness, the laboratory that received it. Manifest and
  * inventory are signed as they are stored; nothing else changes.
  */
-import { resolve } from "@std/path";
 import { defineCommand, STORE_OPTIONS } from "../cli/mod.ts";
-import { openStore } from "../store/mod.ts";
 import { CUSTODY_OPTIONS, openKey, withCustody } from "./_custody.ts";
-import { IDENTITY_OPTIONS, openIdentities } from "./_identities.ts";
+import { IDENTITY_OPTIONS, openStoreWith } from "./_identities.ts";
 
 export const sign = defineCommand({
   usage: "EXHIBIT",
@@ -29,10 +27,9 @@ Others check it with "ssh-keygen -Y verify"; "coldcase info EXHIBIT --json" name
     },
   ],
   async run(context, { args, options }) {
-    const { out, world } = context;
+    const { out } = context;
     const key = await openKey(context, options["sign-key"]);
-    const identities = await openIdentities(context, options.identity);
-    const store = await openStore(world, resolve(options.store), { identities });
+    const store = await openStoreWith(context, options);
     try {
       return await withCustody(context, { store, key, action: "sign", options }, async (note) => {
         const exhibit = await store.find(args[0]);

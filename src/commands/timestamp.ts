@@ -2,14 +2,12 @@
  * `timestamp`: asks a time-stamp authority of the user's choice for an RFC 3161 token over an exhibit's signature
  * file. Optional, never part of an acquisition, and never able to fail one.
  */
-import { resolve } from "@std/path";
 import { type CommandContext, defineCommand, STORE_OPTIONS } from "../cli/mod.ts";
 import { messageOf, OperatorError } from "../errors.ts";
 import { sha256 } from "../format/digests.ts";
 import type { decodeTimestampResponse } from "../format/timestamp.ts";
-import { openStore } from "../store/mod.ts";
 import { CUSTODY_OPTIONS, openKeyIfAny, withCustody } from "./_custody.ts";
-import { IDENTITY_OPTIONS, openIdentities } from "./_identities.ts";
+import { IDENTITY_OPTIONS, openStoreWith } from "./_identities.ts";
 
 const ANSWER_WITHIN_MS = 30_000;
 
@@ -40,7 +38,7 @@ The token lies beside the signature; "openssl ts -verify" checks it, with the au
     },
   ],
   async run(context, { args, options }) {
-    const { out, world } = context;
+    const { out } = context;
     const { tsa } = options;
     if (tsa === undefined || !URL.canParse(tsa) || !/^https?:$/.test(new URL(tsa).protocol)) {
       throw new OperatorError("usage", "Cannot ask for a time-stamp: no authority was named", {
@@ -48,8 +46,7 @@ The token lies beside the signature; "openssl ts -verify" checks it, with the au
       });
     }
     const key = await openKeyIfAny(context, options["sign-key"]);
-    const identities = await openIdentities(context, options.identity);
-    const store = await openStore(world, resolve(options.store), { identities });
+    const store = await openStoreWith(context, options);
     try {
       return await withCustody(context, { store, key, action: "timestamp", options }, async (note) => {
         const exhibit = await store.find(args[0]);

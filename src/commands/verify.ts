@@ -18,7 +18,6 @@ import type { SigningKey } from "../keys.ts";
 import {
   type EvidenceCheck,
   type Exhibit,
-  openStore,
   type Store,
   type VerifyOptions,
   type VerifySummary,
@@ -29,7 +28,7 @@ import { addDigests } from "./_addenda.ts";
 import { CUSTODY_OPTIONS, openKeyIfAny, withCustody } from "./_custody.ts";
 import { exhibitEvent, IMAGE_DIGEST_LABEL, statusOf } from "./_exhibits.ts";
 import { findingsOf } from "./_findings.ts";
-import { IDENTITY_OPTIONS, openIdentities } from "./_identities.ts";
+import { IDENTITY_OPTIONS, openStoreWith } from "./_identities.ts";
 import { costText, PRICE_OPTIONS, pricesFrom, pricesText } from "./_prices.ts";
 import { refuseUnopened, verifyUnopened } from "./_verify_unopened.ts";
 import { verifyingKeys } from "./_verifying_keys.ts";
@@ -93,8 +92,7 @@ Of an encrypted store without an identity (-i) it verifies the outer level: inve
     }
     const keys = verifyingKeys(world.disk, options["verify-key"]);
     const key = await openKeyIfAny(context, options["sign-key"]);
-    const identities = await openIdentities(context, options.identity);
-    const store = await openStore(world, resolve(options.store), { identities });
+    const store = await openStoreWith(context, options);
     try {
       return await withCustody(context, { store, key, action: "verify", options }, async (note) => {
         const level = options.sample ?? (options.quick ? "quick" : "full");
