@@ -3,8 +3,6 @@
  * files; nothing that is there changes, and nobody loses anything.
  */
 import { resolve } from "@std/path";
-import { type GivenRecipient, Identities, Recipients } from "../cipher_age.ts";
-import { openIdentityFiles, readRecipientsFile } from "../cipher_age_files.ts";
 import { type CommandContext, defineCommand, STORE_OPTIONS } from "../cli/mod.ts";
 import { gravestExitCode, isFault, OperatorError } from "../errors.ts";
 import type { SigningKey } from "../keys.ts";
@@ -18,6 +16,7 @@ import {
   type Store,
 } from "../store/mod.ts";
 import { formatCount } from "../units.ts";
+import { givenRecipients, IDENTITY_OPTIONS, openIdentities } from "./_identities.ts";
 import { CUSTODY_OPTIONS, type CustodyNote, openKey, withCustody } from "./_custody.ts";
 
 /** What somebody might type who wants to take access away. */
@@ -51,6 +50,7 @@ It takes nothing from anybody. Who could open a file can open it for ever, and s
       details: "They can open manifests, segments and documents, but no pack.",
     },
     identity: { short: "i", value: "FILE", repeatable: true, summary: "add: identity that opens the files" },
+    "passphrase-file": IDENTITY_OPTIONS["passphrase-file"],
     ...CUSTODY_OPTIONS,
     ...STORE_OPTIONS,
   },
@@ -72,16 +72,18 @@ It takes nothing from anybody. Who could open a file can open it for ever, and s
   ],
   async run(context, { args, options }) {
     const [verb, ...others] = args;
-    const given = [
-      ...options.recipient.map((text) => ({ text, place: "-r" })),
-      ...options["recipients-file"].flatMap((path) => readRecipientsFile(path)),
-    ];
     if (verb !== "add") {
-      refuseOtherVerbs(verb, given);
+      refuseOtherVerbs(verb, [...options.recipient, ...options["recipients-file"]].length > 0);
       return await list(context, { path: resolve(options.store), references: args });
     }
-    const added = await newRecipients(given, options.lineage ? "lineage" : "contents");
-    const identities = await openIdentities(context, options.identity);
+    const recipients = await givenRecipients(options);
+    if (!recipients) throw refusal("usage", "none was given, expected -r RECIPIENT or -R FILE");
+    const identities = await openIdentities(context, options);
+    if (!identities) {
+      const hint = "Only who can open a file can let others open it.";
+      throw refusal("identity", "no identity was given, expected -i FILE", hint);
+    }
+    const added: NewRecipients = { recipients, opens: options.lineage ? "lineage" : "contents" };
     const key = await openKey(context, options["sign-key"]);
     const path = resolve(options.store);
     // Opening for writing makes a store where there is none.
@@ -99,7 +101,7 @@ It takes nothing from anybody. Who could open a file can open it for ever, and s
   },
 });
 
-function refuseOtherVerbs(verb: string | undefined, given: readonly GivenRecipient[]): void {
+function refuseOtherVerbs(verb: string | undefined, hasRecipients: boolean): void {
   if (verb !== undefined && REMOVING.includes(verb)) {
     throw new OperatorError(
       "usage",
@@ -111,29 +113,18 @@ function refuseOtherVerbs(verb: string | undefined, given: readonly GivenRecipie
       },
     );
   }
-  if (given.length === 0) return;
+  if (!hasRecipients) return;
   throw new OperatorError("usage", "Cannot list recipients: some were given", {
     hints: ['Did you mean "coldcase recipients add"?'],
   });
 }
 
-async function newRecipients(
-  given: readonly GivenRecipient[],
-  opens: NewRecipients["opens"],
-): Promise<NewRecipients> {
-  if (given.length > 0) return { recipients: await Recipients.of(given), opens };
-  throw new OperatorError("usage", "Cannot add recipients: none was given, expected -r RECIPIENT or -R FILE");
-}
-
-async function openIdentities({ out }: CommandContext, paths: readonly string[]): Promise<Identities> {
-  if (paths.length === 0) {
-    throw new OperatorError("identity", "Cannot add recipients: no identity was given, expected -i FILE", {
-      hints: ["Only who can open a file can let others open it."],
-    });
-  }
-  const { identities, warnings } = await openIdentityFiles(paths, { askPassphrase: out.askSecret });
-  for (const warning of warnings) out.warn(warning);
-  return identities;
+function refusal(code: "usage" | "identity", state: string, hint?: string): OperatorError {
+  return new OperatorError(
+    code,
+    `Cannot add recipients: ${state}`,
+    hint === undefined ? {} : { hints: [hint] },
+  );
 }
 
 interface Adding {
