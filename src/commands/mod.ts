@@ -96,6 +96,20 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./copy.ts")).copy,
   },
   {
+    name: "encrypt",
+    summary: "exhibits into another store, encrypted",
+    group: "Hand over",
+    synonyms: ["age"],
+    load: async () => (await import("./encrypt.ts")).encrypt,
+  },
+  {
+    name: "decrypt",
+    summary: "exhibits into another store, plain",
+    group: "Hand over",
+    synonyms: ["unlock"],
+    load: async () => (await import("./decrypt.ts")).decrypt,
+  },
+  {
     name: "simulate",
     summary: "an EBS endpoint on this machine, for drills",
     group: "Learn",

@@ -68,7 +68,7 @@ export class ExhibitList {
           `Cannot tell which exhibit "${reference}" is: ${matches.length} match`,
           {
             hints: [`Name one of ${matches.map((match) => match.id).join(", ")}.`],
-            facts: { reference, ...(isDigestPrefix && { digestStart: reference }) },
+            facts: { store: this.#parts.path, reference },
           },
         );
       }

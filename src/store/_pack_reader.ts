@@ -58,6 +58,12 @@ export function readFooter(pack: OpenPack): FooterEntry[] {
     );
   }
   checkPackHeader(readExactly(pack, { offset: 0, length: PACK_HEADER_BYTES }), name);
+  return readEntries(pack);
+}
+
+/** The same, whatever the header says: where that is damaged the footer still tells which records there are. */
+export function readEntries(pack: OpenPack): FooterEntry[] {
+  const { name, sizeBytes } = pack;
   const trailerBytes = readExactly(pack, {
     offset: sizeBytes - PACK_TRAILER_BYTES,
     length: PACK_TRAILER_BYTES,

@@ -91,7 +91,7 @@ class Transcoding {
     refuseBrokenInventory(this.#exhibit, this.#verb);
     const held = await this.#heldWhole();
     if (held) return await this.#goOnWith(held);
-    const files = await neededFiles({ ...this.#parts, verb: this.#verb }, this.#options.signal);
+    const files = await this.#neededFiles();
     this.#doneBytes = 0;
     this.#totalBytes = files.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0);
     await this.#openLogs();
@@ -208,15 +208,40 @@ class Transcoding {
     });
   }
 
-  async #pack({ name, sizeBytes }: StoredObject): ReturnType<Make> {
-    const { storage, contents } = this.#to;
-    const stored = this.#readWhole(name, sizeBytes);
-    const what = { name, stored, verb: this.#verb, exhibit: this.#exhibit, contents: this.#from.contents };
+  /** Throws as the pack does that is damaged, where one is. */
+  async #neededFiles(): Promise<StoredObject[]> {
+    try {
+      return await neededFiles({ ...this.#parts, verb: this.#verb }, this.#options.signal);
+    } catch (error) {
+      if (!isFault(error)) throw error;
+      // It says which block no pack seems to hold: people need to know which file is why.
+      for (const file of this.#exhibit.inventory.files) {
+        this.#options.signal.throwIfAborted();
+        const isPack = parseName(file.name)?.kind === "pack" && await this.#from.storage.stat(file.name);
+        if (isPack) await this.#naming(this.#readWhole(file), file.name, () => Promise.resolve());
+      }
+      throw error;
+    }
+  }
+
+  /** Does something with a pack's bytes; whatever is found damaged in them is named. */
+  async #naming<T>(stored: Uint8Array, name: ObjectName, use: () => Promise<T>): Promise<T> {
     const computed = sha256(stored);
     try {
-      if (computed !== parseName(name)!.digest) {
-        throw new OperatorError("integrity", `its SHA-256 is ${computed}, expected the one in its name`);
-      }
+      if (computed === parseName(name)!.digest) return await use();
+      throw new OperatorError("integrity", `its SHA-256 is ${computed}, expected the one in its name`);
+    } catch (error) {
+      if (!isFault(error)) throw error;
+      const [exhibit, { contents }] = [this.#exhibit, this.#from];
+      throw await damageIn({ name, stored, verb: this.#verb, exhibit, contents }, error);
+    }
+  }
+
+  async #pack(source: StoredObject): ReturnType<Make> {
+    const { storage, contents } = this.#to;
+    const { name } = source;
+    const stored = this.#readWhole(source);
+    return await this.#naming(stored, name, async () => {
       const file = await this.#from.contents.decrypted(name, memoryFile(stored));
       const pack: OpenPack = { name, file, sizeBytes: file.sizeBytes() };
       const cipher = await contents.packCipher();
@@ -226,13 +251,10 @@ class Transcoding {
         writer ? encrypted(pieces, writer) : pieces,
         (digest) => packName(digest, contents.ending),
       );
-    } catch (error) {
-      if (!isFault(error)) throw error;
-      throw await damageIn(what, error);
-    }
+    });
   }
 
-  #readWhole(name: ObjectName, sizeBytes: number): Uint8Array {
+  #readWhole({ name, sizeBytes }: StoredObject): Uint8Array {
     if (sizeBytes > MAX_PACK_BYTES) {
       throw new OperatorError(
         "format",

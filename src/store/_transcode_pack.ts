@@ -11,7 +11,14 @@ import { type Digest, type ObjectName, SEGMENT_BLOCKS } from "../model.ts";
 import type { Contents } from "./_contents.ts";
 import type { Exhibit } from "./_exhibit.ts";
 import { memoryFile } from "./_memory_file.ts";
-import { type OpenPack, openRecord, readExactly, readFooter, walkRecords } from "./_pack_reader.ts";
+import {
+  type OpenPack,
+  openRecord,
+  readEntries,
+  readExactly,
+  readFooter,
+  walkRecords,
+} from "./_pack_reader.ts";
 
 /** Ranges of blocks that a message names. */
 const MAX_RANGES = 8;
@@ -111,7 +118,7 @@ async function badRecords({ name, stored, exhibit, contents }: DamagedPack): Pro
 
 function entriesOf(pack: OpenPack): FooterEntry[] {
   try {
-    return readFooter(pack);
+    return readEntries(pack);
   } catch (error) {
     if (!isFault(error)) throw error;
     return walkRecords(pack);

@@ -3,7 +3,7 @@ import { assertEquals } from "@std/assert";
 import { withoutDigests } from "../../src/commands/_command_line.ts";
 
 const DIGEST = "3f9a12bc".repeat(8);
-const KNOWN = new Map([[DIGEST, "image digest of ex-1"], ["abcdef1", "start of an image digest"]]);
+const KNOWN = new Map([[DIGEST, "image digest of ex-1"], ["abcdef1", "evidence number or image digest"]]);
 
 Deno.test("withoutDigests() replaces what is the start of a known digest", () => {
   const masked = (word: string) => withoutDigests(["info", word], KNOWN)[1];
@@ -11,7 +11,7 @@ Deno.test("withoutDigests() replaces what is the start of a known digest", () =>
     assertEquals(masked(DIGEST.slice(0, length)), "(image digest of ex-1)");
   }
   assertEquals(masked(`--parent=${DIGEST.slice(0, 12)}`), "--parent=(image digest of ex-1)");
-  assertEquals(masked("abcdef1"), "(start of an image digest)");
+  assertEquals(masked("abcdef1"), "(evidence number or image digest)");
 });
 
 Deno.test("withoutDigests() leaves everything else as it was typed", () => {
