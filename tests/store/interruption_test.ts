@@ -1,12 +1,13 @@
 /**
  * The law of resumption: an acquisition that was interrupted at any write, taken up again on a healthy disk,
- * gives the exhibit of an uninterrupted one, and what was recorded is not put again.
+ * gives the exhibit of an uninterrupted one, and what was recorded is not put again. Encrypted or plain.
  */
 import { assert, assertEquals } from "@std/assert";
 import { dirname } from "@std/path";
+import { Identities, makeIdentity } from "../../src/cipher_age.ts";
 import { OperatorError } from "../../src/errors.ts";
 import type { SnapshotId } from "../../src/model.ts";
-import type { Exhibit, Store } from "../../src/store/mod.ts";
+import type { Exhibit, Store, WriteOptions } from "../../src/store/mod.ts";
 import { openStoreForWriting } from "../../src/store/mod.ts";
 import { Crashed, type Fault, FaultyDisk } from "./faulty_disk.ts";
 import {
@@ -45,6 +46,8 @@ const CHILD_VOLUME: Volume = new Map<number, Uint8Array | "unreadable">([
 /** What is acquired, in which store it begins, and what comes of it undisturbed. */
 interface Case {
   readonly order: (store: Store) => Promise<Order>;
+  /** How the store is opened: for whom, and with which identities. */
+  readonly mode: WriteOptions;
   /** Files of the store before it. */
   readonly files: ReadonlyMap<string, Uint8Array>;
   readonly essence: string;
@@ -71,11 +74,10 @@ async function essenceOf(exhibit: Exhibit): Promise<string> {
 
 async function withStore<T>(
   root: string,
-  disk: FaultyDisk,
-  seed: number,
+  how: { readonly disk?: FaultyDisk; readonly seed: number; readonly mode: WriteOptions },
   body: (store: Store) => Promise<T>,
 ) {
-  const store = await openStoreForWriting(testWorld(disk, seed), root);
+  const store = await openStoreForWriting(testWorld(how.disk ?? new FaultyDisk(), how.seed), root, how.mode);
   try {
     return await body(store);
   } finally {
@@ -95,7 +97,7 @@ async function complete(
 }
 
 async function undisturbed(
-  order: Case["order"],
+  { order, mode }: Pick<Case, "order" | "mode">,
   files: Case["files"],
 ): Promise<{ made: Case; after: Case["files"] }> {
   const disk = new FaultyDisk();
@@ -107,13 +109,12 @@ async function undisturbed(
     const watch = { onPut: () => putBlocks++ };
     essence = await withStore(
       root,
-      disk,
-      1,
+      { disk, seed: 1, mode },
       async (store) => await essenceOf(await complete(store, order, watch)),
     );
     after = new Map(filesBelow(root).map((name) => [name, Deno.readFileSync(`${root}/${name}`)]));
   });
-  return { made: { order, files, essence, operations: disk.operations, putBlocks }, after };
+  return { made: { order, mode, files, essence, operations: disk.operations, putBlocks }, after };
 }
 
 function restore(root: string, files: Case["files"]): void {
@@ -136,8 +137,7 @@ async function interrupted(
   try {
     await withStore(
       root,
-      disk,
-      options.seed,
+      { disk, seed: options.seed, mode: acquisition.mode },
       (store) => complete(store, acquisition.order, { onPut: () => put++, onFlushed: () => durable = put }),
     );
   } catch (thrown) {
@@ -163,7 +163,7 @@ async function check(acquisition: Case, fault: Fault): Promise<void> {
       assertEquals([error.code, error.facts["platformCode"]], ["storage", fault.code], name);
     } else assert(isCrash(error), `${name} came out as ${error}`);
     let again = 0;
-    await withStore(root, new FaultyDisk(), 2, async (store) => {
+    await withStore(root, { seed: 2, mode: acquisition.mode }, async (store) => {
       const exhibit = await complete(store, acquisition.order, { onPut: () => again++ });
       assertEquals(await essenceOf(exhibit), acquisition.essence, name);
       assertEquals(await store.journals(), [], name);
@@ -172,28 +172,50 @@ async function check(acquisition: Case, fault: Fault): Promise<void> {
   });
 }
 
-const parent = await undisturbed(orderParent, new Map());
-const child = await undisturbed(orderChild, parent.after);
-const CASES = [["full", parent.made], ["incremental", child.made]] as const;
+const secrets = [await makeIdentity("x25519"), await makeIdentity("x25519")] as const;
+const ENCRYPTED: WriteOptions = {
+  recipients: { contents: [secrets[0].recipient], lineage: [secrets[1].recipient] },
+  identities: await Identities.of([{ secret: secrets[0].secret, place: "test" }]),
+};
+
+/** A full acquisition, and one that builds on it. */
+async function bothKinds(mode: WriteOptions): Promise<readonly [full: Case, incremental: Case]> {
+  const full = await undisturbed({ order: orderParent, mode }, new Map());
+  const incremental = await undisturbed({ order: orderChild, mode }, full.after);
+  return [full.made, incremental.made];
+}
+
+const PLAIN_CASES = await bothKinds({});
+const ENCRYPTED_CASES = await bothKinds(ENCRYPTED);
+const CASES = [
+  ["full", PLAIN_CASES[0]],
+  ["incremental", PLAIN_CASES[1]],
+  ["encrypted full", ENCRYPTED_CASES[0]],
+  ["encrypted incremental", ENCRYPTED_CASES[1]],
+] as const;
 
 Deno.test("undisturbed acquisitions hold what was put, whatever the clock says", () =>
   withFolder((root) =>
-    withStore(root, new FaultyDisk(), 3, async (store) => {
+    withStore(root, { seed: 3, mode: {} }, async (store) => {
       const first = await complete(store, orderParent);
       const second = await complete(store, orderChild);
       assertEquals(await tableOfExhibit(first), tableOf(PARENT_VOLUME));
       assertEquals(await tableOfExhibit(second), tableOf(CHILD_VOLUME));
-      assertEquals([parent.made.putBlocks, child.made.putBlocks], [5, 3], "blocks 0 and 4095 are taken over");
-      assertEquals([await essenceOf(first), await essenceOf(second)], [
-        parent.made.essence,
-        child.made.essence,
-      ]);
+      const essences = [await essenceOf(first), await essenceOf(second)];
+      for (const cases of [PLAIN_CASES, ENCRYPTED_CASES]) {
+        assertEquals(cases.map((one) => one.putBlocks), [5, 3], "blocks 0 and 4095 are taken over");
+        assertEquals(cases.map((one) => one.essence), essences);
+      }
     })
   ));
 
 for (const [kind, acquisition] of CASES) {
+  // An encrypted acquisition does the same operations in the same order: a third of them is enough.
+  const stride = acquisition.mode.recipients ? 3 : 1;
   const each = async (step: number, fault: (at: number) => Fault) => {
-    for (let at = 1; at <= acquisition.operations.length; at += step) await check(acquisition, fault(at));
+    for (let at = 1; at <= acquisition.operations.length; at += step * stride) {
+      await check(acquisition, fault(at));
+    }
   };
   Deno.test(`${kind} acquisition: one write fails, any of them; resumed as if nothing had been`, () =>
     each(1, (at) => ({ at, code: at % 2 === 0 ? "ENOSPC" : "EIO", forGood: false })));
@@ -211,14 +233,14 @@ Deno.test("acquisition that dies again and again comes to its end", async () => 
   console.log(`seed ${seed}`);
   const next = seeded(seed);
   for (let round = 0; round < 8; round++) {
-    const [, acquisition] = CASES[round % 2]!;
+    const [, acquisition] = CASES[round % CASES.length]!;
     await withFolder(async (root) => {
       restore(root, acquisition.files);
       for (let session = 0; session < 6; session++) {
         const fault = { at: 1 + next() % 60, crash: true, losesUnsynced: next() % 2 === 0 } as const;
         await interrupted(root, acquisition, { fault, seed: session + 10 });
       }
-      await withStore(root, new FaultyDisk(), 2, async (store) => {
+      await withStore(root, { seed: 2, mode: acquisition.mode }, async (store) => {
         const exhibit = await complete(store, acquisition.order);
         assertEquals(await essenceOf(exhibit), acquisition.essence, `seed ${seed}, round ${round}`);
       });
