@@ -6,6 +6,7 @@ import type { BenchArguments } from "./arguments.ts";
 import { type DataSet, makeSet, reasonAgainst, type SetName } from "./data.ts";
 import { disksToMeasure } from "./disks.ts";
 import { machineFacts, mountOf } from "./machine.ts";
+import { stopMeasuring } from "./measure.ts";
 import { Place, type PlaceFacts, remove } from "./place.ts";
 import { CHECKOUT, environmentFor, otherBuild, ownBuild, toolPath } from "./programs.ts";
 import type { BenchResult, RowResult } from "./results.ts";
@@ -63,8 +64,9 @@ export class Bench {
     return { startedAt, endedAt: new Date().toISOString(), sizeGib, runs, method: METHOD, machine, disks };
   }
 
-  /** Ends the server and removes all folders. */
+  /** Ends what is under way and the server, and removes all folders. */
   async clear(): Promise<void> {
+    await stopMeasuring();
     await this.#closeEndpoint();
     for (const folder of this.#folders.splice(0)) remove(folder);
   }

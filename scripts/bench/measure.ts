@@ -10,7 +10,7 @@ import { toolPath } from "./programs.ts";
 import type { Sample } from "./statistics.ts";
 
 const ACCOUNTANT = `
-import json, os, resource, subprocess, sys, time
+import json, os, resource, signal, subprocess, sys, time
 def cpu():
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
@@ -20,7 +20,10 @@ def machine():
     return (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
 before, busy = cpu(), machine()
 begin = time.monotonic()
-code = subprocess.call(sys.argv[2:])
+child = subprocess.Popen(sys.argv[2:], start_new_session=True)
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+signal.signal(signal.SIGTERM, lambda *_: os.killpg(child.pid, signal.SIGKILL))
+code = child.wait()
 wall = time.monotonic() - begin
 peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
 with open(sys.argv[1], "w") as file:
@@ -40,6 +43,18 @@ export interface Measured extends Sample {
   readonly stderr: string;
 }
 
+/** The accountant at work, of whom there is one at most. */
+let running: Deno.ChildProcess | undefined;
+let isStopped = false;
+
+/** Ends the program under way with all that it started; no other begins, and no `measure` returns any more. */
+export async function stopMeasuring(): Promise<void> {
+  isStopped = true;
+  if (running === undefined) return;
+  running.kill("SIGTERM");
+  await running.status;
+}
+
 /** Runs `job` once what earlier ones wrote is on the disk. `folder` is for a small file. Throws where it can't be started. */
 export async function measure(job: Job, folder: string): Promise<Measured> {
   const python = toolPath("python3");
@@ -48,14 +63,18 @@ export async function measure(job: Job, folder: string): Promise<Measured> {
   }
   await new Deno.Command("sync").output();
   const report = `${folder}/usage.json`;
-  const output = await new Deno.Command(python, {
+  await neverIfStopped();
+  const child = running = new Deno.Command(python, {
     args: ["-c", ACCOUNTANT, report, ...job.argv],
     clearEnv: true,
     env: { ...job.env },
     stdin: "null",
     stdout: job.stdout === "kept" ? "piped" : "null",
     stderr: "piped",
-  }).output();
+  }).spawn();
+  const output = await child.output();
+  running = undefined;
+  await neverIfStopped();
   const stderr = new TextDecoder().decode(output.stderr);
   if (!output.success) throw new Error(`Cannot measure ${job.argv.join(" ")}: ${stderr}`);
   const used: { code: number; wall: number; cpu: number; kib: number; machine: number } = JSON.parse(
@@ -71,4 +90,9 @@ export async function measure(job: Job, folder: string): Promise<Measured> {
     stdout: job.stdout === "kept" ? new TextDecoder().decode(output.stdout) : "",
     stderr,
   };
+}
+
+/** Whoever stopped it is about to end this process. */
+function neverIfStopped(): Promise<void> {
+  return isStopped ? new Promise(() => undefined) : Promise.resolve();
 }
