@@ -17,7 +17,7 @@ import {
 } from "../format/documents.ts";
 import { commitmentOf, imageDigest, sha256 } from "../format/digests.ts";
 import { encodeFileMap } from "../format/file_map.ts";
-import { encodeInventory, type Inventory } from "../format/inventory.ts";
+import { decodeInventory, encodeInventory, type Inventory } from "../format/inventory.ts";
 import type { JournalHead, RecordedBlock } from "../format/journal.ts";
 import { type AcquisitionRecord, type CaseFacts, encodeManifest, type Manifest } from "../format/manifest.ts";
 import {
@@ -134,7 +134,7 @@ export async function commitExhibit(input: CommitInput): Promise<CommittedExhibi
   const map = contents.isEncrypted ? (await putNamed("map", encodeFileMap(written.map))).digest : null;
   const { name, digest } = await putNamed("manifest", bytes);
   await putSignature(storage, { name, bytes, namespace: "coldcase-manifest@v1" }, facts.key);
-  const inventory: Inventory = {
+  const inventoryBytes = encodeInventory({
     exhibit: head.exhibit,
     snapshot: head.source.snapshot,
     parent: manifest.parent?.exhibit ?? null,
@@ -143,9 +143,9 @@ export async function commitExhibit(input: CommitInput): Promise<CommittedExhibi
     map,
     committedAt: endedAt,
     files: [...files].map(([name, sizeBytes]): StoredObject => ({ name, sizeBytes })),
-  };
-  await putInventory(storage, { exhibit: head.exhibit, bytes: encodeInventory(inventory), key: facts.key });
-  return { id: head.exhibit, manifest, inventory };
+  });
+  await putInventory(storage, { exhibit: head.exhibit, bytes: inventoryBytes, key: facts.key });
+  return { id: head.exhibit, manifest, inventory: decodeInventory(inventoryBytes, "inventory") };
 }
 
 /** The acquisition's record; its side documents are put on the way. */
