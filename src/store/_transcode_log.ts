@@ -83,7 +83,8 @@ export class TranscodeLog {
     await storage.makeFolder(CACHE_FOLDER);
     const kind = disk.stat(path)?.kind;
     if (kind !== undefined && kind !== "file") await storage.quarantine(name);
-    const log = new TranscodeLog(disk.open(path, kind === "file" ? "update" : "create"), nonce).#read();
+    const log = new TranscodeLog(disk.open(path, kind === "file" ? "update" : "create_private"), nonce)
+      .#read();
     try {
       log.#file.truncate(log.#sizeBytes);
       await disk.syncDirectory(storage.pathOf(CACHE_FOLDER));

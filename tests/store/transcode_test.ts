@@ -407,6 +407,28 @@ Deno.test("Store.transcodeTo() believes no line of its log that nobody wrote who
     await assertSound(secret, child, CHILD);
   }));
 
+Deno.test("Store.transcodeTo() lets the lineage's identity open digests and no contents", () =>
+  withFolder(async (folder) => {
+    const [plain, secret] = [`${folder}/plain`, `${folder}/secret`];
+    const { parent } = await makeLineage(plain);
+    const { recipient, secret: text } = await makeIdentity("x25519");
+    const both = { contents: [identity.recipient], lineage: [recipient] };
+    const target = await openStoreForWriting(testWorld(), secret, { recipients: both });
+    const source = await openStore(testWorld(), plain);
+    await source.transcodeTo(target, await source.exhibit(parent), { key: TEST_KEY, signal });
+    source.close();
+    target.close();
+    await assertSound(secret, parent, PARENT);
+    assertEquals((Deno.statSync(`${secret}/cache/transcoded-${parent}.log`).mode ?? 0) & 0o777, 0o600);
+    const lineage = await Identities.of([{ secret: text, place: "test" }]);
+    const store = await openStore(testWorld(), secret, { identities: lineage });
+    const exhibit = await store.exhibit(parent);
+    assertEquals((await exhibit.block(0))?.state, "stored");
+    const error = await assertRejects(() => exhibit.readBlock(0), OperatorError);
+    assertEquals(error.code, "identity");
+    store.close();
+  }));
+
 Deno.test("Store.transcodeTo() refuses a store of the exhibit's own mode, and stops when it is told to", () =>
   withFolder(async (folder) => {
     const plain = `${folder}/plain`;
