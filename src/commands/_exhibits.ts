@@ -62,11 +62,31 @@ export function exhibitEvent(exhibit: Pick<Exhibit, "id" | "manifest">) {
 /** Said of an exhibit that nothing was given to open. */
 export const NOT_OPENED = "encrypted, not opened";
 
-/** What is known of an exhibit that was not opened, for programs. */
+/** What is known of an exhibit that was not opened, for programs: the same members, null where they are not known. */
 export function outerEvent({ id, inventory }: OuterExhibit) {
+  const unknown = {
+    region: null,
+    endpoint: null,
+    isAws: null,
+    imageDigest: null,
+    volumeSizeGib: null,
+    blockSizeBytes: null,
+    blockCount: null,
+    absentBlocks: null,
+    storedBlocks: null,
+    unreadableBlocks: null,
+    zeroBlocks: null,
+    isPartial: null,
+    supersedes: null,
+    case: null,
+    evidence: null,
+    startedAt: null,
+    endedAt: null,
+  } satisfies Partial<Record<keyof ReturnType<typeof exhibitEvent>, null>>;
   return {
     exhibit: id,
     snapshot: inventory.snapshot,
+    ...unknown,
     parent: inventory.parent,
     committedAt: inventory.committedAt,
     isEncrypted: true,
@@ -74,6 +94,11 @@ export function outerEvent({ id, inventory }: OuterExhibit) {
     files: inventory.files.length,
     storedBytes: sizeOf(inventory),
   };
+}
+
+/** As much as is known of an exhibit, opened or not. */
+export function eventOf(exhibit: OuterExhibit | Exhibit) {
+  return "manifest" in exhibit ? exhibitEvent(exhibit) : outerEvent(exhibit);
 }
 
 /** The same for people, in reading order. */

@@ -6,18 +6,26 @@ import type { CommandContext } from "../cli/mod.ts";
 import { gravestExitCode, OperatorError } from "../errors.ts";
 import { FORMAT_VERSION } from "../format/members.ts";
 import type { SigningKey } from "../keys.ts";
-import type { CopyOptions, CopySummary, Exhibit, Store } from "../store/mod.ts";
+import type { World } from "../model.ts";
+import {
+  type CopyOptions,
+  type CopySummary,
+  type Exhibit,
+  openStore,
+  type OuterExhibit,
+  type Store,
+} from "../store/mod.ts";
 import { formatSize, formatTime } from "../units.ts";
 import { type CustodyNote, withCustody } from "./_custody.ts";
-import { exhibitEvent } from "./_exhibits.ts";
+import { eventOf } from "./_exhibits.ts";
 
-/** What is handed over, and how. */
-export interface HandOver {
+/** What is handed over, and how: opened exhibits, or encrypted ones as they are. */
+export interface HandOver<E extends OuterExhibit = Exhibit> {
   readonly action: "copy" | "encrypt" | "decrypt";
   readonly from: Store;
   /** Open for writing. */
   readonly to: Store;
-  readonly exhibits: readonly Exhibit[];
+  readonly exhibits: readonly E[];
   readonly key: SigningKey;
   readonly options: {
     readonly reason: string | undefined;
@@ -25,14 +33,17 @@ export interface HandOver {
     readonly "custody-out": string | undefined;
   };
   /** Writes one exhibit into the other store. */
-  write(exhibit: Exhibit, options: CopyOptions): Promise<CopySummary>;
+  write(exhibit: E, options: CopyOptions): Promise<CopySummary>;
 }
 
 /** `copied`, as the result's line says it. */
 const DONE = { copy: "copied to", encrypt: "encrypted into", decrypt: "decrypted into" } as const;
 
 /** Does it, both sides noting it: each in its own chain. Gives the exit code. */
-export async function handOver(context: CommandContext, job: HandOver): Promise<number> {
+export async function handOver<E extends OuterExhibit>(
+  context: CommandContext,
+  job: HandOver<E>,
+): Promise<number> {
   const { from, to, key, action, options } = job;
   return await withCustody(
     context,
@@ -52,9 +63,9 @@ export async function handOver(context: CommandContext, job: HandOver): Promise<
   );
 }
 
-async function handOverAll(
+async function handOverAll<E extends OuterExhibit>(
   context: CommandContext,
-  job: HandOver,
+  job: HandOver<E>,
   notes: readonly CustodyNote[],
 ): Promise<number> {
   const codes: number[] = [];
@@ -66,17 +77,17 @@ async function handOverAll(
   return gravestExitCode(codes);
 }
 
-async function handOverOne(
+async function handOverOne<E extends OuterExhibit>(
   context: CommandContext,
-  job: HandOver,
+  job: HandOver<E>,
   { exhibit, number }: {
-    readonly exhibit: Exhibit;
+    readonly exhibit: E;
     readonly number: { readonly number: number; readonly count: number };
   },
 ): Promise<number> {
   const { out, signal } = context;
   const { to, action, key } = job;
-  const { snapshot } = exhibit.manifest.source;
+  const { snapshot } = exhibit.inventory;
   const progress = out.progress({ label: `${action} ${snapshot}`, unit: "bytes", done: 0, ...number });
   try {
     const summary = await job.write(exhibit, {
@@ -91,7 +102,7 @@ async function handOverOne(
         formatSize(summary.heldBytes)
       } held already\n`,
     );
-    out.event({ type: "summary", ...exhibitEvent(exhibit), to: to.path, ...summary });
+    out.event({ type: "summary", ...eventOf(exhibit), to: to.path, ...summary });
     return 0;
   } catch (error) {
     const isOfExhibit = error instanceof OperatorError &&
@@ -111,8 +122,8 @@ async function handOverOne(
  */
 async function writeReceipts(
   { out, world }: CommandContext,
-  { from, to, key, options }: HandOver,
-  { exhibit, summary }: { readonly exhibit: Exhibit; readonly summary: CopySummary },
+  { from, to, key, options }: Pick<HandOver, "from" | "to" | "key" | "options">,
+  { exhibit, summary }: { readonly exhibit: OuterExhibit; readonly summary: CopySummary },
 ): Promise<void> {
   const isKnown = (await to.evidence.receipts(exhibit, () => undefined)).some(({ document }) =>
     document.inventory === summary.inventoryDigest && document.from === from.file.id &&
@@ -140,5 +151,17 @@ async function writeReceipts(
   } catch (error) {
     if (!(error instanceof OperatorError) || error.code !== "storage") throw error;
     out.warn(`no receipt in ${from.path}, which cannot be written to: ${error.message}`);
+  }
+}
+
+/** How the store at `path` is, before anything is written to it; `undefined`: there is none yet. */
+export async function modeOf(world: World, path: string): Promise<Store["file"]["mode"] | undefined> {
+  try {
+    const store = await openStore(world, path);
+    store.close();
+    return store.file.mode;
+  } catch (error) {
+    if (!(error instanceof OperatorError) || error.code !== "not_found") throw error;
+    return undefined;
   }
 }

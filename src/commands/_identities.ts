@@ -142,6 +142,16 @@ export async function encryptionOf(
     });
   }
   const isEncrypted = recipients !== undefined || options.passphrase;
+  if (options["passphrase-file"] !== undefined && !options.passphrase && !identities) {
+    throw new OperatorError("usage", "Cannot use --passphrase-file: nothing asks for a passphrase", {
+      hints: ["--passphrase encrypts to it; -i FILE names an identity file that it opens."],
+    });
+  }
+  await refuseMixture({
+    contents: recipients?.list ?? [],
+    lineage: lineage?.recipients ?? [],
+    hasPassphrase: options.passphrase,
+  });
   return {
     identities,
     recipients: isEncrypted
@@ -149,6 +159,36 @@ export async function encryptionOf(
       : null,
     ...(options.passphrase && { passphraseIdentity: () => newPassphraseIdentity(context, options) }),
   };
+}
+
+/** Manifests and segments are for all of them: found out before a store is made that nothing could be written to. */
+async function refuseMixture(
+  wish: {
+    readonly contents: readonly string[];
+    readonly lineage: readonly string[];
+    readonly hasPassphrase: boolean;
+  },
+): Promise<void> {
+  const both = wish.lineage.find((one) => wish.contents.includes(one));
+  if (both !== undefined) {
+    throw new OperatorError(
+      "usage",
+      `Cannot use a lineage key: ${both} was given with -r, too, and opens contents`,
+      {
+        hints: ["Make an identity of its own for the lineage: `coldcase keygen -o FILE`."],
+      },
+    );
+  }
+  const all = [
+    ...wish.contents.map((text) => ({ text, place: "-r" })),
+    ...wish.lineage.map((text) => ({ text, place: "--lineage-key" })),
+  ];
+  if (all.length === 0 || !(await Recipients.of(all)).isPostQuantum || !wish.hasPassphrase) return;
+  throw new OperatorError(
+    "usage",
+    "Cannot use a passphrase with post-quantum recipients: it protects an X25519 identity, and age never mixes them",
+    { hints: ["Leave the passphrase out; `age -p` protects the file of a post-quantum identity."] },
+  );
 }
 
 /** One key only is a risk of its own. */

@@ -5,9 +5,9 @@
 import { resolve } from "@std/path";
 import type { CommandContext, OptionTable } from "../cli/mod.ts";
 import { gravestExitCode, isFault, OperatorError } from "../errors.ts";
-import { type Exhibit, openStore, openStoreForWriting, type Store, type WriteOptions } from "../store/mod.ts";
+import { type Exhibit, openStoreForWriting, type Store, type WriteOptions } from "../store/mod.ts";
 import { CUSTODY_OPTIONS, openKey } from "./_custody.ts";
-import { type HandOver, handOver } from "./_hand_over.ts";
+import { type HandOver, handOver, modeOf } from "./_hand_over.ts";
 import { warnOfSingleRecipient } from "./_identities.ts";
 
 export const TRANSCODE_OPTIONS = {
@@ -95,18 +95,6 @@ async function refuseMode({ world }: CommandContext, job: TranscodeJob): Promise
     } one`,
     { hints: ["Name another --to STORE; one that is missing is made."] },
   );
-}
-
-/** `undefined`: there is no store yet. */
-async function modeOf(world: CommandContext["world"], path: string): Promise<string | undefined> {
-  try {
-    const store = await openStore(world, path);
-    store.close();
-    return store.file.mode;
-  } catch (error) {
-    if (!(error instanceof OperatorError) || error.code !== "not_found") throw error;
-    return undefined;
-  }
 }
 
 /** Those that were named, or all. Of all, one that is damaged is told and passed over. */

@@ -5,14 +5,16 @@
 import { resolve } from "@std/path";
 import { defineCommand, STORE_OPTIONS } from "../cli/mod.ts";
 import { OperatorError } from "../errors.ts";
-import { type Exhibit, openStore, openStoreForWriting, type Store } from "../store/mod.ts";
+import { type Exhibit, openStore, openStoreForWriting, type OuterExhibit, type Store } from "../store/mod.ts";
 import { CUSTODY_OPTIONS, openKey } from "./_custody.ts";
-import { type HandOver, handOver } from "./_hand_over.ts";
+import { type HandOver, handOver, modeOf } from "./_hand_over.ts";
 
 export const copy = defineCommand({
   usage: "EXHIBIT…",
   description:
-    `Copies exhibits into another store, which is made where it is missing. Only the files that they need are copied, each compared with its SHA-256 on the way. Run again, it goes on where it stopped.`,
+    `Copies exhibits into another store, which is made where it is missing. Only the files that they need are copied, each compared with its SHA-256 on the way. Run again, it goes on where it stopped.
+
+Encrypted exhibits are copied as they are, unopened, for the recipients that they have: no identity is needed.`,
   options: {
     to: { value: "STORE", summary: "the store to copy into" },
     "mixed-cases": { summary: "allow several cases in that store" },
@@ -36,14 +38,19 @@ export const copy = defineCommand({
     const from = await openStore(world, path);
     let to: Store | undefined;
     try {
-      const exhibits: Exhibit[] = [];
-      for (const reference of args) exhibits.push(await from.find(reference));
+      const isPlain = from.file.mode === "plain";
+      const exhibits: (OuterExhibit | Exhibit)[] = [];
+      for (const reference of args) {
+        exhibits.push(isPlain ? await from.find(reference) : await from.findOuter(reference));
+      }
+      const isNew = await modeOf(world, targetPath) === undefined;
       const target = to = await openStoreForWriting(world, targetPath, {
         case: from.file.case ?? undefined,
         mixedCases: options["mixed-cases"],
         unsafeFileSystem: options["unsafe-filesystem"],
+        ...(isNew && { recipients: from.file.recipients }),
       });
-      const write: HandOver["write"] = (exhibit, how) => from.copyTo(target, exhibit, how);
+      const write: HandOver<OuterExhibit>["write"] = (exhibit, how) => from.copyTo(target, exhibit, how);
       return await handOver(context, { action: "copy", from, to, exhibits, key, options, write });
     } finally {
       from.close();

@@ -84,7 +84,6 @@ function showUnopened(
     type: "summary",
     ...outerEvent(exhibit),
     store: storePath,
-    imageDigest: null,
     manifestFile: path(exhibit.manifestFile),
     mapFile: exhibit.mapFile === undefined ? null : path(exhibit.mapFile),
     inventoryFile: path(exhibit.inventoryFile),
@@ -94,6 +93,9 @@ function showUnopened(
     allowedSignersFile: path(allowedSignersFile),
     principal,
     signers: exhibit.inventoryCheck.held.map(({ key }) => key.fingerprint),
+    acquisition: null,
+    unreadable: null,
+    contents: null,
   });
 }
 

@@ -62,9 +62,7 @@ export async function refuseOtherRecipients(
     ]);
   }
   if (given === null && !wish.passphraseIdentity) {
-    throw refusal("it is encrypted, and no recipient was given", [
-      `Give the recipients that it has: ${file.recipients.contents.map((one) => `-r ${one}`).join(" ")}`,
-    ]);
+    throw refusal("it is encrypted, and no recipient was given", [hintOf(file.recipients)]);
   }
   const byPassphrase: string[] = [];
   for (const recipient of file.recipients.contents) {
@@ -114,8 +112,14 @@ function refuseDifference(what: string, expected: readonly string[], given: read
     ...surplus.map((one) => `it does not have ${one}`),
   ];
   throw refusal(`its ${what} differ: ${faults.join("; ")}`, [
-    "Give the ones that it has. `coldcase recipients add` lets somebody else open what is there.",
+    "Give the ones that it has, those of its lineage by --lineage-key FILE.",
+    "`coldcase recipients add` lets somebody else open what is there.",
   ]);
+}
+
+function hintOf({ contents, lineage }: RecipientFacts): string {
+  const given = contents.map((one) => `-r ${one}`).join(" ");
+  return `Give the recipients that it has: ${given}${lineage === null ? "" : " --lineage-key FILE"}`;
 }
 
 function refusal(reason: string, hints: readonly string[]): OperatorError {

@@ -186,7 +186,7 @@ export class StoreEvidence {
 
   /** The good receipts of hand-overs of an exhibit, the oldest first; what is wrong with others is told. */
   async receipts(
-    exhibit: Exhibit,
+    exhibit: OuterExhibit,
     onFault: (error: OperatorError, file: ObjectName) => void,
   ): Promise<SignedFile<Receipt>[]> {
     const all = await readReceipts(this.#parts.storage, onFault);
