@@ -3,7 +3,7 @@
  * digests, its log and its map of states beside it.
  */
 import { resolve } from "@std/path";
-import { ClosedOutput, type CommandContext, defineCommand, STORE_OPTIONS } from "../cli/mod.ts";
+import { ClosedOutput, type CommandContext, defineCommand, STORE_OPTIONS, wholeNumber } from "../cli/mod.ts";
 import { OperatorError } from "../errors.ts";
 import {
   DIGEST_TITLES,
@@ -40,6 +40,12 @@ Blocks that could not be read are filled with zeros and listed; the exit code is
       summary: "md5, sha1, sha256, or none",
     },
     overwrite: { summary: "replace a file, or write to a device" },
+    workers: {
+      value: "N",
+      parse: wholeNumber({ min: 0, max: 64 }),
+      summary: "threads that read blocks; default: a core less than there are",
+      details: "0: the thread that writes the image reads too.",
+    },
     ...CUSTODY_OPTIONS,
     ...IDENTITY_OPTIONS,
     ...STORE_OPTIONS,
@@ -66,7 +72,8 @@ Blocks that could not be read are filled with zeros and listed; the exit code is
     }
     const { output } = options;
     const key = await openKeyIfAny(context, options["sign-key"]);
-    const store = await openStoreWith(context, options);
+    const workers = options.workers ?? Math.max(1, context.world.host.cpuCount - 1);
+    const store = await openStoreWith(context, options, { workers });
     try {
       return await withCustody(context, { store, key, action: "export", options }, async (note) => {
         const exhibit = await store.find(args[0]);

@@ -9,7 +9,7 @@ import {
   type SourceComparison,
   Spending,
 } from "../acquisition/mod.ts";
-import { AWS_OPTIONS, type CommandContext, defineCommand, STORE_OPTIONS } from "../cli/mod.ts";
+import { AWS_OPTIONS, type CommandContext, defineCommand, STORE_OPTIONS, wholeNumber } from "../cli/mod.ts";
 import { gravestExitCode, OperatorError } from "../errors.ts";
 import { formatReadBackFinding, readBack, readExportLog } from "../image/mod.ts";
 import type { BlockSource } from "../model.ts";
@@ -57,6 +57,12 @@ Of an encrypted store without an identity (-i) it verifies the outer level: inve
       details: "A public key, an allowed_signers file, or a PEM. Without it the signer is told, not judged.",
     },
     "read-back": { value: "IMAGE", summary: "compare an exported image with the exhibit" },
+    workers: {
+      value: "N",
+      parse: wholeNumber({ min: 0, max: 64 }),
+      summary: "threads that check packs; default: as many as cores",
+      details: "0: the thread that tells what is found checks them too.",
+    },
     content: {
       summary: "of an encrypted store: fail where it can't be opened",
       details:
@@ -92,7 +98,8 @@ Of an encrypted store without an identity (-i) it verifies the outer level: inve
     }
     const keys = verifyingKeys(world.disk, options["verify-key"]);
     const key = await openKeyIfAny(context, options["sign-key"]);
-    const store = await openStoreWith(context, options);
+    const workers = options.workers ?? context.world.host.cpuCount;
+    const store = await openStoreWith(context, options, { workers });
     try {
       return await withCustody(context, { store, key, action: "verify", options }, async (note) => {
         const level = options.sample ?? (options.quick ? "quick" : "full");

@@ -30,6 +30,7 @@ import { addendumName, documentName, type Ending, manifestName, mapName, segment
 import type { PackCipher } from "./_pack_encoder.ts";
 import type { LocalStorage } from "./_local_storage.ts";
 import { memoryFile } from "./_memory_file.ts";
+import type { AgeKey } from "./_pack_reading.ts";
 
 /** Documents that an encrypted store encrypts. */
 export type ContentKind = "segment" | "document" | "manifest" | "map" | "addendum";
@@ -150,6 +151,15 @@ export class Contents {
   /** A pack, for many reads. The file belongs to the caller. */
   async openPack(name: ObjectName): Promise<ReadableFile> {
     return this.isEncrypted ? (await this.openFile(name)).reader : this.#storage.open(name);
+  }
+
+  /** What opens a pack, where another thread is to read it; `undefined` in a plain store. Throws as `openAge`. */
+  async packKey(name: ObjectName): Promise<AgeKey | undefined> {
+    if (!this.isEncrypted) return undefined;
+    const { reader, fileKey, headerBytes } = await this.openFile(name);
+    reader.close();
+    // A copy has its memory to itself: what is sent to a thread takes all of its memory with it.
+    return { fileKey: fileKey.slice(), headerBytes };
   }
 
   /** What is in an age file; closing it closes `file`. Of a plain store it is `file` itself. */

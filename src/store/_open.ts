@@ -22,14 +22,21 @@ import { Contents } from "./_contents.ts";
 import { CACHE_FOLDER, KEYS_FOLDER, STORE_FILE, TEMPORARY_FOLDER } from "./_layout.ts";
 import { LocalStorage } from "./_local_storage.ts";
 import { lockStore } from "./_probe.ts";
+import { inlineReaders, workerReaders } from "./_pack_readers.ts";
 import { inlinePackers, workerPackers } from "./_packers.ts";
 import { newRecipients, type RecipientWish, refuseOtherRecipients } from "./_recipients.ts";
 import { Store } from "./_store.ts";
+import { Threads } from "./_threads.ts";
 
 /** How a store is opened. */
 export interface OpenOptions {
   /** What opens the files of an encrypted store; `undefined`: nothing was given. */
   readonly identities?: Identities | undefined;
+  /**
+   * Threads beside this one: packs are made in them in a store that is open for writing, read and checked in one that is
+   * open for reading; 0, where not given: all in this one.
+   */
+  readonly workers?: number;
 }
 
 /** How a store is opened for writing. */
@@ -38,8 +45,6 @@ export interface WriteOptions extends OpenOptions, RecipientWish {
   readonly case?: string | undefined;
   readonly mixedCases?: boolean;
   readonly unsafeFileSystem?: boolean;
-  /** Threads in which packs are made beside this one; 0: they are made in this one. */
-  readonly workers?: number;
 }
 
 /** Opens an existing store for reading. Throws `not_found` where there is none. */
@@ -60,7 +65,12 @@ export async function openStore(
   const file = await readStoreFile(storage);
   const contents = contentsOf(world, storage, file, options);
   const packers = inlinePackers(disk);
-  return new Store({ world, disk, storage, contents, packers, path, file, lock: undefined, isUnsafe: false });
+  const { workers = 0 } = options;
+  const readers = workers > 0
+    ? workerReaders(new Threads({ count: workers, root: path }))
+    : inlineReaders(storage);
+  const unlocked = { lock: undefined, isUnsafe: false };
+  return new Store({ world, disk, storage, contents, packers, readers, path, file, ...unlocked });
 }
 
 /**
@@ -91,8 +101,12 @@ export async function openStoreForWriting(
     });
     const contents = contentsOf(world, storage, file, options);
     const { workers = 0 } = options;
-    const packers = workers > 0 ? workerPackers(workers, path) : inlinePackers(disk);
-    const store = new Store({ world, disk, storage, contents, packers, path, file, lock, isUnsafe });
+    const packers = workers > 0
+      ? workerPackers(new Threads({ count: workers, root: path }))
+      : inlinePackers(disk);
+    // A held copy is read back now and then: not worth a thread of its own.
+    const readers = inlineReaders(storage);
+    const store = new Store({ world, disk, storage, contents, packers, readers, path, file, lock, isUnsafe });
     await store.tidyUp();
     return store;
   } catch (error) {

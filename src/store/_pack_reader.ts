@@ -30,12 +30,17 @@ export interface OpenPack {
   readonly sizeBytes: number;
 }
 
-/** `length` bytes from `offset`. Throws `integrity` where the pack ends before them. */
+/**
+ * `length` bytes from `offset`. Throws `integrity` where the pack ends before them.
+ *
+ * @param memory Where to put them, at least as long; new memory where not given.
+ */
 export function readExactly(
-  pack: OpenPack,
+  pack: Omit<OpenPack, "sizeBytes">,
   range: { readonly offset: number; readonly length: number },
+  memory: Uint8Array = new Uint8Array(range.length),
 ): Uint8Array {
-  const bytes = new Uint8Array(range.length);
+  const bytes = memory.subarray(0, range.length);
   const got = pack.file.read(bytes, range.offset);
   if (got !== range.length) {
     throw new OperatorError(

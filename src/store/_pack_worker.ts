@@ -1,51 +1,82 @@
 /**
- * A worker thread that makes and writes packs, started by `_packers.ts` only. It builds its own real disk, as `main.ts`
- * does for the main thread; packs are all that it writes, at the paths that it is given.
+ * A worker thread that makes, checks and reads packs, started by `_threads.ts` only. It builds its own real disk, as
+ * `main.ts` does for the main thread; packs are all that it writes, at the paths that it is given.
  */
 /// <reference lib="webworker" />
-import { realDisk } from "../world.ts";
+import { RECORD_HEADER_BYTES } from "../format/pack.ts";
+import { realDisk, realRandomness } from "../world.ts";
 import { guardedDisk } from "./_guard.ts";
-import { type ClosedPack, PackFile } from "./_pack_file.ts";
-import { type PackerAnswer, type PackerRequest, tellError } from "./_packers.ts";
+import { LocalStorage } from "./_local_storage.ts";
+import { PackFile } from "./_pack_file.ts";
+import { PackReading } from "./_pack_reading.ts";
+import {
+  type FromThread,
+  ownedBuffer,
+  tellError,
+  type ThreadRequest,
+  type ThreadResults,
+  type ToThread,
+} from "./_threads.ts";
 
-let disk = realDisk;
-const files = new Map<number, PackFile>();
+class StoreThread {
+  readonly #disk;
+  readonly #reading;
+  readonly #files = new Map<number, PackFile>();
 
-function fileOf(pack: number): PackFile {
-  const file = files.get(pack);
-  if (!file) throw new Error(`no pack ${pack} was started`);
-  return file;
-}
+  constructor(root: string) {
+    this.#disk = guardedDisk(realDisk, root);
+    this.#reading = new PackReading(
+      new LocalStorage({ disk: this.#disk, root, randomness: realRandomness }),
+    );
+  }
 
-async function resultOf(
-  request: Extract<PackerRequest, { readonly number: number }>,
-): Promise<number | ClosedPack> {
-  const { pack } = request;
-  switch (request.type) {
-    case "start":
-      files.set(pack, new PackFile(disk, request.place));
-      return 0;
-    case "add":
-      return fileOf(pack).add(request.block);
-    case "close": {
-      const closed = await fileOf(pack).close();
-      files.delete(pack);
-      return closed;
+  async resultOf(request: ThreadRequest): Promise<ThreadResults[keyof ThreadResults]> {
+    switch (request.type) {
+      case "start":
+        this.#files.set(request.pack, new PackFile(this.#disk, request.place));
+        return undefined;
+      case "add":
+        return this.#fileOf(request.pack).add(request.block);
+      case "close": {
+        const closed = await this.#fileOf(request.pack).close();
+        this.#files.delete(request.pack);
+        return closed;
+      }
+      case "abandon":
+        this.#files.get(request.pack)?.abandon();
+        this.#files.delete(request.pack);
+        return undefined;
+      case "check":
+        return this.#reading.check(request.pack);
+      case "read":
+        return this.#reading.read(request.record);
     }
   }
+
+  #fileOf(pack: number): PackFile {
+    const file = this.#files.get(pack);
+    if (!file) throw new Error(`no pack ${pack} was started`);
+    return file;
+  }
 }
 
-self.onmessage = async ({ data: request }: MessageEvent<PackerRequest>) => {
-  if (request.type === "root") disk = guardedDisk(realDisk, request.root);
-  else if (request.type === "abandon") {
-    files.get(request.pack)?.abandon();
-    files.delete(request.pack);
-  } else {
-    const { number } = request;
-    const answer: PackerAnswer = await resultOf(request).then(
-      (result) => ({ number, result }),
-      (error) => ({ number, failure: tellError(error) }),
-    );
-    self.postMessage(answer);
+let thread: StoreThread | undefined;
+
+self.onmessage = async ({ data }: MessageEvent<ToThread>) => {
+  if ("root" in data) {
+    thread = new StoreThread(data.root);
+    return;
   }
+  const { number, request } = data;
+  if (!thread) throw new Error("no store was named");
+  const answer: FromThread = await thread.resultOf(request).then(
+    (result) => ({ number, result }),
+    (error) => ({ number, failure: tellError(error) }),
+  );
+  // A block that lies in its record's memory takes that with it.
+  const block = "result" in answer && answer.result instanceof Uint8Array ? answer.result : undefined;
+  const transfer = block
+    ? ownedBuffer(block, block.byteOffset === RECORD_HEADER_BYTES ? RECORD_HEADER_BYTES : 0)
+    : [];
+  self.postMessage(answer, transfer);
 };

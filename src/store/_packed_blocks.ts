@@ -12,27 +12,40 @@ import type { ReadableFile } from "../cipher_age.ts";
 import type { Contents } from "./_contents.ts";
 import type { LocalStorage } from "./_local_storage.ts";
 import type { ClosedPack } from "./_pack_file.ts";
-import { type OpenPack, openRecord, readExactly, readFooter, walkRecords } from "./_pack_reader.ts";
+import { type OpenPack, readFooter, walkRecords } from "./_pack_reader.ts";
+import type { PackReaders } from "./_pack_readers.ts";
+import type { AgeKey } from "./_pack_reading.ts";
 
-/** Packs kept open for reading: several times as many as are read at once, so that none is closed under a reader. */
+/** Packs kept open for their footers: several times as many as are read at once: none is closed under a reader. */
 const OPEN_PACKS = 64;
+/** Packs whose keys are kept: opening a header costs as much as reading a block. */
+const KNOWN_KEYS = 256;
 /** Packs known to be there: about 8 MiB. */
 const SEEN_PACKS = 65_536;
 /** Digests known to have been read back in this run: about 16 MiB. */
 const READ_BACK_DIGESTS = 100_000;
 
+/** What the blocks of a store are read from. */
+export interface PackedBlocksParts {
+  readonly storage: LocalStorage;
+  readonly contents: Contents;
+  readonly readers: PackReaders;
+  readonly makeIndex: MakeIndex;
+}
+
 export class PackedBlocks {
   readonly #storage: LocalStorage;
   #index: Index;
   readonly #contents: Contents;
+  readonly #readers: PackReaders;
+  readonly #keys = new Map<ObjectName, Promise<AgeKey | undefined>>();
   readonly #open = new Map<ObjectName, Promise<ReadableFile>>();
   readonly #readBack = new Set<Digest>();
   /** Packs that were found to be there, with their sizes. */
   readonly #seenPacks = new Map<ObjectName, number>();
-  #isReconciled = false;
+  /** Under way or done, once for each index: the first that learns what the packs hold learns it for all that wait. */
+  #reconciled: Promise<void> | undefined;
   #isRemade = false;
-  /** Ends when nobody is learning from the packs. */
-  #learning: Promise<unknown> = Promise.resolve();
   /** What went wrong with caches and footers and was got over; shown to the operator by whoever asks. */
   readonly tolerated: string[] = [];
 
@@ -40,51 +53,46 @@ export class PackedBlocks {
   /** Why a pack was left out of the index. */
   #unopened: OperatorError | undefined;
 
-  constructor(storage: LocalStorage, contents: Contents, makeIndex: MakeIndex) {
-    this.#storage = storage;
-    this.#contents = contents;
-    this.#makeIndex = makeIndex;
-    this.#index = makeIndex(undefined, (damage) => this.#noteRebuilt(damage));
+  constructor(parts: PackedBlocksParts) {
+    this.#storage = parts.storage;
+    this.#contents = parts.contents;
+    this.#readers = parts.readers;
+    this.#makeIndex = parts.makeIndex;
+    this.#index = parts.makeIndex(undefined, (damage) => this.#noteRebuilt(damage));
   }
 
   /** Where the block lies, in a pack that is there; `undefined` where no pack holds it. */
   async find(digest: Digest): Promise<BlockPlace | undefined> {
-    const known = await this.#lookUpHeld(digest);
-    if (known) return known;
-    // One after the other: the first that learns what the packs hold learns it for all that wait.
-    const found = this.#learning.then(() => this.#learn(digest));
-    this.#learning = found.then(() => undefined, () => undefined);
-    return await found;
-  }
-
-  /** The same, where the index as it is does not tell. */
-  async #learn(digest: Digest): Promise<BlockPlace | undefined> {
-    const known = await this.#lookUpHeld(digest);
-    if (known) return known;
-    if (!this.#isReconciled) {
+    for (;;) {
+      const index = this.#index;
+      const known = await this.#lookUpHeld(digest);
+      if (known) return known;
       await this.reconcile();
       const found = await this.#lookUpHeld(digest);
       if (found) return found;
+      // Whoever reads another block at the same time may have had reason to make it anew.
+      if (this.#index !== index) continue;
+      // It may know a pack and have lost its blocks: only one that was made in this run is believed.
+      if (this.#isRemade) return undefined;
+      this.#remakeIndex(new Error(`it knows no block ${digest}`));
     }
-    // It may know a pack and have lost its blocks: only one that was made in this run is believed.
-    if (this.#isRemade) return undefined;
-    this.#remakeIndex(new Error(`it knows no block ${digest}`));
-    await this.reconcile();
-    return await this.#lookUpHeld(digest);
   }
 
   async #lookUpHeld(digest: Digest): Promise<BlockPlace | undefined> {
     const place = this.#lookUp(digest);
     if (!place || this.#seenPacks.get(place.pack) === place.packBytes) return place;
+    const index = this.#index;
     const stat = await this.#storage.stat(place.pack);
     if (stat?.sizeBytes === place.packBytes) {
       if (this.#seenPacks.size >= SEEN_PACKS) this.#seenPacks.clear();
       this.#seenPacks.set(place.pack, place.packBytes);
       return place;
     }
-    this.#remakeIndex(
-      new Error(`it tells of "${place.pack}" with ${place.packBytes} bytes, which is not there`),
-    );
+    if (this.#index === index) {
+      this.#remakeIndex(
+        new Error(`it tells of "${place.pack}" with ${place.packBytes} bytes, which is not there`),
+      );
+    }
     await this.reconcile();
     return this.#lookUp(digest);
   }
@@ -114,7 +122,16 @@ export class PackedBlocks {
 
   /** Brings the index up to the packs that there are: O(packs), and a footer for each unknown one. */
   async reconcile(): Promise<void> {
-    this.#isReconciled = true;
+    const reconciled = this.#reconciled ??= this.#indexPacks();
+    try {
+      await reconciled;
+    } catch (error) {
+      if (this.#reconciled === reconciled) this.#reconciled = undefined;
+      throw error;
+    }
+  }
+
+  async #indexPacks(): Promise<void> {
     for await (const object of this.#storage.list(`${PACKS_FOLDER}/`)) {
       if (parseName(object.name)?.kind !== "pack") continue;
       if (!this.#withIndex((index) => index.hasPack(object))) await this.#indexPack(object);
@@ -131,12 +148,13 @@ export class PackedBlocks {
    */
   async read(digest: Digest): Promise<Uint8Array> {
     const place = await this.find(digest);
+    const index = this.#index;
     if (place) {
       try {
         return await this.#readAt(place, digest);
       } catch (error) {
         if (!isFault(error)) throw error;
-        return await this.#readDespite(error, digest);
+        return await this.#readDespite(error, { digest, index });
       }
     }
     const closed = this.#unopened;
@@ -179,16 +197,29 @@ export class PackedBlocks {
   }
 
   async #readAt(place: BlockPlace, digest: Digest): Promise<Uint8Array> {
-    const pack = await this.#openPack(place.pack, place.packBytes);
-    const record = readExactly(pack, {
-      offset: place.offset,
-      length: RECORD_HEADER_BYTES + place.storedBytes,
-    });
-    return openRecord(record, { name: place.pack, offset: place.offset, digest });
+    const { pack: name, offset, storedBytes } = place;
+    const pack = { name, key: await this.#keyOf(name) };
+    return await this.#readers.read({ pack, offset, storedBytes, digest });
+  }
+
+  #keyOf(name: ObjectName): Promise<AgeKey | undefined> {
+    const known = this.#keys.get(name);
+    if (known) return known;
+    const key = this.#contents.packKey(name);
+    if (!this.#contents.isEncrypted) return key;
+    if (this.#keys.size >= KNOWN_KEYS) this.#keys.clear();
+    this.#keys.set(name, key);
+    key.catch(() => this.#keys.delete(name)); // whoever asked is told
+    return key;
   }
 
   /** The index may have lied: once, all of it is read anew. Then another copy may help; then nothing does. */
-  async #readDespite(fault: OperatorError, digest: Digest): Promise<Uint8Array> {
+  async #readDespite(
+    fault: OperatorError,
+    { digest, index }: { readonly digest: Digest; readonly index: Index },
+  ): Promise<Uint8Array> {
+    // Where it was made anew since, it may tell of another place.
+    if (this.#index !== index) return await this.read(digest);
     if (!this.#isRemade) {
       this.#remakeIndex(fault);
       return await this.read(digest);
@@ -311,7 +342,7 @@ export class PackedBlocks {
     this.#noteRebuilt(reason);
     this.#index.close();
     this.#index = makeIndex(reason, (damage) => this.#noteRebuilt(damage));
-    this.#isReconciled = false;
+    this.#reconciled = undefined;
     this.#isRemade = true;
   }
 

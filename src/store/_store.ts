@@ -20,6 +20,7 @@ import { byStart, ExhibitList } from "./_exhibit_list.ts";
 import { Index, indexAt, indexForReading } from "./_index.ts";
 import { Journal, journalFolder, journalHeads } from "./_journal.ts";
 import { EXHIBITS_FOLDER, INDEX_FILE, INDEX_FILES } from "./_layout.ts";
+import type { PackReaders } from "./_pack_readers.ts";
 import type { Packers } from "./_packers.ts";
 import type { LocalStorage } from "./_local_storage.ts";
 import { inventoryFaults } from "./_needed_files.ts";
@@ -57,6 +58,8 @@ export interface StoreParts {
   readonly contents: Contents;
   /** Where packs are made, in a store that is open for writing. */
   readonly packers: Packers;
+  /** Where packs are read and checked. */
+  readonly readers: PackReaders;
   readonly path: string;
   readonly file: StoreFile;
   readonly lock: { release(): void } | undefined;
@@ -296,11 +299,12 @@ export class Store {
     this.#blocks?.close();
     this.#blocks = undefined;
     this.#parts.packers.close();
+    this.#parts.readers.close();
     this.#parts.lock?.release();
   }
 
   #packedBlocks(): PackedBlocks {
-    const { disk, storage, contents, lock } = this.#parts;
+    const { disk, storage, contents, readers, lock } = this.#parts;
     const path = storage.pathOf(INDEX_FILE);
     const remove = () => {
       for (const file of INDEX_FILES.map((name) => storage.pathOf(name))) {
@@ -308,12 +312,13 @@ export class Store {
       }
     };
     if (contents.isEncrypted) {
-      return this.#blocks ??= new PackedBlocks(storage, contents, () => Index.temporary({ isBlind: true }));
+      const makeIndex = () => Index.temporary({ isBlind: true });
+      return this.#blocks ??= new PackedBlocks({ storage, contents, readers, makeIndex });
     }
     // Without the lock somebody else may be writing: nothing is made, repaired or removed then.
     const isThere = () => (disk.stat(path)?.sizeBytes ?? 0) > 0;
     const makeIndex = lock ? indexAt(path, remove) : indexForReading(path, isThere);
-    return this.#blocks ??= new PackedBlocks(storage, contents, makeIndex);
+    return this.#blocks ??= new PackedBlocks({ storage, contents, readers, makeIndex });
   }
 
   #acquisitionParts(head: JournalHead, parent: Exhibit | undefined) {

@@ -2,14 +2,13 @@
  * Verifies one exhibit: side documents, every file that the inventory names, every pack byte by byte and
  * record by record, every segment, and that every stored block is held by a record that was found good. The
  * index is not asked: what the packs hold is learned anew. Findings name file, record, and the byte range of
- * the volume. Memory is one pack, one segment, and two of SQLite's page caches.
+ * the volume. Memory is one record for each thread that reads, one segment, and two of SQLite's page caches.
  *
  * @see store-format.md, "Verification"
  */
 import { isFault, messageOf, OperatorError } from "../errors.ts";
 import { checkDocument, MAX_DOCUMENT_BYTES } from "../format/documents.ts";
-import { sha256 } from "../format/digests.ts";
-import { type FooterEntry, MAX_PACK_BYTES, RECORD_HEADER_BYTES } from "../format/pack.ts";
+import { type FooterEntry, MAX_PACK_BYTES } from "../format/pack.ts";
 import {
   addCounts,
   countStates,
@@ -25,16 +24,28 @@ import type { Finding, VerifyOptions, VerifySummary } from "./_findings.ts";
 import { KnownRecords } from "./_known_records.ts";
 import { parseName } from "./_layout.ts";
 import type { LocalStorage } from "./_local_storage.ts";
-import { memoryFile } from "./_memory_file.ts";
 import { inventoryFaults, neededDocuments } from "./_needed_files.ts";
-import { type OpenPack, openRecord, readExactly, readFooter, walkRecords } from "./_pack_reader.ts";
+import type { PackCheck } from "./_pack_check.ts";
+import { readFooter } from "./_pack_reader.ts";
+import type { PackReaders } from "./_pack_readers.ts";
+import type { AgeKey } from "./_pack_reading.ts";
 import { isOfSample } from "./_verify_outer.ts";
 import { UnreadableComparison } from "./_verify_unreadable.ts";
 
 interface Parts {
   readonly storage: LocalStorage;
   readonly contents: Contents;
+  readonly readers: PackReaders;
   readonly world: { readonly clock: Clock };
+}
+
+/** What came of one pack: nothing where it is missing. */
+interface PackOutcome {
+  /** As its footer lists them, where data is not read. */
+  readonly entries?: readonly FooterEntry[];
+  readonly check?: PackCheck;
+  /** Why it could not be looked at, or not inside. */
+  readonly error?: unknown;
 }
 
 export async function verifyExhibit(
@@ -53,6 +64,7 @@ export async function verifyExhibit(
 class Verification {
   readonly #storage: LocalStorage;
   readonly #contents: Contents;
+  readonly #readers: PackReaders;
   readonly #clock: Clock;
   readonly #exhibit: Exhibit;
   readonly #options: VerifyOptions;
@@ -63,11 +75,11 @@ class Verification {
   #findings = 0;
   #packsRead = 0;
   #readBytes = 0;
-  #buffer = new Uint8Array(0);
 
   constructor(parts: Parts, exhibit: Exhibit, options: VerifyOptions) {
     this.#storage = parts.storage;
     this.#contents = parts.contents;
+    this.#readers = parts.readers;
     this.#good = new KnownRecords({ isBlind: parts.contents.isEncrypted });
     this.#bad = new KnownRecords({ isBlind: parts.contents.isEncrypted });
     this.#documents = neededDocuments(exhibit);
@@ -85,11 +97,7 @@ class Verification {
       this.#report({ code: "file_missing", file, message: `"${file}": ${fault}` });
     }
     for (const file of files) await this.#checkFile(file);
-    for (const pack of packs) {
-      await this.#breathe();
-      await this.#checkPack(pack);
-      this.#options.onProgress?.({ readBytes: this.#readBytes, totalBytes });
-    }
+    await this.#checkPacks(packs, totalBytes);
     await this.#checkSegments();
     return {
       findings: this.#findings,
@@ -140,86 +148,67 @@ class Verification {
     return isOfSample(pack.name, this.#options.level);
   }
 
-  async #checkPack(pack: StoredObject): Promise<void> {
-    const stat = await this.#storage.stat(pack.name).catch(() => undefined); // reported by #checkFile
-    if (!stat) return;
-    await this.#tolerating("file_damaged", pack.name, async () => {
-      if (stat.sizeBytes > MAX_PACK_BYTES) {
-        throw new OperatorError("format", `"${pack.name}" has ${stat.sizeBytes} bytes, which no pack has`);
+  /** Several at once; told of in their order. */
+  async #checkPacks(packs: readonly StoredObject[], totalBytes: number): Promise<void> {
+    const underWay: Promise<PackOutcome>[] = [];
+    let next = 0;
+    for (let ended = 0; ended < packs.length; ended++) {
+      await this.#breathe();
+      while (underWay.length < this.#readers.count && next < packs.length) {
+        underWay.push(this.#beginPack(packs[next++]!));
       }
-      if (this.#readsData(pack)) return await this.#checkPackData(stat);
-      const file = await this.#contents.openPack(pack.name);
-      try {
-        const entries = readFooter({ name: pack.name, file, sizeBytes: file.sizeBytes() });
-        this.#good.addPack({ ...pack, entries });
-      } finally {
-        file.close();
-      }
-    });
+      this.#endPack(packs[ended]!, await this.#unlessStopped(underWay.shift()!));
+      this.#options.onProgress?.({ readBytes: this.#readBytes, totalBytes });
+    }
   }
 
-  #readWhole({ name, sizeBytes }: StoredObject): Uint8Array {
-    if (this.#buffer.length < sizeBytes) this.#buffer = new Uint8Array(sizeBytes);
-    const file = this.#storage.open(name);
+  /** Never rejects: a failure waits for its turn. */
+  async #beginPack(pack: StoredObject): Promise<PackOutcome> {
+    const { name } = pack;
     try {
-      return this.#buffer.subarray(0, file.read(this.#buffer.subarray(0, sizeBytes), 0));
+      const stat = await this.#storage.stat(name).catch(() => undefined); // reported by #checkFile
+      if (!stat) return {};
+      if (stat.sizeBytes > MAX_PACK_BYTES) {
+        throw new OperatorError("format", `"${name}" has ${stat.sizeBytes} bytes, which no pack has`);
+      }
+      return this.#readsData(pack) ? await this.#checkData(stat) : { entries: await this.#entriesOf(name) };
+    } catch (error) {
+      return { error };
+    }
+  }
+
+  async #entriesOf(name: ObjectName): Promise<FooterEntry[]> {
+    const file = await this.#contents.openPack(name);
+    try {
+      return readFooter({ name, file, sizeBytes: file.sizeBytes() });
     } finally {
       file.close();
     }
   }
 
-  async #checkPackData(pack: StoredObject): Promise<void> {
-    const { name, sizeBytes } = pack;
-    const bytes = this.#readWhole(pack);
-    this.#packsRead++;
-    this.#readBytes += bytes.length;
-    const computed = sha256(bytes);
-    const isWhole = computed === parseName(name)!.digest;
-    if (!isWhole) {
-      this.#report({
-        code: "file_damaged",
-        file: name,
-        message: `"${name}" has SHA-256 ${computed}, expected the one in its name`,
-      });
-    }
-    const file = await this.#contents.decrypted(name, memoryFile(bytes));
-    const entries = this.#entries({ name, sizeBytes: file.sizeBytes(), file });
-    const blockBytes = this.#exhibit.shape.blockSizeBytes;
-    const good: FooterEntry[] = [];
-    const bad: FooterEntry[] = [];
-    for (const [record, entry] of entries.entries()) {
-      try {
-        const length = RECORD_HEADER_BYTES + entry.storedBytes;
-        const record = this.#contents.isEncrypted
-          ? readExactly({ name, file, sizeBytes: file.sizeBytes() }, { offset: entry.offset, length })
-          : bytes.subarray(entry.offset, entry.offset + length);
-        openRecord(record, { ...entry, name, blockBytes });
-        good.push(entry);
-      } catch (error) {
-        if (!isFault(error)) throw error;
-        bad.push(entry);
-        this.#report({
-          code: "record_damaged",
-          file: name,
-          record,
-          recordOffsetBytes: entry.offset,
-          message: error.message,
-        });
-      }
-    }
-    this.#good.addPack({ name, sizeBytes, entries: good });
-    this.#bad.addPack({ name, sizeBytes, entries: bad });
+  /** Identities stay here: whoever checks is given the pack's own key. Where there is none, the file is checked. */
+  async #checkData({ name }: StoredObject): Promise<PackOutcome> {
+    const { blockSizeBytes: blockBytes } = this.#exhibit.shape;
+    const opening: { readonly key?: AgeKey | undefined; readonly error?: unknown } = await this.#contents
+      .packKey(name).then((key) => ({ key }), (error) => ({ error }));
+    const depth = "error" in opening ? "file" : "records";
+    const check = await this.#readers.check({ name, key: opening.key, blockBytes, depth });
+    return { ...opening, check };
   }
 
-  /** By the footer, or by the headers where the footer is damaged (which is reported). */
-  #entries(pack: OpenPack): FooterEntry[] {
-    try {
-      return readFooter(pack);
-    } catch (error) {
-      if (!isFault(error)) throw error;
-      this.#report({ code: "file_damaged", file: pack.name, message: error.message });
-      return walkRecords(pack);
+  #endPack(pack: StoredObject, { entries, check, error }: PackOutcome): void {
+    const { name, sizeBytes } = pack;
+    if (entries) this.#good.addPack({ ...pack, entries });
+    if (check) {
+      this.#packsRead++;
+      this.#readBytes += check.readBytes;
+      for (const finding of check.findings) this.#report(finding);
+      this.#good.addPack({ name, sizeBytes, entries: check.good });
+      this.#bad.addPack({ name, sizeBytes, entries: check.bad });
     }
+    if (error === undefined) return;
+    if (!isFault(error)) throw error;
+    this.#report({ code: "file_damaged", file: name, message: error.message });
   }
 
   async #checkSegments(): Promise<void> {
@@ -360,6 +349,19 @@ class Verification {
     } catch (error) {
       if (!isFault(error)) throw error;
       this.#report({ code, file, message: messageOf(error) });
+    }
+  }
+
+  /** Who stops waits for no pack that is being read in another thread. */
+  async #unlessStopped<T>(work: Promise<T>): Promise<T> {
+    const { signal } = this.#options;
+    const stopped = Promise.withResolvers<never>();
+    const stop = () => stopped.reject(signal.reason);
+    signal.addEventListener("abort", stop, { once: true });
+    try {
+      return await Promise.race([work, stopped.promise]);
+    } finally {
+      signal.removeEventListener("abort", stop);
     }
   }
 

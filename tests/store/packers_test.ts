@@ -8,6 +8,7 @@ import { sha256 } from "../../src/format/digests.ts";
 import { openStoreForWriting } from "../../src/store/mod.ts";
 import { inlinePackers, type Packers, workerPackers } from "../../src/store/_packers.ts";
 import { PackWriter } from "../../src/store/_pack_writer.ts";
+import { Threads } from "../../src/store/_threads.ts";
 import { quickDisk } from "./faulty_disk.ts";
 import { acquire, noise, pattern, reading, shapeOf, testWorld, type Volume, withFolder } from "./fixtures.ts";
 
@@ -34,7 +35,7 @@ async function packWith(packers: Packers, path: string, count: number) {
 Deno.test("Packers make the same pack in this thread and in workers", () =>
   withFolder(async (root) => {
     const here = await packWith(inlinePackers(quickDisk), `${root}/here`, 40);
-    const threads = workerPackers(2, root);
+    const threads = workerPackers(new Threads({ count: 2, root }));
     try {
       const there = await packWith(threads, `${root}/there`, 40);
       assertEquals({ ...there, path: "" }, { ...here, path: "" });
@@ -49,7 +50,7 @@ Deno.test("Packers make the same pack in this thread and in workers", () =>
 
 Deno.test("Packers in workers pass on what the disk says, to the next block or the close", () =>
   withFolder(async (root) => {
-    const threads = workerPackers(1, root);
+    const threads = workerPackers(new Threads({ count: 1, root }));
     try {
       const missing = `${root}/no/such/folder/open-0.pack`;
       const error = await assertRejects(() => packWith(threads, missing, 3), OperatorError);
