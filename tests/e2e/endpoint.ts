@@ -80,7 +80,7 @@ export class Stage {
       throw new Error(`Cannot hold it after ${count} blocks: it ended\n${ended.stderr}`);
     });
     await Promise.race([held, early]);
-    early.catch(() => this.#onHeld = () => {}); // once it is held, how it ends is the test's business
+    early.catch(() => undefined); // once it is held, how it ends is the test's business, and maybe the next is held already
     return running;
   }
 
