@@ -12,7 +12,8 @@ export const READER_NEEDS = ["python3", "zstd", "ssh-keygen"];
 
 /** Calls the reader's `main` with each line's arguments; a line back says how that ended. 1: it failed itself. */
 const DRIVER = `
-import contextlib, importlib.util, io, json, sys, traceback
+import contextlib, importlib.util, io, json, os, sys, traceback
+sys.path.insert(0, os.path.dirname(sys.argv[1]))
 spec = importlib.util.spec_from_file_location("read_store", sys.argv[1])
 reader = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(reader)
@@ -48,9 +49,17 @@ export class SecondReader {
     this.#input = this.#child.stdin.getWriter();
   }
 
-  /** Reads an exhibit into the image `output`, which must not exist and stays where the reader accepts. */
-  async read(at: { readonly store: string; readonly exhibit: string }, output: string): Promise<Reading> {
-    await this.#input.write(new TextEncoder().encode(`${JSON.stringify([at.store, at.exhibit, output])}\n`));
+  /**
+   * Reads an exhibit into the image `output`, which must not exist and stays where the reader accepts.
+   *
+   * @param at `identity`: the file that opens an encrypted store.
+   */
+  async read(
+    at: { readonly store: string; readonly exhibit: string; readonly identity?: string },
+    output: string,
+  ): Promise<Reading> {
+    const words = [at.store, at.exhibit, output, ...(at.identity === undefined ? [] : [at.identity])];
+    await this.#input.write(new TextEncoder().encode(`${JSON.stringify(words)}\n`));
     while (!this.#buffered.includes("\n")) {
       const { value, done } = await this.#lines.read();
       if (done) throw new Error("Cannot read on: the second reader ended");
