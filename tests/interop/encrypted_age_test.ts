@@ -4,14 +4,16 @@
  * may find without an identity is searched for in every byte of a store.
  */
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { fromFileUrl } from "@std/path";
 import { Buffer } from "node:buffer";
+import config from "../../deno.json" with { type: "json" };
 import { Identities, makeIdentity, type NewIdentity, openAge } from "../../src/cipher_age.ts";
 import { encodeIdentityFile } from "../../src/cipher_age_files.ts";
 import { sha256 } from "../../src/format/digests.ts";
 import { openStore } from "../../src/store/mod.ts";
 import { realDisk } from "../../src/world.ts";
 import { FIRST, SECOND, type Stage, withStage } from "../e2e/endpoint.ts";
-import { BLOCK_BYTES, every, writeRandomBlocks } from "../e2e/images.ts";
+import { BLOCK_BYTES, every, isSame, writeRandomBlocks } from "../e2e/images.ts";
 import { assertExit, summaryOf } from "../e2e/program.ts";
 import { outside, toolPath } from "../outside.ts";
 import { evidenceFiles, filesBelow, testWorld } from "../store/fixtures.ts";
@@ -167,6 +169,41 @@ outside(
       }
       Deno.chmodSync(key, 0o600);
       assertExit(await stage.run(["verify", "-i", key, "--content"]), 0);
+    }),
+);
+
+/** `coldcase` for a shell, as `deno task coldcase` starts it. */
+function shellFunction(): string {
+  const main = fromFileUrl(new URL("../../main.ts", import.meta.url));
+  const words = config.tasks.coldcase.split(" ").slice(1).map((word) => word === "main.ts" ? main : word);
+  return `coldcase() { ${[Deno.execPath(), ...words].map((word) => `'${word}'`).join(" ")} "$@"; }\n`;
+}
+
+outside(
+  "the commands of README on encrypted evidence do what they say",
+  ["age", "bash", "grep"],
+  () =>
+    withStage(async (folder) => {
+      await writeRandomBlocks(`${folder}/first.img`, every(3, { from: 0, count: 3 }));
+      return { snapshots: [{ id: FIRST, path: `${folder}/first.img` }] };
+    }, async (stage) => {
+      const readme = Deno.readTextFileSync(new URL("../../README.md", import.meta.url));
+      const [, rest] = readme.split("<!-- commands: encrypted evidence -->\n\n```sh\n");
+      assert(rest !== undefined, "README has no such commands");
+      const commands = rest.slice(0, rest.indexOf("```")).replaceAll("deno task coldcase", "coldcase")
+        .replaceAll("snap-0123456789abcdef0", FIRST);
+      const { code, stdout, stderr } = await new Deno.Command(toolPath("bash")!, {
+        args: ["-euo", "pipefail", "-c", shellFunction() + commands],
+        cwd: stage.folder,
+        env: { ...stage.env, XDG_CONFIG_HOME: `${stage.folder}/config` },
+      }).output();
+      assertEquals(code, 0, new TextDecoder().decode(stderr));
+      const said = new TextDecoder().decode(stdout);
+      for (const text of ["OUTER LEVEL ONLY", "VERIFIED: every byte"]) assertStringIncludes(said, text);
+      assert(isSame(`${stage.folder}/first.img`, `${stage.folder}/disk.img`));
+      const { imageDigest } = JSON.parse(Deno.readTextFileSync(`${stage.folder}/manifest.json`));
+      const shown = await stage.run(["info", FIRST, "-i", `${stage.folder}/deputy.age`, "--json"]);
+      assertEquals(summaryOf(shown).imageDigest, imageDigest);
     }),
 );
 
