@@ -70,6 +70,8 @@ const TOOL = {
   version: "0.1.0",
 } as const;
 
+const DESTINATION = { fileSystem: "ext4", path: "/cases/2026-017/evidence" };
+
 export const EXAMPLE_FACTS: Omit<CommitFacts, "key"> = {
   case: {
     authority: null,
@@ -79,14 +81,24 @@ export const EXAMPLE_FACTS: Omit<CommitFacts, "key"> = {
     notes: null,
     organization: null,
   },
-  destination: { fileSystem: "ext4", path: "/cases/2026-017/evidence" },
+  destination: DESTINATION,
   unsafeFileSystem: false,
   host: HOST,
   tool: TOOL,
+  descriptionResult: "received",
+  isPartial: false,
+  rest: "absent",
+};
+
+const DESCRIPTION = {
+  answer: { SnapshotId: "snap-0123456789abcdef0", VolumeSize: 1 },
+  receivedAt: "2026-01-02T03:04:05.000Z",
+  requestId: "00000000-0000-4000-8000-000000000012",
   snapshot: {
     completedAt: "2026-01-01T00:10:00.000Z",
-    description: null,
+    description: "Created by CreateImage(i-0123456789abcdef0) for ami-0123456789abcdef0",
     encrypted: false,
+    instance: "i-0123456789abcdef0",
     kmsKeyId: null,
     ownerAccount: "111122223333",
     startedAt: "2026-01-01T00:00:00.000Z",
@@ -94,12 +106,6 @@ export const EXAMPLE_FACTS: Omit<CommitFacts, "key"> = {
     tags: { Name: "web-1 root" },
     volumeId: "vol-0123456789abcdef0",
   },
-  description: {
-    answer: { SnapshotId: "snap-0123456789abcdef0", VolumeSize: 1 },
-    receivedAt: "2026-01-02T03:04:05.000Z",
-  },
-  isPartial: false,
-  rest: "absent",
 };
 
 const COUNTS = {
@@ -110,6 +116,7 @@ const COUNTS = {
   getRequests: 10,
   lastRequestId: "00000000-0000-4000-8000-000000000011",
   listRequests: 1,
+  otherRequests: 2,
   receivedBytes: 2560,
   retries: 4,
   throttles: 0,
@@ -198,17 +205,20 @@ async function acquire(acquisition: Acquisition, flushAfter: readonly number[]):
   const session = {
     callerAccount: "111122223333",
     callerArn: "arn:aws:iam::111122223333:user/examiner",
+    callerUserId: "AIDAEXAMPLEUSERID0001",
     commandLine: COMMAND_LINE,
     credentialSource: "profile examiner",
+    destination: DESTINATION,
     examiner: "A. Examiner",
     host: HOST,
     proxy: null,
     startedAt: "2026-01-02T03:04:05.000Z",
-    toolVersion: "0.1.0",
+    tool: TOOL,
   };
   const events = [EVENT];
   await acquisition.startSession(session, { counts: () => COUNTS, takeEvents: () => events.splice(0) });
   const indexes = [...EXAMPLE_BLOCKS.keys(), UNREADABLE_INDEX].sort((a, b) => a - b);
+  await acquisition.noteDescription(DESCRIPTION);
   await acquisition.noteListing({ blocks: indexes.length, digest: listingDigest(indexes) });
   for (const index of indexes) {
     const bytes = EXAMPLE_BLOCKS.get(index);

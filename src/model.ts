@@ -118,6 +118,16 @@ export interface SnapshotDescription {
   readonly verbatim: unknown;
 }
 
+/** What became of the question for a snapshot's description. */
+export interface DescriptionAnswer {
+  /** `not_found`: EC2 answered, without this snapshot. `failed`: no usable answer after retries. */
+  readonly result: "received" | "not_permitted" | "not_found" | "failed";
+  /** Known exactly where it was received. */
+  readonly description: SnapshotDescription | undefined;
+  /** The service's id of the request that `description` came with. */
+  readonly requestId: string | undefined;
+}
+
 /** Who calls (STS GetCallerIdentity), where the caller may ask. */
 export interface CallerIdentity {
   readonly account: string;
@@ -160,6 +170,8 @@ export type SourceEvent =
 export interface SourceCounts {
   readonly listRequests: number;
   readonly getRequests: number;
+  /** To EC2 and STS: DescribeSnapshots, GetCallerIdentity. */
+  readonly otherRequests: number;
   /** Requests that were sent again after a failure that was no throttle. */
   readonly retries: number;
   /** Answers that asked for a slower pace. */
@@ -193,8 +205,8 @@ export interface BlockSource {
   counts(): SourceCounts;
   /** The first and the last request id are those of what follows: another snapshot's turn begins. */
   forgetRequestIds(): void;
-  /** `undefined`: the caller may not ask. */
-  describe(snapshot: SnapshotId, options?: CallOptions): Promise<SnapshotDescription | undefined>;
+  /** An aside: that it was not told is no error. */
+  describe(snapshot: SnapshotId, options?: CallOptions): Promise<DescriptionAnswer>;
   /** `undefined`: the caller may not ask. */
   callerIdentity(options?: CallOptions): Promise<CallerIdentity | undefined>;
   /** The blocks that the snapshot has, from `startingBlock` on (0 where not given). */

@@ -156,9 +156,13 @@ export const ACCEPTED_VECTORS: readonly Vector[] = [
   ),
   accepted(
     "no_description",
-    "the service's description was not asked for",
+    "no session was told what the service says of the snapshot",
     "Side documents",
-    ({ plain }) => forge(plain, { documents: { description: null } }),
+    ({ plain }) =>
+      forge(plain, {
+        documents: { description: null },
+        manifest: { "acquisition.descriptionResult": "not_permitted" },
+      }),
   ),
   accepted(
     "unknown_files",

@@ -6,14 +6,14 @@ import { OperatorError } from "../errors.ts";
 import type { SnapshotDescription, SnapshotId, VolumeShape } from "../model.ts";
 import type { Acquisition, JournalHead } from "../store/mod.ts";
 import { formatTime } from "../units.ts";
+import type { Described } from "./_description.ts";
 import type { AcquireInput } from "./_input.ts";
 import { chooseParent, whyNotParent } from "./_parent.ts";
 
 /** An acquisition that a session can work on. */
 export interface BegunAcquisition {
   readonly acquisition: Acquisition;
-  readonly description: SnapshotDescription | undefined;
-  readonly describedAt: string;
+  readonly described: Described;
 }
 
 /** Which of its blocks are unreadable stands in what nobody here can open. */
@@ -44,12 +44,11 @@ export async function refuseOtherJournal(input: Wanted): Promise<void> {
 }
 
 /** Takes up the journal of the snapshot, or starts one. */
-export async function openAcquisition(
-  input: AcquireInput,
-): Promise<{ acquisition: Acquisition; description: SnapshotDescription | undefined; describedAt: string }> {
+export async function openAcquisition(input: AcquireInput): Promise<BegunAcquisition> {
   const { source, store, snapshot } = input;
-  const description = await source.describe(snapshot, { signal: input.signal });
-  const describedAt = formatTime(input.clock.nowMs());
+  const answer = await source.describe(snapshot, { signal: input.signal });
+  const described = { answer, describedAt: formatTime(input.clock.nowMs()) };
+  const { description } = answer;
   refuseUnreadableState(snapshot, description);
   const head = await findJournal(input);
   if (head && !input.fresh) {
@@ -57,7 +56,7 @@ export async function openAcquisition(
     const { parent } = acquisition;
     const fault = parent && await whyNotParent({ store, source, shape: acquisition.shape }, parent);
     if (fault) await acquisition.dropParent(`${parent.id}: ${fault}`);
-    return { acquisition, description, describedAt };
+    return { acquisition, described };
   }
   const shape = await firstShape(input);
   if (head) await store.abandon(head);
@@ -83,7 +82,7 @@ export async function openAcquisition(
     supersedes: superseded?.id,
   });
   if (dropped) await acquisition.dropParent(dropped);
-  return { acquisition, description, describedAt };
+  return { acquisition, described };
 }
 
 /** Only a completed snapshot in the standard tier can be read. Throws `source`. */

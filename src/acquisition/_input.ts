@@ -22,9 +22,9 @@ export interface AcquireInput {
   readonly maxUnreadable: number;
   readonly concurrency: number | undefined;
   readonly spending: Spending;
-  readonly session: Omit<SessionStart, "callerAccount" | "callerArn" | "startedAt">;
+  readonly session: Omit<SessionStart, "callerAccount" | "callerArn" | "callerUserId" | "startedAt">;
   /** Everything that a commit needs beside what the acquisition finds out. */
-  readonly commitFacts: Omit<CommitFacts, "description" | "snapshot" | "isPartial" | "rest">;
+  readonly commitFacts: Omit<CommitFacts, "descriptionResult" | "isPartial" | "rest">;
   /** Told before the first request for the snapshot: what follows is this session's. */
   beginSession?(): void;
   /** Times that the credentials changed in this session. */

@@ -52,7 +52,7 @@ export interface SnapshotPlan {
 export async function planSnapshot(input: PlanInput): Promise<SnapshotPlan> {
   const { source, snapshot, store, signal } = input;
   if (store) await refuseOtherJournal({ store, source, snapshot, parent: input.parent, fresh: false });
-  const description = await source.describe(snapshot, { signal });
+  const { description } = await source.describe(snapshot, { signal });
   refuseUnreadableState(snapshot, description);
   const first = await firstPage(input);
   const { shape } = first;

@@ -45,6 +45,7 @@ export async function inSession(
       ...input.session,
       callerAccount: caller?.account ?? null,
       callerArn: caller?.arn ?? null,
+      callerUserId: caller?.userId ?? null,
       commandLine: fittingCommandLine(input.session.commandLine),
       startedAt: baseline.startedAt,
     };
@@ -75,6 +76,7 @@ function countsSince(input: AcquireInput, start: Baseline["counts"]): SourceSide
     getRequests: now.getRequests - start.getRequests,
     lastRequestId: now.lastRequestId ?? null,
     listRequests: now.listRequests - start.listRequests,
+    otherRequests: now.otherRequests - start.otherRequests,
     receivedBytes: now.receivedBytes - start.receivedBytes,
     retries: now.retries - start.retries,
     throttles: now.throttles - start.throttles,

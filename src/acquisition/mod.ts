@@ -4,11 +4,12 @@
  * incremental acquisition, and it retries nothing: that is the source's business.
  */
 import { OperatorError } from "../errors.ts";
-import { MAX_BLOCKS, type SnapshotDescription } from "../model.ts";
+import { MAX_BLOCKS } from "../model.ts";
 import { remainingRequests } from "../plan.ts";
-import type { Acquisition, CommitFacts, CommittedExhibit } from "../store/mod.ts";
+import type { Acquisition, CommittedExhibit } from "../store/mod.ts";
 import { type BegunAcquisition, findJournal, openAcquisition, refuseOtherJournal } from "./_begin.ts";
 import { countSteps, type Remaining, walkInput, walkUntilHeld } from "./_count.ts";
+import { noteDescription } from "./_description.ts";
 import type { AcquireInput } from "./_input.ts";
 import { blocksUnderWay, forEachConcurrently } from "./_pool.ts";
 import { refuseLongFacts } from "./_record.ts";
@@ -35,14 +36,20 @@ export async function acquireSnapshot(input: AcquireInput): Promise<CommittedExh
   await refuseOtherJournal(input);
   const baseline = beginRecord(input);
   const caller = await input.source.callerIdentity({ signal: input.signal });
-  const { acquisition, ...rest } = await openAcquisition(input);
+  const { acquisition, described } = await openAcquisition(input);
   return await inSession(input, { acquisition, caller, baseline }, async () => {
-    const prepared = { acquisition, ...rest, ...await countSteps(input, acquisition) };
+    await noteDescription(acquisition, described);
+    const prepared = { acquisition, described, ...await countSteps(input, acquisition) };
     announce(input, prepared);
     await fetchBlocks(input, prepared);
     // Those of earlier sessions count too, even where all the rest could be read.
     refuseTooManyUnreadable(input, acquisition);
-    return await acquisition.commit(commitFacts(input, prepared, { isPartial: false, rest: "absent" }));
+    return await acquisition.commit({
+      ...input.commitFacts,
+      descriptionResult: described.answer.result,
+      isPartial: false,
+      rest: "absent",
+    });
   });
 }
 
@@ -67,12 +74,12 @@ export async function commitPartial(input: AcquireInput): Promise<CommittedExhib
   const acquisition = await input.store.resume(head);
   return await inSession(input, { acquisition, caller: undefined, baseline }, async () => {
     const isListed = await markRest(input, acquisition);
-    return await acquisition.commit(
-      commitFacts(input, { description: undefined, describedAt: "" }, {
-        isPartial: true,
-        rest: isListed ? "absent" : "not_acquired",
-      }),
-    );
+    return await acquisition.commit({
+      ...input.commitFacts,
+      descriptionResult: "not_asked",
+      isPartial: true,
+      rest: isListed ? "absent" : "not_acquired",
+    });
   });
 }
 
@@ -167,35 +174,4 @@ async function markRest(input: AcquireInput, acquisition: Acquisition): Promise<
     }
     return false;
   }
-}
-
-function commitFacts(
-  input: AcquireInput,
-  known: Pick<BegunAcquisition, "description" | "describedAt">,
-  how: Pick<CommitFacts, "isPartial" | "rest">,
-): CommitFacts {
-  const { description } = known;
-  const utc = (time: string | undefined) => time === undefined ? null : new Date(time).toISOString();
-  return {
-    ...input.commitFacts,
-    ...how,
-    description: description && { answer: description.verbatim, receivedAt: known.describedAt },
-    snapshot: {
-      completedAt: utc(description?.completedAt),
-      description: description?.description?.slice(0, 1024) ?? null,
-      encrypted: description?.encrypted ?? null,
-      kmsKeyId: description?.kmsKeyId ?? null,
-      ownerAccount: description?.ownerAccount ?? null,
-      startedAt: utc(description?.startedAt),
-      storageTier: description?.storageTier ?? null,
-      tags: tagsOf(description),
-      volumeId: description?.volumeId ?? null,
-    },
-  };
-}
-
-/** At most so many tags as EBS allows, each cut to what the record holds. */
-function tagsOf(description: SnapshotDescription | undefined): Record<string, string> {
-  const tags = Object.entries(description?.tags ?? {}).slice(0, 64);
-  return Object.fromEntries(tags.map(([name, value]) => [name.slice(0, 256), value.slice(0, 256)]));
 }

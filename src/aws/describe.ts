@@ -1,10 +1,10 @@
 /**
  * What enriches the record where the caller may ask: EC2 DescribeSnapshots and STS GetCallerIdentity. Both
- * are asides: refused, unknown to the server or not answered in a few attempts, the answer is `undefined`
+ * are asides: refused, unknown to the server or not answered in a few attempts, that is what the record says,
  * and the acquisition goes on. EC2 and STS clients are loaded when first asked for.
  */
 import { OperatorError } from "../errors.ts";
-import type { CallerIdentity, SnapshotDescription, SnapshotId } from "../model.ts";
+import type { CallerIdentity, DescriptionAnswer, SnapshotDescription, SnapshotId } from "../model.ts";
 import type { Action, Call } from "./calls.ts";
 import { credentialsFor } from "./client.ts";
 import type { CredentialFacts, CredentialKeeper } from "./credentials.ts";
@@ -28,10 +28,14 @@ export interface DescriberOptions {
 /** Attempts of an aside, back-off included about two seconds. */
 const ASIDE_LIMITS = { trouble: 4, damaged: 1 } as const;
 
+/** What an aside brought, or the failure that was tolerated. */
+type Aside<T> = { readonly value: T } | { readonly failure: unknown };
+
 /** Asks EC2 and STS. */
 export class Describer {
   readonly #options: DescriberOptions;
   readonly #closers: (() => void)[] = [];
+  #requests = 0;
   readonly #ec2 = once(() => this.#loadEc2());
   readonly #sts = once(() => this.#loadSts());
 
@@ -39,15 +43,26 @@ export class Describer {
     this.#options = options;
   }
 
-  async describe(snapshot: SnapshotId, signal: AbortSignal): Promise<SnapshotDescription | undefined> {
+  /** Requests that were sent, whatever became of them. */
+  get requests(): number {
+    return this.#requests;
+  }
+
+  async describe(snapshot: SnapshotId, signal: AbortSignal): Promise<DescriptionAnswer> {
     const call = asideCall("DescribeSnapshots", `describe "${snapshot}"`, [snapshot]);
     const answer = await this.#aside(call, signal, async (signal) => {
       const { sdk, client } = await this.#ec2();
       const command = new sdk.DescribeSnapshotsCommand({ SnapshotIds: [snapshot] });
       return await client.send(command, { abortSignal: signal });
     });
-    const found = answer?.Snapshots?.find((one) => one.SnapshotId === snapshot);
-    return found === undefined ? undefined : description(found as Record<string, unknown>);
+    if ("failure" in answer) return untold(resultOf(answer.failure));
+    const { Snapshots, $metadata } = answer.value;
+    const found = Snapshots?.find((one) => one.SnapshotId === snapshot);
+    if (found === undefined) return untold(Snapshots === undefined ? "failed" : "not_found");
+    const told = description(found as Record<string, unknown>);
+    // A snapshot in a state that nobody knows is no usable answer.
+    if (told === undefined) return untold("failed");
+    return { result: "received", description: told, requestId: $metadata.requestId };
   }
 
   async callerIdentity(signal: AbortSignal): Promise<CallerIdentity | undefined> {
@@ -56,8 +71,9 @@ export class Describer {
       const { sdk, client } = await this.#sts();
       return await client.send(new sdk.GetCallerIdentityCommand({}), { abortSignal: signal });
     });
-    if (!answer?.Account || !answer.Arn || !answer.UserId) return undefined;
-    return { account: answer.Account, arn: answer.Arn, userId: answer.UserId };
+    if ("failure" in answer) return undefined;
+    const { Account, Arn, UserId } = answer.value;
+    return Account && Arn && UserId ? { account: Account, arn: Arn, userId: UserId } : undefined;
   }
 
   /** What is known of the credentials; reads them where that has not happened. Throws `access`. */
@@ -74,22 +90,23 @@ export class Describer {
     for (const close of this.#closers) close();
   }
 
-  /** The answer of an aside, `undefined` where there is none to be had. */
+  /** Asks; only what may not be tolerated is thrown. */
   async #aside<T>(
     call: Call,
     signal: AbortSignal,
     ask: (signal: AbortSignal) => Promise<T>,
-  ): Promise<T | undefined> {
+  ): Promise<Aside<T>> {
     const { keeper, retry } = this.#options;
     const send = async (signal: AbortSignal) => {
       await keeper.current();
+      this.#requests++;
       return await ask(signal);
     };
     try {
-      return (await retry.run({ call, signal, isAside: true, limits: ASIDE_LIMITS, send })).value;
+      return await retry.run({ call, signal, isAside: true, limits: ASIDE_LIMITS, send });
     } catch (thrown) {
       if (!isToleratedForAside(thrown)) throw thrown;
-      return undefined;
+      return { failure: thrown };
     }
   }
 
@@ -128,6 +145,18 @@ function isToleratedForAside(thrown: unknown): boolean {
   if (thrown instanceof Unanswered) return true;
   return thrown instanceof OperatorError && thrown.code !== "interrupted" &&
     thrown.facts.credentials === undefined;
+}
+
+function untold(result: Exclude<DescriptionAnswer["result"], "received">): DescriptionAnswer {
+  return { result, description: undefined, requestId: undefined };
+}
+
+/** What a failed question says: EC2's refusal and its "no such snapshot" are answers, all else is none. */
+function resultOf(failure: unknown): "not_permitted" | "not_found" | "failed" {
+  if (!(failure instanceof OperatorError)) return "failed";
+  // A role that may not be assumed is refused by STS, for another action.
+  if (failure.facts["action"] === "ec2:DescribeSnapshots") return "not_permitted";
+  return failure.facts["reason"] === "InvalidSnapshot.NotFound" ? "not_found" : "failed";
 }
 
 /** One attempt at loading; a failed one is not kept. */

@@ -10,8 +10,8 @@ import type {
   CallOptions,
   ChangedPage,
   Clock,
+  DescriptionAnswer,
   Randomness,
-  SnapshotDescription,
   SnapshotId,
   SourceCounts,
   SourceEvent,
@@ -136,9 +136,10 @@ class EbsSource implements AwsSource {
   }
 
   counts(): SourceCounts {
-    const { client, retry, handler } = this.#parts;
+    const { client, retry, handler, describer } = this.#parts;
     const { receivedBytes, clockSkewMs } = handler.facts;
-    return { ...client.tally, ...retry.counts, receivedBytes, clockSkewMs };
+    const otherRequests = describer.requests;
+    return { ...client.tally, ...retry.counts, otherRequests, receivedBytes, clockSkewMs };
   }
 
   forgetRequestIds(): void {
@@ -150,7 +151,7 @@ class EbsSource implements AwsSource {
     return await this.#parts.describer.credentials(this.#stop(undefined));
   }
 
-  async describe(snapshot: SnapshotId, options?: CallOptions): Promise<SnapshotDescription | undefined> {
+  async describe(snapshot: SnapshotId, options?: CallOptions): Promise<DescriptionAnswer> {
     return await this.#parts.describer.describe(snapshot, this.#stop(options));
   }
 

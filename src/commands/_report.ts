@@ -80,9 +80,12 @@ export async function gatherReport(store: Store, exhibit: Exhibit, keys: readonl
   const numberOf = (name: ObjectName | null) => name === null ? null : files.at(name);
   const sessions = { file: files.at(documents.sessions), entries: await exhibit.sessions() };
   const unreadable = { file: numberOf(documents.unreadable), ranges: await unreadableRanges(exhibit) };
+  const told = await exhibit.description();
   const description = {
     file: numberOf(documents.description),
-    answer: await exhibit.description() ?? null,
+    answer: told?.answer ?? null,
+    receivedAt: told?.receivedAt ?? null,
+    requestId: told?.requestId ?? null,
   };
   const findings: { readonly code: string; readonly file: ObjectName; readonly message: string }[] = [];
   const custody = new CustodyExcerpt(exhibit);

@@ -22,12 +22,8 @@ function acquisitionFacts({ manifest, sessions }: ReportData): Fact[] {
   const blocks = (count: number) => blocksText(count, volume.blockSizeBytes);
   const interruptions = sessions.entries.slice(0, -1).map(({ outcome }) => outcome ?? "killed");
   return [
-    ["Tool", `${tool.name} ${plain(tool.version)}, ${plain(tool.runtime)}`, origin],
-    [
-      "Its executable's SHA-256",
-      tool.digest === null ? "none: run from its source" : code(tool.digest),
-      origin,
-    ],
+    ["Tool", toolText(tool), origin],
+    ["Its executable's SHA-256", executableText(tool), origin],
     ["Command line", first ? plain(first.commandLine.join(" ")) : "not recorded", sessionOrigin],
     ["Host", `${plain(host.user)} on ${plain(host.hostname)}, ${plain(host.operatingSystem)}`, origin],
     ["Destination", plain(destination.path), origin],
@@ -69,12 +65,26 @@ function acquisitionFacts({ manifest, sessions }: ReportData): Fact[] {
   ];
 }
 
-/** Why a question was not answered, by the session's own events: refused is not the same as not asked. */
-export function whyNotTold({ events }: ReportData["sessions"]["entries"][number], call: string): string {
+type ReportedSession = ReportData["sessions"]["entries"][number];
+
+/** Why a question was not answered, by the session's own events; `undefined`: they do not say. */
+export function failureOf({ events }: ReportedSession, call: string): string | undefined {
   const failure = events.findLast(({ detail }) => detail.startsWith(`${call}: `));
-  return failure
-    ? `not told: ${plain(failure.detail.slice(call.length + 2))}`
-    : "not told, and no failed question recorded";
+  return failure && plain(failure.detail.slice(call.length + 2));
+}
+
+/** Refused is not the same as not asked. */
+function whyNotTold(session: ReportedSession, call: string): string {
+  const failure = failureOf(session, call);
+  return failure === undefined ? "not told, and no failed question recorded" : `not told: ${failure}`;
+}
+
+function toolText({ name, version, runtime }: ReportedSession["tool"]): string {
+  return `${name} ${plain(version)}, ${plain(runtime)}`;
+}
+
+function executableText({ digest }: ReportedSession["tool"]): string {
+  return digest === null ? "none: run from its source" : code(digest);
 }
 
 function skewText(skewMs: number | null): string {
@@ -90,10 +100,17 @@ function sessionsText({ sessions }: ReportData): string {
       ["Ended", session.endedAt ?? "killed: counts are those of its last durable write", origin],
       ["Outcome", orNone(session.outcome, "killed"), origin],
       ["Command line", plain(session.commandLine.join(" ")), origin],
-      ["Tool version", plain(session.toolVersion), origin],
+      ["Tool", toolText(session.tool), origin],
+      ["Its executable's SHA-256", executableText(session.tool), origin],
       ["Host", `${plain(session.host.user)} on ${plain(session.host.hostname)}`, origin],
+      [
+        "Destination, its file system",
+        `${plain(session.destination.path)}, ${plain(session.destination.fileSystem)}`,
+        origin,
+      ],
       ["Caller", orNone(session.callerArn, whyNotTold(session, "GetCallerIdentity")), origin],
       ["Caller's account", orNone(session.callerAccount, "not told"), origin],
+      ["Caller's unique id", orNone(session.callerUserId, "not told"), origin],
       [
         "Credentials",
         `${
@@ -106,7 +123,8 @@ function sessionsText({ sessions }: ReportData): string {
       ["Last request id", session.lastRequestId === null ? "none" : code(session.lastRequestId), origin],
       [
         "Requests since its start",
-        `${formatCount(session.listRequests)} for lists, ${formatCount(session.getRequests)} for blocks`,
+        `${formatCount(session.listRequests)} for lists, ${formatCount(session.getRequests)} for blocks, ` +
+        `${formatCount(session.otherRequests)} to EC2 and STS`,
         origin,
       ],
       ["Retries, throttles", `${formatCount(session.retries)}, ${formatCount(session.throttles)}`, origin],

@@ -6,7 +6,7 @@ import { formatCount, formatSize } from "../units.ts";
 import { blocksText, IMAGE_DIGEST_LABEL } from "./_exhibits.ts";
 import { code, type Fact, factTable, from, MAX_ROWS, orNone, plain, rest, table } from "./_markdown.ts";
 import type { ReportData, ReportSignature } from "./_report.ts";
-import { acquisitionText, whyNotTold } from "./_report_acquisition.ts";
+import { acquisitionText, failureOf } from "./_report_acquisition.ts";
 import { checksMarkdown, custodyFacts } from "./_report_checks.ts";
 
 export function reportMarkdown(data: ReportData): string {
@@ -52,12 +52,36 @@ function caseFacts({ manifest, headlines, store }: ReportData): Fact[] {
   ];
 }
 
-function sourceFacts({ manifest, description, sessions }: ReportData): Fact[] {
+/** How DescribeSnapshots ended, in words. */
+const UNTOLD = {
+  not_permitted: "not permitted",
+  not_found: "EC2 answered, without this snapshot",
+  failed: "no usable answer",
+  not_asked: "not asked",
+} as const;
+
+/** What there is of the service's own answer, and what the session that committed was told. */
+function describedText({ manifest, description, sessions }: ReportData): string {
+  const { descriptionResult: result } = manifest.acquisition;
+  const last = sessions.entries.at(-1);
+  const why = last && failureOf(last, "DescribeSnapshots");
+  const untold = result === "received"
+    ? ""
+    : `${UNTOLD[result]}${why === undefined || result === "not_asked" ? "" : `: ${why}`}`;
+  if (description.file === null) return untold;
+  const { receivedAt, requestId } = description;
+  const kept = `kept verbatim (DescribeSnapshots), received at ${receivedAt}, request id ${
+    requestId === null ? "not told" : code(requestId)
+  }`;
+  return untold === "" ? kept : `${kept}; in the last session: ${untold}`;
+}
+
+function sourceFacts(data: ReportData): Fact[] {
+  const { manifest, description, sessions } = data;
   const { source, volume } = manifest;
   const { snapshot } = manifest.acquisition;
   const origin = from(manifest.file);
   const unknown = "not told";
-  const last = sessions.entries.at(-1);
   const tags = Object.entries(snapshot.tags).map(([name, value]) => `${plain(name)} = ${plain(value)}`);
   return [
     ["Snapshot", code(source.snapshot), origin],
@@ -73,13 +97,10 @@ function sourceFacts({ manifest, description, sessions }: ReportData): Fact[] {
     ["Tags", tags.length === 0 ? "none told" : tags.join("; "), origin],
     [
       "The service's own answer",
-      description.file !== null
-        ? "kept verbatim (DescribeSnapshots)"
-        : last
-        ? whyNotTold(last, "DescribeSnapshots")
-        : unknown,
-      from(description.file ?? sessions.file),
+      describedText(data),
+      from(manifest.file, description.file ?? sessions.file),
     ],
+    ["Instance that the description names", orNone(snapshot.instance, "none"), origin],
     ["Volume", orNone(snapshot.volumeId, unknown), origin],
     [
       "Volume size",

@@ -160,6 +160,7 @@ With -r, -R or --passphrase a new store is encrypted, with age, before anything 
       const { examiner = null } = options;
       const { hostname, operatingSystem, user } = world.host;
       const host = { hostname, operatingSystem, user };
+      const destination = { fileSystem: opened.fileSystem, path };
       return await withCustody(context, { store: opened, key, action: "acquire", options }, async (note) => {
         const base = {
           store: opened,
@@ -175,10 +176,11 @@ With -r, -R or --passphrase a new store is encrypted, with age, before anything 
           session: {
             commandLine: context.commandLine,
             credentialSource: await credentialSource(source),
+            destination,
             examiner,
             host,
             proxy: source.proxy ?? null,
-            toolVersion: context.version,
+            tool: note.tool,
           },
           beginSession: () => watch.beginSession(),
           credentialChanges: () => watch.credentialChanges,
@@ -186,7 +188,7 @@ With -r, -R or --passphrase a new store is encrypted, with age, before anything 
           eventsLeftOut: () => watch.eventsLeftOut,
         };
         const commitFacts = {
-          destination: { fileSystem: opened.fileSystem, path },
+          destination,
           unsafeFileSystem: opened.isUnsafe,
           host,
           tool: note.tool,

@@ -7,7 +7,7 @@ import { arrayOf, type Checked, integer, literal, nullable, object, text, time }
 import { decodeCanonicalJson, encodeCanonicalJson } from "./canonical_json.ts";
 import { OperatorError } from "../errors.ts";
 import { MAX_BLOCKS } from "../model.ts";
-import { FORMAT_VERSION, hostMember } from "./members.ts";
+import { destinationMember, FORMAT_VERSION, hostMember, toolMember } from "./members.ts";
 
 export const MAX_DOCUMENT_BYTES = 64 * 1024 * 1024;
 
@@ -48,15 +48,19 @@ const sessionStart = {
   callerAccount: nullable(text(64)),
   /** As STS names the caller: of an assumed role, role and session. */
   callerArn: nullable(text(2048)),
+  /** Unique id of the caller by the service; of an assumed role, the role's and the session's name. */
+  callerUserId: nullable(text(256)),
   commandLine: arrayOf(text(8192), 256),
   /** Where the credentials come from, in words. */
   credentialSource: nullable(text(1024)),
+  /** Where the store was in this session: it may have been moved since the one before. */
+  destination: destinationMember,
   examiner: nullable(text(256)),
   host: hostMember,
   /** URL of the proxy, without user and password; null: a direct connection. */
   proxy: nullable(text(2048)),
   startedAt: time,
-  toolVersion: text(64),
+  tool: toolMember,
 };
 
 const sessionCounts = {
@@ -69,6 +73,8 @@ const sessionCounts = {
   getRequests: integer(0),
   lastRequestId: nullable(text(256)),
   listRequests: integer(0),
+  /** DescribeSnapshots and GetCallerIdentity: EC2's and STS's. */
+  otherRequests: integer(0),
   receivedBytes: integer(0),
   retries: integer(0),
   throttles: integer(0),
@@ -99,10 +105,17 @@ const sessionsDocument = object({
   version: literal(FORMAT_VERSION),
 });
 
-const descriptionDocument = object({
+/** Facts of a description, in its document and in the journal. */
+export const descriptionFacts = {
   /** The answer of EC2 DescribeSnapshots for this snapshot, members as the SDK gives them. */
   answer: (value: unknown) => value,
   receivedAt: time,
+  /** The service's id of the request that `answer` came with; null: it gave none. */
+  requestId: nullable(text(256)),
+};
+
+const descriptionDocument = object({
+  ...descriptionFacts,
   type: literal("coldcase-description"),
   version: literal(FORMAT_VERSION),
 });
@@ -111,6 +124,7 @@ export type Session = Checked<typeof sessionMember>;
 export type SessionStart = Checked<typeof sessionStartMember>;
 export type SessionEvent = Checked<typeof sessionEventMember>;
 export type SessionCounts = Checked<typeof sessionCountsMember>;
+export type Description = Checked<typeof descriptionDocument>;
 export type UnreadableEntry = Checked<typeof unreadableMember>;
 export type UnreadableDocument = Checked<typeof unreadableDocument>;
 
@@ -163,17 +177,22 @@ export function decodeSessions(bytes: Uint8Array): readonly Session[] {
     .sessions;
 }
 
-/** Dates become RFC 3339 text; the service's member names stay. */
-export function encodeDescription(
-  description: { answer: unknown; receivedAt: string },
-): Uint8Array<ArrayBuffer> {
-  const answer: unknown = JSON.parse(
-    JSON.stringify(description.answer),
+/** An answer as JSON that can be written canonically: dates become RFC 3339 text; the service's member names stay. */
+export function answerAsJson(answer: unknown): unknown {
+  return JSON.parse(
+    JSON.stringify(answer),
     (_, value) => typeof value === "string" ? value.toWellFormed() : value,
   );
+}
+
+/** Canonical bytes of a description; `answer` becomes JSON as `answerAsJson` makes it. */
+export function encodeDescription(
+  { answer, receivedAt, requestId }: Omit<Description, "type" | "version">,
+): Uint8Array<ArrayBuffer> {
   const bytes = encodeCanonicalJson({
-    ...description,
-    answer,
+    answer: answerAsJson(answer),
+    receivedAt,
+    requestId,
     type: "coldcase-description",
     version: FORMAT_VERSION,
   });
@@ -181,7 +200,7 @@ export function encodeDescription(
   return bytes;
 }
 
-export function decodeDescription(bytes: Uint8Array): Checked<typeof descriptionDocument> {
+export function decodeDescription(bytes: Uint8Array): Description {
   return decodeCanonicalJson(bytes, {
     name: "description",
     maxBytes: MAX_DOCUMENT_BYTES,

@@ -10,6 +10,7 @@ import { OperatorError } from "../errors.ts";
 import { type Digest, MAX_BLOCKS, SEGMENT_BLOCKS } from "../model.ts";
 import { decodeCanonicalJson, encodeCanonicalJson } from "./canonical_json.ts";
 import {
+  descriptionFacts,
   MAX_SESSION_EVENTS,
   sessionCountsMember,
   sessionEventMember,
@@ -17,7 +18,7 @@ import {
   unreadableMember,
 } from "./documents.ts";
 import { checkMode, FORMAT_VERSION, recipientsMember } from "./members.ts";
-import { checkVolume, parentMember, sourceMember, volumeMember } from "./manifest.ts";
+import { checkVolume, parentMember, snapshotMember, sourceMember, volumeMember } from "./manifest.ts";
 import {
   arrayOf,
   type Check,
@@ -156,6 +157,8 @@ const entries = {
     /** Packs of other exhibits that hold blocks of this one. */
     usedPacks: arrayOf(packMember, 1 << 16),
   }),
+  /** What the service said of the snapshot: the last such line counts where a later session is told nothing. */
+  description: object({ ...descriptionFacts, snapshot: snapshotMember, type: literal("description") }),
   /** A listing that was read to its end: number of blocks, SHA-256 of their indexes as 32-bit LE numbers. */
   listing: object({ blocks: integer(0), digest, type: literal("listing") }),
   session_ended: object({
@@ -170,6 +173,7 @@ const entries = {
 
 type Entries = typeof entries;
 export type JournalEntry = { [K in keyof Entries]: Checked<Entries[K]> }[keyof Entries];
+export type DescriptionEntry = Checked<Entries["description"]>;
 export type FlushEntry = Checked<Entries["flush"]>;
 
 const entryCheck: Check<JournalEntry> = (value, place) => {

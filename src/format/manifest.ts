@@ -12,6 +12,7 @@ import { decodeCanonicalJson, encodeCanonicalJson } from "./canonical_json.ts";
 import { imageDigest } from "./digests.ts";
 import {
   custodyHeadMember,
+  destinationMember,
   FORMAT_VERSION,
   hexadecimal,
   hostMember,
@@ -74,6 +75,21 @@ export const caseMember = object({
   organization: nullable(text(256)),
 });
 
+/** What the service said of the snapshot; null: not told. */
+export const snapshotMember = object({
+  completedAt: nullable(time),
+  description: nullable(text(1024)),
+  encrypted: nullable(flag),
+  /** Instance of which the snapshot was made, where the service's own description names it. */
+  instance: nullable(text(64)),
+  kmsKeyId: nullable(text(2048)),
+  ownerAccount: nullable(text(64)),
+  startedAt: nullable(time),
+  storageTier: nullable(text(64)),
+  tags: recordOf(text(256), 64),
+  volumeId: nullable(text(64)),
+});
+
 const acquisitionMember = object({
   case: caseMember,
   /** Heads of the custody log's chains when it was committed: they can't be cut below that unnoticed. */
@@ -88,7 +104,9 @@ const acquisitionMember = object({
   takenOverReadSince: nullable(time),
   /** Why a parent that was found was not built on; null where there is nothing to say. */
   parentDropped: nullable(text()),
-  destination: object({ fileSystem: text(64), path: text() }),
+  /** How DescribeSnapshots ended in the session that committed. */
+  descriptionResult: literal("received", "not_permitted", "not_found", "failed", "not_asked"),
+  destination: destinationMember,
   unsafeFileSystem: flag,
   /** What was verified, by then: each block's SHA-256 against the checksum that the service declared with it. */
   verification: object({
@@ -97,7 +115,7 @@ const acquisitionMember = object({
     result: literal("all_matched", "some_unreadable"),
   }),
   documents: object({
-    /** What the service said of the snapshot, verbatim; null: not permitted or not known. */
+    /** What the service said of the snapshot, verbatim, when it was told last; null: no session was. */
     description: nullable(digest),
     sessions: digest,
     /** Null where every block could be read. */
@@ -116,18 +134,7 @@ const acquisitionMember = object({
   sessions: integer(1),
   /** Fingerprint of the key that signed first: `SHA256:` and unpadded Base64. */
   signer: text(128),
-  /** What the service said of the snapshot; null: not permitted or not told. */
-  snapshot: object({
-    completedAt: nullable(time),
-    description: nullable(text(1024)),
-    encrypted: nullable(flag),
-    kmsKeyId: nullable(text(2048)),
-    ownerAccount: nullable(text(64)),
-    startedAt: nullable(time),
-    storageTier: nullable(text(64)),
-    tags: recordOf(text(256), 64),
-    volumeId: nullable(text(64)),
-  }),
+  snapshot: snapshotMember,
   startedAt: time,
   throttles: count,
   tool: toolMember,
@@ -159,6 +166,7 @@ const manifestDocument = object({
 
 export type Manifest = Checked<typeof manifestDocument>;
 export type AcquisitionRecord = Checked<typeof acquisitionMember>;
+export type SnapshotFacts = Checked<typeof snapshotMember>;
 export type CaseFacts = Checked<typeof caseMember>;
 export type SourceFacts = Checked<typeof sourceMember>;
 export type ParentFacts = Checked<typeof parentMember>;
@@ -203,6 +211,13 @@ export function decodeManifest(bytes: Uint8Array, name = "manifest"): Manifest {
       `Cannot accept ${name}: counts ${unreadableBlocks} unreadable blocks, and names ${
         manifest.acquisition.documents.unreadable ?? "no list"
       } of them`,
+    );
+  }
+  const { descriptionResult, documents } = manifest.acquisition;
+  if (descriptionResult === "received" && documents.description === null) {
+    throw new OperatorError(
+      "integrity",
+      `Cannot accept ${name}: a description of the snapshot was received, and no document of it is named`,
     );
   }
   const computed = imageDigest(shape, manifest.segments);

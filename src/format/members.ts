@@ -37,6 +37,9 @@ export const hostMember = object({
   user: text(256),
 });
 
+/** Where a store is. */
+export const destinationMember = object({ fileSystem: text(64), path: text() });
+
 /** The program that made a record. */
 export const toolMember = object({
   /** SHA-256 of the executable; null: run from its source. */

@@ -6,9 +6,14 @@
  * @see store-format.md, "Order of writes"
  */
 import { OperatorError } from "../errors.ts";
-import type { SessionCounts, SessionEvent, SessionStart } from "../format/documents.ts";
+import {
+  answerAsJson,
+  type SessionCounts,
+  type SessionEvent,
+  type SessionStart,
+} from "../format/documents.ts";
 import { zeroDigest } from "../format/digests.ts";
-import { type JournalEntry, type JournalHead, splitFlush } from "../format/journal.ts";
+import { type DescriptionEntry, type JournalEntry, type JournalHead, splitFlush } from "../format/journal.ts";
 import { checkVolume } from "../format/manifest.ts";
 import { plainBlock, type SegmentBlock } from "../format/segment.ts";
 import {
@@ -222,6 +227,12 @@ export class Acquisition {
       }
       if (!before) await this.#append({ ...listing, type: "listing" });
     });
+  }
+
+  /** Keeps what the service said of the snapshot, also for sessions that are told nothing any more. */
+  noteDescription(description: Omit<DescriptionEntry, "type">): Promise<void> {
+    const answer = answerAsJson(description.answer);
+    return this.#enqueue(() => this.#append({ ...description, answer, type: "description" }));
   }
 
   /** Builds on no parent from here on; the record keeps the reason. */

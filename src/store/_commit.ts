@@ -19,7 +19,13 @@ import { commitmentOf, imageDigest, sha256 } from "../format/digests.ts";
 import { encodeFileMap } from "../format/file_map.ts";
 import { decodeInventory, encodeInventory, type Inventory } from "../format/inventory.ts";
 import type { JournalHead, RecordedBlock } from "../format/journal.ts";
-import { type AcquisitionRecord, type CaseFacts, encodeManifest, type Manifest } from "../format/manifest.ts";
+import {
+  type AcquisitionRecord,
+  type CaseFacts,
+  encodeManifest,
+  type Manifest,
+  type SnapshotFacts,
+} from "../format/manifest.ts";
 import {
   type Clock,
   type Disk,
@@ -51,9 +57,8 @@ export interface CommitFacts {
   readonly tool: ToolFacts;
   /** Signs manifest and inventory. */
   readonly key: SigningKey;
-  readonly snapshot: AcquisitionRecord["snapshot"];
-  /** The service's own words on the snapshot; `undefined`: not known. */
-  readonly description: { readonly answer: unknown; readonly receivedAt: string } | undefined;
+  /** How this session's own question for the snapshot's description ended. */
+  readonly descriptionResult: AcquisitionRecord["descriptionResult"];
   /** True: some listed blocks were never tried. */
   readonly isPartial: boolean;
   /** What a block is that was neither recorded nor taken over: not listed, or not known. */
@@ -148,6 +153,20 @@ export async function commitExhibit(input: CommitInput): Promise<CommittedExhibi
   return { id: head.exhibit, manifest, inventory: decodeInventory(inventoryBytes, "inventory") };
 }
 
+/** Of a snapshot of which no session was told anything. */
+const NOT_TOLD: SnapshotFacts = {
+  completedAt: null,
+  description: null,
+  encrypted: null,
+  instance: null,
+  kmsKeyId: null,
+  ownerAccount: null,
+  startedAt: null,
+  storageTier: null,
+  tags: {},
+  volumeId: null,
+};
+
 /** The acquisition's record; its side documents are put on the way. */
 async function recordAcquisition(
   input: CommitInput,
@@ -161,14 +180,16 @@ async function recordAcquisition(
   const sessions = [...progress.sessions.slice(0, -1), current];
   const total = (count: "fetchedBlocks" | "receivedBytes" | "retries" | "throttles") =>
     sessions.reduce((sum, session) => sum + session[count], 0);
+  const { description } = progress;
   const takenOver = built.counts.storedBlocks + built.counts.zeroBlocks - built.fetchedBlocks;
   return {
     case: facts.case,
     clockSkewMs: input.counts.clockSkewMs,
     custodyHeads: await custodyHeads(input.storage),
+    descriptionResult: facts.descriptionResult,
     destination: facts.destination,
     documents: {
-      description: facts.description ? await put("document", encodeDescription(facts.description)) : null,
+      description: description ? await put("document", encodeDescription(description)) : null,
       sessions: await put("document", encodeSessions(sessions)),
       unreadable: built.unreadable.length > 0
         ? await put("document", encodeUnreadable(built.unreadable))
@@ -185,7 +206,7 @@ async function recordAcquisition(
     retries: total("retries"),
     sessions: sessions.length,
     signer: facts.key.fingerprint,
-    snapshot: facts.snapshot,
+    snapshot: description?.snapshot ?? NOT_TOLD,
     startedAt: head.createdAt,
     takenOverBlocks: takenOver,
     takenOverReadSince: takenOver > 0 ? readSince(input.parent) : null,

@@ -7,6 +7,7 @@ import {
   decodeDescription,
   decodeSessions,
   decodeUnreadable,
+  type Description,
   MAX_DOCUMENT_BYTES,
   type Session,
   type UnreadableDocument,
@@ -276,10 +277,10 @@ export class Exhibit implements BlockReader, OuterExhibit {
     return decodeSessions(await this.documentBytes(this.manifest.acquisition.documents.sessions));
   }
 
-  /** What the service said of the snapshot; `undefined` where it was not allowed to ask. */
-  async description(): Promise<unknown> {
+  /** What the service said of the snapshot; `undefined` where no session was told. */
+  async description(): Promise<Description | undefined> {
     const digest = this.manifest.acquisition.documents.description;
-    return digest ? decodeDescription(await this.documentBytes(digest)).answer : undefined;
+    return digest ? decodeDescription(await this.documentBytes(digest)) : undefined;
   }
 
   /** The bytes of a side document, which are what its digest says. */

@@ -10,7 +10,7 @@ import {
   type SessionEvent,
   type UnreadableEntry,
 } from "../format/documents.ts";
-import type { JournalEntry } from "../format/journal.ts";
+import type { DescriptionEntry, JournalEntry } from "../format/journal.ts";
 import type { ObjectName, StoredObject } from "../model.ts";
 
 export const NO_COUNTS: SessionCounts = {
@@ -22,6 +22,7 @@ export const NO_COUNTS: SessionCounts = {
   getRequests: 0,
   lastRequestId: null,
   listRequests: 0,
+  otherRequests: 0,
   receivedBytes: 0,
   retries: 0,
   throttles: 0,
@@ -42,6 +43,8 @@ export class Progress {
   readonly unreadable = new Map<number, UnreadableEntry>();
   listing: { readonly blocks: number; readonly digest: string } | undefined;
   parentDropped: string | undefined;
+  /** What the service said of the snapshot when a session was told last. */
+  description: DescriptionEntry | undefined;
 
   apply(entry: JournalEntry): void {
     switch (entry.type) {
@@ -57,6 +60,9 @@ export class Progress {
         break;
       case "session_ended":
         this.#updateSession(entry.counts, entry.events, { endedAt: entry.endedAt, outcome: entry.outcome });
+        break;
+      case "description":
+        this.description = entry;
         break;
       case "listing":
         this.listing = { blocks: entry.blocks, digest: entry.digest };

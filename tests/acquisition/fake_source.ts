@@ -7,8 +7,10 @@ import { OperatorError } from "../../src/errors.ts";
 import type {
   BlockPage,
   BlockSource,
+  CallerIdentity,
   CallOptions,
   ChangedPage,
+  DescriptionAnswer,
   ListedBlock,
   SnapshotDescription,
   SnapshotId,
@@ -71,6 +73,8 @@ export class FakeSource implements BlockSource {
   maxConcurrency = 4;
   pageBlocks = 4;
   readonly snapshots = new Map<SnapshotId, FakeSnapshot>();
+  /** `undefined`: the caller may not ask. */
+  caller: CallerIdentity | undefined;
   /** Indexes in the order in which they were asked for, each as often as it was. */
   readonly fetched: number[] = [];
   /** Which listings were asked for. */
@@ -86,7 +90,9 @@ export class FakeSource implements BlockSource {
     () => {};
   /** What the service says of the differences, in place of what they are. */
   differences: ((true_: readonly ChangedPage["blocks"][number][]) => ChangedPage["blocks"]) | undefined;
-  #counts = { listRequests: 0, getRequests: 0, retries: 0, throttles: 0, receivedBytes: 0 };
+  /** What the service answers where there is nothing to say of a snapshot. */
+  untold: Exclude<DescriptionAnswer["result"], "received"> = "not_permitted";
+  #counts = { listRequests: 0, getRequests: 0, otherRequests: 0, retries: 0, throttles: 0, receivedBytes: 0 };
 
   constructor(snapshots: Readonly<Record<string, FakeSnapshot>>) {
     for (const [id, snapshot] of Object.entries(snapshots)) this.snapshots.set(id as SnapshotId, snapshot);
@@ -100,10 +106,19 @@ export class FakeSource implements BlockSource {
     // Its ids are always the same.
   }
 
-  describe(snapshot: SnapshotId): Promise<SnapshotDescription | undefined> {
+  describe(snapshot: SnapshotId): Promise<DescriptionAnswer> {
+    this.#counts.otherRequests++;
+    const described = this.#described(snapshot);
+    return Promise.resolve(
+      described
+        ? { result: "received", description: described, requestId: `described-${this.#counts.otherRequests}` }
+        : { result: this.untold, description: undefined, requestId: undefined },
+    );
+  }
+
+  #described(snapshot: SnapshotId): SnapshotDescription | undefined {
     const description = this.snapshots.get(snapshot)?.description;
-    if (!description) return Promise.resolve(undefined);
-    return Promise.resolve({
+    return description && {
       state: "completed",
       ownerAccount: "123456789012",
       volumeId: undefined,
@@ -117,11 +132,12 @@ export class FakeSource implements BlockSource {
       volumeSizeGib: undefined,
       verbatim: { SnapshotId: snapshot },
       ...description,
-    });
+    };
   }
 
-  callerIdentity(): Promise<undefined> {
-    return Promise.resolve(undefined);
+  callerIdentity(): Promise<CallerIdentity | undefined> {
+    this.#counts.otherRequests++;
+    return Promise.resolve(this.caller);
   }
 
   async *listBlocks(

@@ -15,6 +15,8 @@ import { TEST_KEY } from "../signing_key.ts";
 import { realWorld } from "../../src/world.ts";
 
 const HOST = { hostname: "collector-1", operatingSystem: "linux 6.8.0 x86_64", user: "examiner" };
+const DESTINATION = { fileSystem: "ext4", path: "evidence" };
+const TOOL = { digest: null, name: "coldcase", runtime: "test", version: "0.1.0" } as const;
 
 /** Runs `body` with a new folder that is removed afterwards. */
 export async function withFolder(body: (folder: string) => Promise<void>): Promise<void> {
@@ -64,18 +66,19 @@ export function inputFor(
     session: {
       commandLine: ["coldcase", "acquire", known.snapshot],
       credentialSource: null,
+      destination: DESTINATION,
       examiner: null,
       host: HOST,
       proxy: null,
-      toolVersion: "0.1.0",
+      tool: TOOL,
     },
     commitFacts: {
       case: { authority: null, case: null, evidence: null, examiner: null, notes: null, organization: null },
-      destination: { fileSystem: "ext4", path: "evidence" },
+      destination: DESTINATION,
       unsafeFileSystem: false,
       host: HOST,
       key: TEST_KEY,
-      tool: { digest: null, name: "coldcase", runtime: "test", version: "0.1.0" },
+      tool: TOOL,
     },
     credentialChanges: () => 0,
     takeEvents: () => [],

@@ -32,6 +32,7 @@ class Counting {
       retries,
       receivedBytes,
       throttles: 0,
+      otherRequests: 0,
       ...ids,
       clockSkewMs: undefined,
     };

@@ -156,7 +156,63 @@ Deno.test("acquireSnapshot() keeps what the service says of a snapshot, verbatim
     const { snapshot } = exhibit.manifest.acquisition;
     assertEquals(snapshot.startedAt, "2026-01-02T03:04:05.000Z");
     assertEquals([snapshot.volumeId, snapshot.encrypted, snapshot.kmsKeyId], ["vol-1", true, "key"]);
-    assertEquals(await exhibit.description(), { SnapshotId: FIRST, Progress: "100%" });
+    assertEquals((await exhibit.description())?.answer, { SnapshotId: FIRST, Progress: "100%" });
+    assertEquals(exhibit.manifest.acquisition.descriptionResult, "received");
     assertEquals(exhibit.shape, shapeOf({}));
+  });
+});
+
+Deno.test("acquireSnapshot() records how the question for the description ended, and who asked", async () => {
+  for (const result of ["not_permitted", "not_found", "failed"] as const) {
+    await withStore(async (store) => {
+      const source = new FakeSource({ [FIRST]: { blocks: { 3: 3 } } });
+      source.untold = result;
+      source.caller = { account: "123456789012", arn: "arn", userId: "AROAEXAMPLE:session" };
+      const { exhibit } = await acquire(store, source, FIRST);
+      const { descriptionResult, snapshot, documents } = exhibit.manifest.acquisition;
+      assertEquals([descriptionResult, snapshot.volumeId, documents.description], [result, null, null]);
+      const [session] = await exhibit.sessions();
+      assertEquals([session?.callerUserId, session?.otherRequests], ["AROAEXAMPLE:session", 2]);
+    });
+  }
+});
+
+Deno.test("acquireSnapshot() names the instance where EC2's own words for an image do, and nowhere else", async () => {
+  const texts: [string | undefined, string | null][] = [
+    ["Created by CreateImage(i-0123456789abcdef0) for ami-0123456789abcdef0", "i-0123456789abcdef0"],
+    ["Created by CreateImage(i-01234567) for ami-01234567 from vol-01234567", "i-01234567"],
+    ["Created by CreateImage(i-0123456789abcdef) for ami-01234567", null],
+    ["Created by CreateImage(i-0123456G) for ami-01234567", null],
+    ["Copied: Created by CreateImage(i-01234567) for ami-01234567", null],
+    ["Created by CreateImage(i-01234567)", null],
+    ["disk of i-01234567", null],
+    [undefined, null],
+  ];
+  for (const [description, instance] of texts) {
+    await withStore(async (store) => {
+      const source = new FakeSource({ [FIRST]: { blocks: { 3: 3 }, description: { description } } });
+      const { exhibit } = await acquire(store, source, FIRST);
+      assertEquals(exhibit.manifest.acquisition.snapshot.instance, instance, description);
+    });
+  }
+});
+
+Deno.test("acquireSnapshot() cuts what a service says to what the record holds", async () => {
+  await withStore(async (store) => {
+    const long = `${"x".repeat(5000)}\ud800`;
+    const tags = Object.fromEntries(Array.from({ length: 70 }, (_, at) => [`${at}${long}`, long]));
+    const description: Partial<SnapshotDescription> = {
+      description: long,
+      kmsKeyId: long,
+      ownerAccount: long,
+      tags,
+      volumeId: long,
+    };
+    const source = new FakeSource({ [FIRST]: { blocks: { 3: 3 }, description } });
+    const { exhibit } = await acquire(store, source, FIRST);
+    const { snapshot } = exhibit.manifest.acquisition;
+    const lengths = [snapshot.description, snapshot.kmsKeyId, snapshot.ownerAccount, snapshot.volumeId];
+    assertEquals(lengths.map((text) => text?.length), [1024, 2048, 64, 64]);
+    assertEquals(Object.keys(snapshot.tags).length, 64);
   });
 });

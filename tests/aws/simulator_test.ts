@@ -181,10 +181,10 @@ Deno.test("listBlocks() says what to do about unknown, pending, archived and unr
     run.simulator.updateSnapshot(FIRST, { state: "pending" });
     const pending = await refused(run);
     assertEquals(pending.code, "source");
-    assertEquals((await run.source.describe(FIRST))?.state, "pending");
+    assertEquals((await run.source.describe(FIRST)).description?.state, "pending");
     run.simulator.updateSnapshot(FIRST, { state: "completed", tier: "archive" });
     assertEquals((await refused(run)).code, "source");
-    assertEquals((await run.source.describe(FIRST))?.storageTier, "archive");
+    assertEquals((await run.source.describe(FIRST)).description?.storageTier, "archive");
   });
 });
 
@@ -260,14 +260,21 @@ Deno.test("openSource() signs for a service whose clock is a day ahead", async (
 
 Deno.test("describe() and callerIdentity() read the simulator's EC2 and STS", async () => {
   await withRun({}, async ({ source, simulator }) => {
-    const described = await source.describe(FIRST);
+    const { result, description: described, requestId } = await source.describe(FIRST);
+    const [entry] = simulator.requests.recent().filter(({ call }) => call === "DescribeSnapshots");
+    assertEquals([result, requestId], ["received", entry!.requestId]);
     assertEquals(
       [described?.state, described?.volumeId, described?.tags, described?.volumeSizeGib],
       ["completed", "vol-1", { case: "42" }, 1],
     );
     assertEquals((await source.callerIdentity())?.account, simulator.account);
     simulator.deny("ec2:DescribeSnapshots", "sts:GetCallerIdentity");
-    assertEquals(await source.describe(FIRST), undefined);
+    const untold = { description: undefined, requestId: undefined };
+    assertEquals(await source.describe(FIRST), { ...untold, result: "not_permitted" });
+    simulator.allow("ec2:DescribeSnapshots");
+    simulator.removeSnapshot(FIRST);
+    assertEquals(await source.describe(FIRST), { ...untold, result: "not_found" });
+    assertEquals(source.counts().otherRequests, 4);
   });
 });
 

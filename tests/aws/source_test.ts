@@ -267,7 +267,7 @@ Deno.test("listBlocks() names the missing permission as a statement to paste", a
   );
 });
 
-Deno.test("describe() and callerIdentity() are undefined where the server knows neither", async () => {
+Deno.test("describe() has failed and callerIdentity() is undefined where the server knows neither", async () => {
   const answers: Response[] = [
     new Response("<html>not found</html>", { status: 404 }),
     new Response("what?"),
@@ -277,7 +277,8 @@ Deno.test("describe() and callerIdentity() are undefined where the server knows 
   ];
   for (const answer of answers) {
     await withSource(() => answer.clone(), async ({ source, server, events }) => {
-      assertEquals(await source.describe(SNAPSHOT), undefined);
+      const { result, description } = await source.describe(SNAPSHOT);
+      assertEquals([result, description], ["failed", undefined]);
       assertEquals(await source.callerIdentity(), undefined);
       // Both went to the endpoint, and the failure was told.
       assert(server.seen.length >= 2);
@@ -290,7 +291,7 @@ Deno.test("describe() does not use up the patience for the first answer of EBS",
   const script: Script = ({ action, number }) =>
     action === "other" || number < 12 ? new Response("", { status: 500 }) : undefined;
   await withSource(script, async ({ source }) => {
-    assertEquals(await source.describe(SNAPSHOT), undefined);
+    assertEquals((await source.describe(SNAPSHOT)).result, "failed");
     assertEquals((await all(source.listBlocks(SNAPSHOT))).length, 1);
   }, { firstAnswerWithinMs: 60_000 });
 });

@@ -4,7 +4,7 @@
  */
 import { assert, assertEquals } from "@std/assert";
 import { createHash } from "node:crypto";
-import type { Session, SessionEvent, UnreadableDocument } from "../../src/format/documents.ts";
+import type { Description, Session, SessionEvent, UnreadableDocument } from "../../src/format/documents.ts";
 import type { Manifest } from "../../src/format/manifest.ts";
 import type { RequestEntry } from "../../src/simulate/mod.ts";
 
@@ -19,7 +19,7 @@ export interface StoredRecord {
   readonly manifest: Document<Manifest>;
   readonly sessions: readonly Session[];
   readonly unreadable: UnreadableDocument["entries"];
-  readonly description: { readonly answer: unknown; readonly receivedAt: string } | undefined;
+  readonly description: Description | undefined;
 }
 
 export function sha256Of(bytes: Uint8Array | string): string {
@@ -113,6 +113,7 @@ export function countsOf(entries: readonly RequestEntry[]) {
     getRequests: gets.length,
     lastRequestId: answered.at(-1)?.requestId ?? null,
     listRequests: ebs.length - gets.length,
+    otherRequests: entries.length - ebs.length,
     receivedBytes: entries.reduce((sum, { bytesSent }) => sum + bytesSent, 0),
     retries: entries.filter((entry, position) =>
       hasFailed(entry) && !isThrottled(entry) &&

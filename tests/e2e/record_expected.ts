@@ -4,13 +4,22 @@
  */
 import { assert, assertEquals, assertLessOrEqual, assertMatch } from "@std/assert";
 import config from "../../deno.json" with { type: "json" };
-import type { Session } from "../../src/format/documents.ts";
+import type { Description, Session } from "../../src/format/documents.ts";
 import type { Manifest } from "../../src/format/manifest.ts";
 import type { RequestEntry } from "../../src/simulate/mod.ts";
 import { FIRST, type Stage } from "./endpoint.ts";
 import { BLOCK_BYTES } from "./images.ts";
 import type { Ended } from "./program.ts";
-import { countsOf, failuresOf, hostByTools, knownOf, said, sha256Of, toldFailures } from "./record.ts";
+import {
+  countsOf,
+  failuresOf,
+  hasFailed,
+  hostByTools,
+  knownOf,
+  said,
+  sha256Of,
+  toldFailures,
+} from "./record.ts";
 
 /** The endpoint's clock is so far ahead of the host's. */
 export const AHEAD_MS = 90_000;
@@ -20,13 +29,17 @@ export const BLOCK_COUNT = 2048;
 const KEY = "arn:aws:kms:us-east-1:123456789012:key/00000000-0000-4000-8000-000000000001";
 export const TOOLS = ["findmnt", "uname", "whoami", "ssh-keygen"] as const;
 
+/** The simulator's word for the one user that it has. */
+const USER_ID = "AIDASIMULATEDUSER001";
+const INSTANCE = "i-0123456789abcdef0";
+
 /** What EC2 knows of the snapshots. */
 export const FACTS = {
   volumeId: "vol-0123456789abcdef0",
   startTimeMs: Date.UTC(2026, 0, 2, 3, 4, 5, 678),
   completionTimeMs: Date.UTC(2026, 0, 2, 3, 14, 15, 900),
   kmsKeyId: KEY,
-  description: "Created by CreateImage(i-0123456789abcdef0) for ami-0123456789abcdef0",
+  description: `Created by CreateImage(${INSTANCE}) for ami-0123456789abcdef0`,
   tags: { Name: "web-1 root", "aws:x": "<é>" },
 } as const;
 
@@ -67,14 +80,29 @@ export async function sessionFacts(stage: Stage, args: readonly string[]) {
   return {
     callerAccount: account,
     callerArn: `arn:aws:iam::${account}:user/examiner`,
+    callerUserId: USER_ID,
     commandLine: args,
     credentialChanges: 0,
     credentialSource: "the environment",
+    destination: await destinationByTools(stage),
     eventsLeftOut: 0,
     host: await hostByTools(),
     proxy: null,
-    toolVersion: config.version,
+    tool: TOOL,
   };
+}
+
+/** What ran: the program from its source. */
+const TOOL = {
+  digest: null,
+  name: "coldcase",
+  runtime: `Deno ${Deno.version.deno} (${Deno.build.target})`,
+  version: config.version,
+};
+
+/** Where the store is, and on what, by the host's own tool. */
+async function destinationByTools({ store }: Stage) {
+  return { fileSystem: await said("findmnt", "-no", "FSTYPE", "-T", store), path: store };
 }
 
 /** Times and events, which have bounds and a test of their own, are taken as they are: no member goes unseen. */
@@ -153,10 +181,8 @@ export async function manifestFacts(stage: Stage, manifest: Manifest, segment: s
       case: { ...nothing, organization: null },
       clockSkewMs: acquisition.clockSkewMs,
       custodyHeads: [] as unknown[],
-      destination: {
-        fileSystem: await said("findmnt", "-no", "FSTYPE", "-T", stage.store),
-        path: stage.store,
-      },
+      descriptionResult: "received",
+      destination: await destinationByTools(stage),
       documents: acquisition.documents,
       endedAt: acquisition.endedAt,
       exhibit: acquisition.exhibit,
@@ -168,6 +194,7 @@ export async function manifestFacts(stage: Stage, manifest: Manifest, segment: s
         completedAt: "2026-01-02T03:14:15.900Z",
         description: FACTS.description,
         encrypted: true,
+        instance: INSTANCE,
         kmsKeyId: KEY,
         ownerAccount: stage.simulator.account,
         startedAt: "2026-01-02T03:04:05.678Z",
@@ -178,12 +205,7 @@ export async function manifestFacts(stage: Stage, manifest: Manifest, segment: s
       startedAt: acquisition.startedAt,
       takenOverBlocks: 0,
       takenOverReadSince: null as string | null,
-      tool: {
-        digest: null,
-        name: "coldcase",
-        runtime: `Deno ${Deno.version.deno} (${Deno.build.target})`,
-        version: config.version,
-      },
+      tool: TOOL,
       unsafeFileSystem: false,
       verification: { at: acquisition.endedAt, level: "on_arrival", result: "all_matched" },
     },
@@ -219,7 +241,24 @@ export function totalsOf(sessions: readonly Session[]) {
   };
 }
 
-export const describedAnswer = (stage: Stage, snapshot: string) => ({
+/** The document of what EC2 said, against the answer that the endpoint gave in that run; only its time has bounds. */
+export function assertDescribed(
+  description: Description | undefined,
+  { stage, snapshot, run }: { readonly stage: Stage; readonly snapshot: string; readonly run: Run },
+): void {
+  const given = run.entries.filter((entry) => entry.call === "DescribeSnapshots" && !hasFailed(entry));
+  assertEquals(given.length, 1);
+  assertEquals(description as unknown, {
+    answer: describedAnswer(stage, snapshot),
+    receivedAt: description?.receivedAt,
+    requestId: given[0]!.requestId,
+    type: "coldcase-description",
+    version: 1,
+  });
+  assertWithin(description!.receivedAt, run.span, "receivedAt");
+}
+
+const describedAnswer = (stage: Stage, snapshot: string) => ({
   CompletionTime: "2026-01-02T03:14:15.900Z",
   Description: FACTS.description,
   Encrypted: true,

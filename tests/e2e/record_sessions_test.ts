@@ -11,15 +11,15 @@ import { outside } from "../outside.ts";
 import { FIRST, SECOND, type Stage, withStage } from "./endpoint.ts";
 import { BLOCK_BYTES, every, writeRandomBlocks } from "./images.ts";
 import { assertExit, summaryOf } from "./program.ts";
-import { countsOf, custodyHead, failuresOf, hasFailed, readRecord, toldFailures } from "./record.ts";
+import { countsOf, custodyHead, failuresOf, hasFailed, readRecord, said, toldFailures } from "./record.ts";
 import {
   AHEAD_MS,
+  assertDescribed,
   assertSession,
   assertSkew,
   assertWithin,
   BLOCK_COUNT,
   credentialsOf,
-  describedAnswer,
   FACTS,
   manifestFacts,
   type Run,
@@ -186,6 +186,8 @@ outside(
         "of the interruption",
       );
       assertEquals([record.unreadable.length, manifest.acquisition.documents.unreadable], [0, null]);
+      // All sessions that came so far were told; the last answer counts.
+      assertDescribed(record.description, { stage, snapshot: FIRST, run: last.run });
       await assertIncremental(stage, { parent: record.manifest, changed, added, removed, blocks });
     });
   },
@@ -258,6 +260,45 @@ interface Change {
   readonly removed: readonly number[];
 }
 
+outside(
+  "the record says of each session where the store was, and as whom it was acquired",
+  TOOLS,
+  async () => {
+    const roles = [
+      { ...OLD, sessionToken: "token-1", userId: "AROAEXAMPLEROLE000001:case-42" },
+      { ...FRESH, userId: "AIDAEXAMPLEUSER000002" },
+    ];
+    await withStage(async (folder) => {
+      await writeRandomBlocks(`${folder}/disk.img`, every(2, { from: 0, count: 10 }));
+      return {
+        clock: new SimulatorClock({ startMs: Date.now() + AHEAD_MS }),
+        credentials: roles,
+        snapshots: [{ ...FACTS, id: FIRST, path: `${folder}/disk.img` }],
+      };
+    }, async (stage) => {
+      const args = ["acquire", FIRST, "--concurrency", "1", "--json"];
+      const running = await stage.startHeldAfter(3, args);
+      running.kill("SIGINT");
+      assertExit(await running.ended, 130);
+      stage.release();
+      // Handed over: another folder, another person's keys.
+      const moved = `${stage.folder}/moved`;
+      await Deno.rename(stage.store, moved);
+      const env = { COLDCASE_STORE: moved, ...writeKeys(stage, FRESH), AWS_SESSION_TOKEN: "" };
+      const ended = await stage.run(args, { env });
+      assertExit(ended, 0);
+      const record = readRecord(moved, summaryOf(ended).exhibit);
+      const fileSystem = await said("findmnt", "-no", "FSTYPE", "-T", moved);
+      assertEquals(record.sessions.map(({ destination, callerUserId }) => [destination, callerUserId]), [
+        [{ fileSystem, path: stage.store }, roles[0]!.userId],
+        [{ fileSystem, path: moved }, roles[1]!.userId],
+      ]);
+      const { destination, tool } = record.manifest.value.acquisition;
+      assertEquals([destination, tool], [record.sessions[1]!.destination, record.sessions[1]!.tool]);
+    });
+  },
+);
+
 async function assertIncremental(stage: Stage, { parent, blocks, changed, added, removed }: Change) {
   const head = custodyHead(stage.store);
   const args = ["acquire", SECOND, "--json"];
@@ -308,5 +349,5 @@ async function assertIncremental(stage: Stage, { parent, blocks, changed, added,
     source: { ...expected.source, snapshot: SECOND },
   });
   assertNotEquals(manifest.acquisition.nonce, parent.value.acquisition.nonce);
-  assertEquals(record.description?.answer, describedAnswer(stage, SECOND));
+  assertDescribed(record.description, { stage, snapshot: SECOND, run });
 }

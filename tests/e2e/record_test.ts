@@ -13,13 +13,13 @@ import { assertExit, summaryOf } from "./program.ts";
 import { hasFailed, readRecord } from "./record.ts";
 import {
   AHEAD_MS,
+  assertDescribed,
   assertSession,
   assertSkew,
   assertWithin,
   BLOCK_COUNT,
   blockOf,
   credentialsOf,
-  describedAnswer,
   FACTS,
   manifestFacts,
   segmentOf,
@@ -117,8 +117,7 @@ outside("the record of one session says what the endpoint, the image and the hos
     assertWithin(acquisition.startedAt, { ...run.span, fromMs: Date.parse(session!.startedAt) }, "startedAt");
 
     assertUnreadable(stage, record.unreadable, run.entries);
-    assertEquals(record.description?.answer, describedAnswer(stage, FIRST));
-    assertWithin(record.description!.receivedAt, run.span, "receivedAt");
+    assertDescribed(record.description, { stage, snapshot: FIRST, run });
   });
 });
 

@@ -5,12 +5,13 @@
 import { assertEquals } from "@std/assert";
 import { SimulatorClock } from "../../src/simulate/mod.ts";
 import { outside } from "../outside.ts";
-import { FIRST, SECOND, withStage } from "./endpoint.ts";
+import { FIRST, SECOND, type Stage, withStage } from "./endpoint.ts";
 import { every, writeRandomBlocks } from "./images.ts";
 import { assertExit, eventsOf, summaryOf } from "./program.ts";
 import { readRecord, toldFailures } from "./record.ts";
 import {
   AHEAD_MS,
+  assertDescribed,
   assertSession,
   BLOCK_COUNT,
   credentialsOf,
@@ -28,6 +29,7 @@ const NOT_TOLD = {
   completedAt: null,
   description: null,
   encrypted: null,
+  instance: null,
   kmsKeyId: null,
   ownerAccount: null,
   startedAt: null,
@@ -76,7 +78,7 @@ outside(
         const record = readRecord(stage.store, String(exhibits[position]!["exhibit"]));
         const [session] = record.sessions;
         const known = await sessionFacts(stage, args);
-        const caller = { callerAccount: null, callerArn: null };
+        const caller = { callerAccount: null, callerArn: null, callerUserId: null };
         assertSession(session!, own, { ...known, ...caller, examiner: null, outcome: "committed" });
         assertEquals(toldFailures(session!).map(({ of }) => of), [
           "DescribeSnapshots",
@@ -87,6 +89,7 @@ outside(
         const { acquisition } = record.manifest.value;
         assertEquals(acquisition.snapshot, NOT_TOLD);
         assertEquals([acquisition.documents.description, record.description], [null, undefined]);
+        assertEquals(acquisition.descriptionResult, "not_permitted");
         assertEquals(acquisition.case.evidence, String(position + 1));
         assertEquals([acquisition.fetchedBlocks, acquisition.retries], [blocks.length, 1]);
       }
@@ -129,6 +132,7 @@ outside("the record of a partial commit says what was never read, and on which l
       // It asks for nothing but the listing.
       callerAccount: null,
       callerArn: null,
+      callerUserId: null,
       examiner: null,
       outcome: "committed",
     });
@@ -145,8 +149,8 @@ outside("the record of a partial commit says what was never read, and on which l
         ...expected.acquisition,
         ...totalsOf(record.sessions),
         custodyHeads: manifest.acquisition.custodyHeads,
+        descriptionResult: "not_asked",
         listedBlocks: blocks.length,
-        snapshot: NOT_TOLD,
         verification: { ...expected.acquisition.verification, result: "some_unreadable" },
       },
       counts: {
@@ -157,6 +161,8 @@ outside("the record of a partial commit says what was never read, and on which l
       },
       isPartial: true,
     });
+    // What the first session was told stays, though the snapshot is gone: that is where it matters.
+    assertDescribed(record.description, { stage, snapshot: FIRST, run: first });
     const starts = [0, ...stored.map((index) => index + 1)];
     const ends = [...stored, BLOCK_COUNT];
     assertEquals(
@@ -166,5 +172,64 @@ outside("the record of a partial commit says what was never read, and on which l
         first: { attempts: 0, block, detail: "never tried", reason: "not_acquired", requestIds: [] },
       })),
     );
+  });
+});
+
+/** Its one acquisition of this run, which must end well. */
+async function acquired(stage: Stage, ...args: string[]) {
+  const run = await timed(stage, () => stage.run(["acquire", ...args, "--concurrency", "1", "--json"]));
+  assertExit(run.ended, 0);
+  return { run, record: readRecord(stage.store, summaryOf(run.ended).exhibit) };
+}
+
+outside(
+  "the record says that EC2 gave no usable answer, and counts how often it was asked",
+  TOOLS,
+  async () => {
+    await withStage(async (folder) => {
+      await writeRandomBlocks(`${folder}/disk.img`, every(2, { from: 0, count: 6 }));
+      return {
+        clock: new SimulatorClock({ startMs: Date.now() + AHEAD_MS }),
+        faultHook: ({ call }) => call === "DescribeSnapshots" ? "error500" : undefined,
+        snapshots: [{ ...FACTS, id: FIRST, path: `${folder}/disk.img` }],
+      };
+    }, async (stage) => {
+      const { run, record } = await acquired(stage, FIRST, "--parent", "none");
+      const asked = run.entries.filter(({ call }) => call === "DescribeSnapshots");
+      assertEquals(asked.map(({ status }) => status), [500, 500, 500, 500]);
+      assertEquals(record.sessions[0]!.otherRequests, asked.length + 1);
+      const { acquisition } = record.manifest.value;
+      assertEquals([acquisition.descriptionResult, acquisition.snapshot], ["failed", NOT_TOLD] as unknown[]);
+    });
+  },
+);
+
+outside("the record keeps what an earlier session was told of the snapshot", TOOLS, async () => {
+  await withStage(async (folder) => {
+    await writeRandomBlocks(`${folder}/disk.img`, every(2, { from: 0, count: 6 }));
+    const path = `${folder}/disk.img`;
+    const description = "copied from i-0123456789abcdef0";
+    return {
+      clock: new SimulatorClock({ startMs: Date.now() + AHEAD_MS }),
+      snapshots: [{ ...FACTS, id: FIRST, path }, { ...FACTS, id: SECOND, path, description }],
+    };
+  }, async (stage) => {
+    const first = await timed(stage, async () => {
+      const running = await stage.startHeldAfter(2, ["acquire", FIRST, "--concurrency", "1"]);
+      running.kill("SIGINT");
+      return await running.ended;
+    });
+    assertExit(first.ended, 130);
+    stage.release();
+    stage.simulator.deny("ec2:DescribeSnapshots");
+    const { record } = await acquired(stage, FIRST);
+    assertDescribed(record.description, { stage, snapshot: FIRST, run: first });
+    const { acquisition } = record.manifest.value;
+    assertEquals(acquisition.descriptionResult, "not_permitted");
+    assertEquals(acquisition.snapshot.volumeId, FACTS.volumeId);
+
+    stage.simulator.allow("ec2:DescribeSnapshots");
+    const { snapshot } = (await acquired(stage, SECOND)).record.manifest.value.acquisition;
+    assertEquals([snapshot.description, snapshot.instance], ["copied from i-0123456789abcdef0", null]);
   });
 });

@@ -118,12 +118,12 @@ Deno.test("encodeDescription() keeps the service's own names, writes dates as te
     KmsKeyId: undefined,
     Rate: 0.5,
   };
-  const bytes = encodeDescription({ answer, receivedAt: "2026-01-02T03:04:06.000Z" });
+  const bytes = encodeDescription({ answer, receivedAt: "2026-01-02T03:04:06.000Z", requestId: "r-1" });
   assertEquals(
     textOf(bytes),
     '{"answer":{"Progress":"100%","Rate":0.5,"SnapshotId":"snap-01234567","StartTime":"2026-01-02T03:04:05.678Z",' +
       '"Tags":[{"Key":"Näme","Value":""}],"VolumeSize":8},"receivedAt":"2026-01-02T03:04:06.000Z",' +
-      '"type":"coldcase-description","version":1}',
+      '"requestId":"r-1","type":"coldcase-description","version":1}',
   );
   const decoded = decodeDescription(bytes);
   assertEquals(encodeDescription(decoded), bytes);
@@ -132,15 +132,29 @@ Deno.test("encodeDescription() keeps the service's own names, writes dates as te
 
 Deno.test("decodeDescription() takes any answer, and refuses one without", () => {
   for (const answer of [null, 0, "", [], {}, { a: { b: [1.5, -0.25] } }]) {
-    const bytes = encodeDescription({ answer, receivedAt: "2026-01-02T03:04:06.000Z" });
+    const bytes = encodeDescription({ answer, receivedAt: "2026-01-02T03:04:06.000Z", requestId: "r-1" });
     assertEquals(decodeDescription(bytes).answer, answer);
   }
-  const without = { receivedAt: "2026-01-02T03:04:06.000Z", type: "coldcase-description", version: 1 };
+  const without = {
+    receivedAt: "2026-01-02T03:04:06.000Z",
+    requestId: null,
+    type: "coldcase-description",
+    version: 1,
+  };
   assertRefused(
     () => decodeDescription(encodeCanonicalJson(without)),
     "format",
     "description.answer: is nothing",
   );
+  for (const requestId of [undefined, "x".repeat(257), 7]) {
+    const { requestId: _, ...rest } = without;
+    const wrong = { ...rest, answer: {}, ...(requestId !== undefined && { requestId }) };
+    assertRefused(
+      () => decodeDescription(encodeCanonicalJson(wrong)),
+      "format",
+      "description.requestId",
+    );
+  }
   const local = { ...without, answer: {}, receivedAt: "2026-01-02 03:04" };
   assertRefused(() => decodeDescription(encodeCanonicalJson(local)), "format", "description.receivedAt");
 });

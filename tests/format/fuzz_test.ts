@@ -150,7 +150,11 @@ const TARGETS: readonly Target[] = [
   {
     name: "side document",
     valid: [
-      documents.encodeDescription({ answer: { a: [1, null, "x"] }, receivedAt: "2026-01-02T03:04:05.678Z" }),
+      documents.encodeDescription({
+        answer: { a: [1, null, "x"] },
+        receivedAt: "2026-01-02T03:04:05.678Z",
+        requestId: null,
+      }),
       documents.encodeSessions([]),
       documents.encodeUnreadable([]),
     ],

@@ -227,3 +227,17 @@ Deno.test("decodeManifest() refuses its text with a newline, a space, or cut off
     assertRefused(() => decodeManifest(bytesOf(other)), "format", "Cannot read manifest");
   }
 });
+
+Deno.test("decodeManifest() refuses a description that was received and is nowhere, and takes an earlier one", () => {
+  const withFacts = (facts: object) => ({ ...SAMPLE, acquisition: { ...SAMPLE.acquisition, ...facts } });
+  const { documents } = SAMPLE.acquisition;
+  const results = ["received", "not_permitted", "not_found", "failed", "not_asked"] as const;
+  for (const descriptionResult of results) {
+    const kept = withFacts({ descriptionResult, documents: { ...documents, description: digestOf("5d") } });
+    assertEquals(decodeManifest(encodeCanonicalJson(kept)).acquisition.descriptionResult, descriptionResult);
+    const none = withFacts({ descriptionResult, documents: { ...documents, description: null } });
+    if (descriptionResult === "received") refused(none, "integrity", "no document of it is named");
+    else decodeManifest(encodeCanonicalJson(none));
+  }
+  refused(withFacts({ descriptionResult: "told" }), "format", "manifest 1.acquisition.descriptionResult");
+});

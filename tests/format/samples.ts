@@ -16,6 +16,8 @@ export const SNAPSHOT = "snap-0123456789abcdef0" as SnapshotId;
 const STARTED = "2026-01-02T03:04:05.678Z";
 const ENDED = "2026-01-02T04:05:06.789Z";
 const HOST = { hostname: "collector-1", operatingSystem: "linux 6.8.0 x86_64", user: "examiner" };
+const DESTINATION = { fileSystem: "ext4", path: "/cases/2026-017" };
+const TOOL = { digest: null, name: "coldcase", runtime: "Deno 2.9.6 (test)", version: "0.1.0" } as const;
 const SOURCE = {
   kind: "aws-ebs",
   endpoint: "https://ebs.eu-central-1.amazonaws.com",
@@ -51,7 +53,8 @@ export function manifestOf(volumeSizeGib: number, segments?: readonly Digest[]):
       takenOverBlocks: 0,
       takenOverReadSince: null,
       parentDropped: null,
-      destination: { fileSystem: "ext4", path: "/cases/2026-017" },
+      descriptionResult: "not_permitted",
+      destination: DESTINATION,
       unsafeFileSystem: false,
       documents: { description: null, sessions: digestOf("5f"), unreadable: null },
       endedAt: ENDED,
@@ -65,6 +68,7 @@ export function manifestOf(volumeSizeGib: number, segments?: readonly Digest[]):
         completedAt: STARTED,
         description: null,
         encrypted: false,
+        instance: null,
         kmsKeyId: null,
         ownerAccount: "111122223333",
         startedAt: STARTED,
@@ -74,7 +78,7 @@ export function manifestOf(volumeSizeGib: number, segments?: readonly Digest[]):
       },
       startedAt: STARTED,
       throttles: 0,
-      tool: { digest: null, name: "coldcase", runtime: "Deno 2.9.6 (test)", version: "0.1.0" },
+      tool: TOOL,
       verification: { at: ENDED, level: "on_arrival", result: "all_matched" },
       signer: "SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU",
       custodyHeads: [],
@@ -145,6 +149,7 @@ const COUNTS = {
   getRequests: 10,
   lastRequestId: null,
   listRequests: 1,
+  otherRequests: 2,
   receivedBytes: 2560,
   retries: 4,
   throttles: 0,
@@ -152,13 +157,15 @@ const COUNTS = {
 const START = {
   callerAccount: "111122223333",
   callerArn: "arn:aws:iam::111122223333:user/examiner",
+  callerUserId: "AIDAEXAMPLEUSERID0001",
   commandLine: ["coldcase", "acquire", SNAPSHOT],
   credentialSource: "environment",
+  destination: DESTINATION,
   examiner: null,
   host: HOST,
   proxy: null,
   startedAt: STARTED,
-  toolVersion: "0.1.0",
+  tool: TOOL,
 };
 const EVENTS: Session["events"] = [
   { at: STARTED, detail: "GetSnapshotBlock: connection reset", kind: "failed_request", requestId: null },
@@ -206,6 +213,13 @@ export const JOURNAL_ENTRIES: readonly JournalEntry[] = [
     type: "flush",
     unreadable: [UNREADABLE],
     usedPacks: [],
+  },
+  {
+    answer: { SnapshotId: SNAPSHOT, VolumeSize: 8 },
+    receivedAt: STARTED,
+    requestId: "00000000-0000-4000-8000-000000000002",
+    snapshot: manifestOf(1).acquisition.snapshot,
+    type: "description",
   },
   { reason: "its pack is gone", type: "parent_dropped" },
   { counts: COUNTS, endedAt: ENDED, events: [], outcome: "interrupted", type: "session_ended" },

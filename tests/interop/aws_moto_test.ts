@@ -91,7 +91,7 @@ outside(
         assert(got.kind === "verified");
         assertEquals(got.bytes, new Uint8Array(512).fill(block.index % 251));
       }
-      const described = await source.describe(first);
+      const { description: described } = await source.describe(first);
       assertEquals([described?.state, described?.volumeSizeGib, described?.tags], ["completed", 1, {
         case: "42",
       }]);

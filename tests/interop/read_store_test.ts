@@ -205,13 +205,6 @@ function contents(seed: number): Uint8Array {
 
 function facts(key: SigningKey): CommitFacts {
   const { hostname, operatingSystem, user } = { hostname: "h", operatingSystem: "o", user: "u" };
-  const nothing = {
-    completedAt: null,
-    description: null,
-    encrypted: null,
-    kmsKeyId: null,
-    ownerAccount: null,
-  };
   return {
     case: {
       authority: null,
@@ -226,8 +219,7 @@ function facts(key: SigningKey): CommitFacts {
     host: { hostname, operatingSystem, user },
     tool: { digest: null, name: "coldcase", runtime: "", version: "0" },
     key,
-    snapshot: { ...nothing, startedAt: null, storageTier: null, tags: {}, volumeId: null },
-    description: undefined,
+    descriptionResult: "not_permitted",
     isPartial: false,
     rest: "absent",
   };
@@ -252,13 +244,14 @@ async function acquire(world: World, root: string, job: {
       parent,
       supersedes: undefined,
     });
-    const caller = { callerAccount: null, callerArn: null, credentialSource: null, proxy: null };
-    const session = { ...caller, commandLine: [], examiner: null, toolVersion: "0" };
+    const caller = { callerAccount: null, callerArn: null, callerUserId: null, credentialSource: null };
+    const session = { ...caller, commandLine: [], examiner: null, proxy: null };
     const counts = { clockSkewMs: null, credentialChanges: 0, firstRequestId: null, lastRequestId: null };
     const none = {
       eventsLeftOut: 0,
       getRequests: 0,
       listRequests: 0,
+      otherRequests: 0,
       receivedBytes: 0,
       retries: 0,
       throttles: 0,
@@ -266,7 +259,7 @@ async function acquire(world: World, root: string, job: {
     const startedAt = new Date(world.clock.nowMs()).toISOString();
     const known = facts(await exampleKey(world));
     await acquisition.startSession(
-      { ...session, host: known.host, startedAt },
+      { ...session, destination: known.destination, host: known.host, startedAt, tool: known.tool },
       { counts: () => ({ ...counts, ...none }), takeEvents: () => [] },
     );
     for (const [index, bytes] of job.blocks) {

@@ -25,17 +25,21 @@ import { quickDisk } from "./faulty_disk.ts";
 export const SNAPSHOT = "snap-0123456789abcdef0" as SnapshotId;
 export const LATER = "snap-0123456789abcdef1" as SnapshotId;
 const HOST = { hostname: "collector-1", operatingSystem: "linux 6.8.0 x86_64", user: "examiner" };
+const DESTINATION = { fileSystem: "ext4", path: "/cases/2026-017" };
+const TOOL = { digest: null, name: "coldcase", runtime: "test", version: "0.1.0" } as const;
 
 export const SESSION: SessionStart = {
   callerAccount: null,
   callerArn: null,
+  callerUserId: null,
   commandLine: ["coldcase", "acquire", SNAPSHOT],
   credentialSource: null,
+  destination: DESTINATION,
   examiner: "A. Examiner",
   host: HOST,
   proxy: null,
   startedAt: "2026-01-02T03:04:05.000Z",
-  toolVersion: "0.1.0",
+  tool: TOOL,
 };
 
 export const COUNTS = {
@@ -46,6 +50,7 @@ export const COUNTS = {
   getRequests: 0,
   lastRequestId: null,
   listRequests: 1,
+  otherRequests: 2,
   receivedBytes: 0,
   retries: 0,
   throttles: 0,
@@ -53,26 +58,34 @@ export const COUNTS = {
 
 export const FACTS: CommitFacts = {
   case: { authority: null, case: "2026-017", evidence: "1", examiner: null, notes: null, organization: null },
-  destination: { fileSystem: "ext4", path: "/cases/2026-017" },
+  descriptionResult: "not_permitted",
+  destination: DESTINATION,
   unsafeFileSystem: false,
   host: HOST,
   key: TEST_KEY,
-  tool: { digest: null, name: "coldcase", runtime: "test", version: "0.1.0" },
+  tool: TOOL,
+  isPartial: false,
+  rest: "absent",
+};
+
+/** What the service said of the snapshot. */
+export const DESCRIPTION = {
+  answer: { SnapshotId: SNAPSHOT },
+  receivedAt: "2026-01-02T03:04:05.000Z",
+  requestId: "request-0",
   snapshot: {
     completedAt: null,
     description: null,
     encrypted: null,
+    instance: null,
     kmsKeyId: null,
-    ownerAccount: null,
+    ownerAccount: "111122223333",
     startedAt: null,
     storageTier: null,
-    tags: {},
+    tags: { Name: "web-1 root" },
     volumeId: null,
   },
-  description: { answer: { SnapshotId: SNAPSHOT }, receivedAt: "2026-01-02T03:04:05.000Z" },
-  isPartial: false,
-  rest: "absent",
-};
+} as const;
 
 /** Linux keeps this file system in memory: thousands of small stores take a third of the time there. */
 const MEMORY_FOLDER = "/dev/shm";
@@ -246,8 +259,9 @@ export async function acquire(store: Store, order: Order): Promise<ExhibitId> {
   const acquisition = await beginOrResume(store, order);
   try {
     await acquisition.startSession(SESSION, { counts: () => COUNTS, takeEvents: () => [] });
+    await acquisition.noteDescription(DESCRIPTION);
     await feed(acquisition, order);
-    await acquisition.commit({ ...FACTS, ...order.facts });
+    await acquisition.commit({ ...FACTS, descriptionResult: "received", ...order.facts });
   } catch (error) {
     await acquisition.endSession("storage");
     throw error;

@@ -79,7 +79,7 @@ Deno.test("Store gives back what was put, on the real disk, at every edge of a s
       assertEquals((await exhibit.sessions()).map((session) => [session.outcome, session.fetchedBlocks]), [
         ["committed", 7],
       ]);
-      assertEquals(await exhibit.description(), { SnapshotId: SNAPSHOT });
+      assertEquals((await exhibit.description())?.answer, { SnapshotId: SNAPSHOT });
       assertEquals(again.tolerated, []);
     }, realWorld());
   }, { onDisk: true }));
