@@ -3,6 +3,7 @@
  * digests, its log and its map of states beside it.
  */
 import { resolve } from "@std/path";
+import type { Recipients } from "../cipher_age.ts";
 import { ClosedOutput, type CommandContext, defineCommand, STORE_OPTIONS, wholeNumber } from "../cli/mod.ts";
 import { OperatorError } from "../errors.ts";
 import {
@@ -15,10 +16,11 @@ import {
 } from "../image/mod.ts";
 import { type Exhibit } from "../store/mod.ts";
 import { formatCount, formatDuration, formatSize } from "../units.ts";
+import { ageOutput } from "./_age_output.ts";
 import { addDigests } from "./_addenda.ts";
 import { CUSTODY_OPTIONS, openKeyIfAny, withCustody } from "./_custody.ts";
 import { exhibitFacts, IMAGE_DIGEST_LABEL, NOT_FROM_AWS } from "./_exhibits.ts";
-import { IDENTITY_OPTIONS, openStoreWith } from "./_identities.ts";
+import { givenRecipients, IDENTITY_OPTIONS, openStoreWith, RECIPIENT_OPTIONS } from "./_identities.ts";
 
 export const exportCommand = defineCommand({
   usage: "EXHIBIT",
@@ -28,6 +30,8 @@ export const exportCommand = defineCommand({
 To a file it is sparse; IMAGE.log and IMAGE.map.json lie beside it. An interrupted export is taken up by running the same command again: what is there is compared first.
 
 To a block device (always with --overwrite) holes are written as zeros, so that old bytes never survive.
+
+With -r or -R it is one age file, which "age -d" opens: encrypted on the way, to a file that is not there yet or to stdout. Nothing plain touches the disk, no log and no map lie beside it, and it is not taken up again. Digests are of the image inside.
 
 Blocks that could not be read are filled with zeros and listed; the exit code is 3 then.`,
   options: {
@@ -46,6 +50,7 @@ Blocks that could not be read are filled with zeros and listed; the exit code is
       summary: "threads that read blocks; default: a core less than there are",
       details: "0: the thread that writes the image reads too.",
     },
+    ...RECIPIENT_OPTIONS,
     ...CUSTODY_OPTIONS,
     ...IDENTITY_OPTIONS,
     ...STORE_OPTIONS,
@@ -62,6 +67,10 @@ Blocks that could not be read are filled with zeros and listed; the exit code is
   examples: [
     { command: "coldcase export snap-0123456789abcdef0 -o disk.img", says: "a raw image" },
     { command: "coldcase export snap-0123456789abcdef0 -o - | zstd > disk.img.zst", says: "through a pipe" },
+    {
+      command: "coldcase export snap-0123456789abcdef0 -o disk.img.age -r age1…",
+      says: "for somebody else's eyes",
+    },
   ],
   async run(context, { args, options }) {
     const { out } = context;
@@ -71,6 +80,8 @@ Blocks that could not be read are filled with zeros and listed; the exit code is
       });
     }
     const { output } = options;
+    const recipients = await givenRecipients(options);
+    if (recipients?.isSingle) out.detail("one recipient: only that identity opens the image");
     const key = await openKeyIfAny(context, options["sign-key"]);
     const workers = options.workers ?? Math.max(1, context.world.host.cpuCount - 1);
     const store = await openStoreWith(context, options, { workers });
@@ -79,11 +90,13 @@ Blocks that could not be read are filled with zeros and listed; the exit code is
         const exhibit = await store.find(args[0]);
         note.about(exhibit);
         if (!exhibit.manifest.source.isAws) out.warn(NOT_FROM_AWS);
-        const target = targetOf(context, output);
-        const how = { target, digests: options.digests, overwrite: options.overwrite };
-        const result = await exportShown(context, exhibit, how);
+        const { digests, overwrite } = options;
+        const result = recipients
+          ? await exportEncrypted(context, exhibit, { recipients, output, digests, overwrite })
+          : await exportShown(context, exhibit, { target: targetOf(context, output), digests, overwrite });
         for (const text of [...result.notes, ...store.tolerated]) out.note(text);
         note.tell("target", result.path ?? "stdout");
+        if (recipients) note.tell("recipients", recipients.list.map((one) => one.slice(0, 62)).join(" "));
         show(context, exhibit, result);
         const to = { store, exhibit, key, by: "export" } as const;
         const addendum = result.isClosedEarly ? undefined : await addDigests(context, to, result.digests);
@@ -114,6 +127,33 @@ function targetOf({ out }: CommandContext, output: string): RawTarget {
       },
     },
   };
+}
+
+/** The image as an age file; what comes of it is told as of any file. */
+async function exportEncrypted(
+  context: CommandContext,
+  exhibit: Exhibit,
+  how: {
+    readonly recipients: Recipients;
+    readonly output: string;
+    readonly digests: DigestName[];
+    readonly overwrite: boolean;
+  },
+): Promise<ExportResult> {
+  const output = await ageOutput(context, how);
+  const { target, path } = output;
+  try {
+    const result = await exportShown(context, exhibit, { ...how, target });
+    if (result.isClosedEarly) {
+      output.abandon();
+      return result;
+    }
+    await output.finish();
+    return path === undefined ? result : { ...result, target: "file", path };
+  } catch (error) {
+    output.abandon();
+    throw error;
+  }
 }
 
 async function exportShown(

@@ -14,9 +14,9 @@ import { openStore } from "../../src/store/mod.ts";
 import { realDisk } from "../../src/world.ts";
 import { FIRST, SECOND, type Stage, withStage } from "../e2e/endpoint.ts";
 import { BLOCK_BYTES, every, isSame, writeRandomBlocks } from "../e2e/images.ts";
-import { assertExit, summaryOf } from "../e2e/program.ts";
+import { assertExit, assertRefusal, eventOf, summaryOf } from "../e2e/program.ts";
 import { outside, toolPath } from "../outside.ts";
-import { evidenceFiles, filesBelow, testWorld } from "../store/fixtures.ts";
+import { evidenceFiles, filesBelow, flipBit, testWorld } from "../store/fixtures.ts";
 
 const BLOCKS = 12;
 
@@ -204,6 +204,43 @@ outside(
       const { imageDigest } = JSON.parse(Deno.readTextFileSync(`${stage.folder}/manifest.json`));
       const shown = await stage.run(["info", FIRST, "-i", `${stage.folder}/deputy.age`, "--json"]);
       assertEquals(summaryOf(shown).imageDigest, imageDigest);
+    }),
+);
+
+outside(
+  "export -r gives one age stream, to a file or stdout, and nothing plain beside it",
+  ["age"],
+  () =>
+    withPair(async ({ stage, key, plain, identity }) => {
+      const out = `${stage.folder}/disk.img.age`;
+      const args = ["export", FIRST, "-r", identity.recipient, "-o"];
+      const first = await stage.run([...args, out, "-s", plain, "--json"]);
+      assertExit(first, 0);
+      const opened = `${stage.folder}/opened.img`;
+      await age("-d", "-i", key, "-o", opened, out);
+      assert(isSame(`${stage.folder}/first.img`, opened));
+      const { digests, path } = eventOf(first, "summary");
+      assertEquals([path, (digests as { sha256: string }).sha256], [out, sha256(Deno.readFileSync(opened))]);
+      Deno.removeSync(opened);
+      const beside = () =>
+        [...Deno.readDirSync(stage.folder)].map(({ name }) => name).filter((name) => /disk/.test(name));
+      assertEquals(beside(), ["disk.img.age"], "no log, no map, no part");
+      assertRefusal(await stage.run([...args, out, "-s", plain]), {
+        exitCode: 2,
+        names: ["there is a file of that name"],
+        hints: ["--overwrite"],
+      });
+      const before = Deno.readFileSync(out).slice(0, 400);
+      assertExit(await stage.run([...args, out, "--overwrite", "-i", key]), 0);
+      assert(Buffer.compare(before, Deno.readFileSync(out).slice(0, 400)) !== 0, "not written anew");
+      await age("-d", "-i", key, "-o", opened, out);
+      assert(isSame(`${stage.folder}/first.img`, opened));
+      // What breaks off leaves nothing of its own, and what was there.
+      const pack = filesBelow(plain).find((name) => name.startsWith("packs/"))!;
+      flipBit(`${plain}/${pack}`, 300_000);
+      const broken = await stage.run([...args, `${stage.folder}/other.age`, "-s", plain]);
+      assertExit(broken, 20);
+      assertEquals([...Deno.readDirSync(stage.folder)].filter(({ name }) => name.startsWith("other")), []);
     }),
 );
 
