@@ -38,6 +38,8 @@ export class Output {
   readonly #color: boolean;
   readonly #redraws: boolean;
   #progress: Progress | undefined;
+  /** True once stdout carries bytes: an event among them would be one of them. */
+  #isBinary = false;
   #resultFailure: Error | undefined;
 
   constructor(options: OutputOptions) {
@@ -72,9 +74,10 @@ export class Output {
     this.#write(this.#options.terminal.stdout, sanitizeLines(text));
   }
 
-  /** An object, to stdout as one line of JSON. Nothing without `--json`. */
+  /** An object, to stdout (to stderr where that carries bytes) as one line of JSON. Nothing without `--json`. */
   event(event: OutputEvent): void {
-    if (this.json) this.#write(this.#options.terminal.stdout, jsonLine(event));
+    const { stdout, stderr } = this.#options.terminal;
+    if (this.json) this.#write(this.#isBinary ? stderr : stdout, jsonLine(event));
   }
 
   /** What a person may like to know, to stderr. Nothing with `-q`. */
@@ -105,7 +108,7 @@ export class Output {
   }
 
   /**
-   * A writer of bytes to stdout that waits as the reader needs. Throws `usage` where stdout is a terminal; the
+   * A writer of bytes to stdout that waits as the reader needs; events go to stderr from then on. Throws `usage` where stdout is a terminal; the
    * writer throws `ClosedOutput`, which `run()` takes for success.
    */
   openBinary(): (bytes: Uint8Array) => Promise<void> {
@@ -118,6 +121,7 @@ export class Output {
         },
       );
     }
+    this.#isBinary = true;
     return (bytes) => this.#options.terminal.writeBinary(bytes);
   }
 

@@ -207,13 +207,10 @@ function show({ out }: CommandContext, exhibit: Exhibit, result: ExportResult): 
       }${result.unreadableRangeCount > 5 ? ", …" : ""}`,
     );
   }
-  // With `-o -` stdout carries the image, also with --json.
-  if (!isStream) {
-    out.event({
-      ...result,
-      type: "summary",
-      exhibit: exhibit.id,
-      snapshot: exhibit.manifest.source.snapshot,
-    });
-  }
+  out.event({
+    ...result,
+    type: "summary",
+    exhibit: exhibit.id,
+    snapshot: exhibit.manifest.source.snapshot,
+  });
 }

@@ -224,6 +224,21 @@ Deno.test("run() fails where the result could not be written, and only then", as
   assertEquals(await run("speak"), 0);
 });
 
+Deno.test("openBinary() keeps events out of the bytes: they go to stderr", async () => {
+  const pour = entry("pour", async ({ out }) => {
+    out.event({ type: "before" });
+    const write = out.openBinary();
+    await write(new TextEncoder().encode("bytes\n"));
+    out.event({ type: "summary" });
+    return 0;
+  });
+  const { run, terminal } = stage([pour]);
+  assertEquals(await run("pour --json"), 0);
+  assertStringIncludes(terminal.stdout.text, '{"type":"before"}');
+  assertEquals(terminal.stdout.text.includes("summary"), false);
+  assertStringIncludes(terminal.stderr.text, '{"type":"summary"}');
+});
+
 Deno.test("openBinary() refuses a terminal before anything is read", async () => {
   const pour = entry("pour", ({ out }) => {
     out.openBinary();
