@@ -34,7 +34,9 @@ export function joinBytes(...parts: readonly Uint8Array[]): Uint8Array<ArrayBuff
 }
 
 export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
-  return a.length === b.length && a.every((byte, index) => byte === b[index]);
+  if (a.length !== b.length) return false;
+  for (let at = 0; at < a.length; at++) if (a[at] !== b[at]) return false;
+  return true;
 }
 
 /** Reads a structure from its first byte to its last; each method throws `format` where the bytes end too early. */

@@ -6,6 +6,7 @@
  *
  * @see OpenSSH's PROTOCOL.sshsig; store-format.md, "Signatures"
  */
+import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import { OperatorError } from "../errors.ts";
 import { encodeSshArmor, equalBytes, joinBytes, SshReader, sshString, sshUint32 } from "./ssh_wire.ts";
@@ -122,7 +123,7 @@ export function decodeSshsig(armor: Uint8Array): Sshsig {
     refuse(`it has ${armor.length} bytes, at most ${MAX_ARMOR_BYTES} are allowed`);
   }
   // One character a byte, so that the comparison below is one of bytes.
-  const text = Array.from(armor, (byte) => String.fromCharCode(byte)).join("");
+  const text = Buffer.from(armor).toString("latin1");
   const match = /^-----BEGIN SSH SIGNATURE-----\n([A-Za-z0-9+/=\n]+)\n-----END SSH SIGNATURE-----\n$/.exec(
     text,
   );

@@ -40,6 +40,18 @@ export interface VerifyingKey {
  * sign for them, and Deno accepts it (measured: with y = 1, R = A and S = 0 every message verifies).
  */
 export function verifyingKey(publicKey: Uint8Array): VerifyingKey {
+  const name = Buffer.from(publicKey).toString("hex");
+  const known = ACCEPTED.get(name) ?? acceptKey(publicKey);
+  if (ACCEPTED.size >= MAX_ACCEPTED) ACCEPTED.clear();
+  ACCEPTED.set(name, known);
+  return known;
+}
+
+/** Keys by their bytes in hexadecimal: a store's signatures are by few, and to look at a point takes as long as a check. */
+const ACCEPTED = new Map<string, VerifyingKey>();
+const MAX_ACCEPTED = 256;
+
+function acceptKey(publicKey: Uint8Array): VerifyingKey {
   if (publicKey.length !== 32) {
     throw new OperatorError(
       "format",

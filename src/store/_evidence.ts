@@ -112,16 +112,19 @@ export async function custodyAnchors(
   exhibits: readonly Exhibit[],
 ): Promise<CustodyHead[]> {
   const ignore: Refuse = () => undefined; // whoever verifies them reports it
-  const anchors = exhibits.flatMap(({ manifest }) => [...manifest.acquisition.custodyHeads]);
-  for (const exhibit of exhibits) {
-    for (const { document } of await readAddenda(files, exhibit, ignore)) {
-      anchors.push(...document.custodyHeads);
-    }
-  }
-  for (const { document } of await readReceipts(files.storage, ignore)) {
-    anchors.push(...document.custodyHeads);
-  }
-  return anchors;
+  const found: SignedFile<Addendum | Receipt>[] = await readReceipts(files.storage, ignore);
+  for (const exhibit of exhibits) found.push(...await readAddenda(files, exhibit, ignore));
+  return anchorsIn(exhibits, found);
+}
+
+function anchorsIn(
+  exhibits: readonly Exhibit[],
+  found: readonly SignedFile<Addendum | Receipt>[],
+): CustodyHead[] {
+  return [
+    ...exhibits.flatMap(({ manifest }) => manifest.acquisition.custodyHeads),
+    ...found.flatMap(({ document }) => document.custodyHeads),
+  ];
 }
 
 /** Something wrong that is not about the bytes of blocks. */
@@ -225,10 +228,10 @@ export async function checkEvidence(
   await checkHeaders(files, exhibit, ({ file, message }) => {
     onFinding({ code: "headers_damaged", file, message });
   });
-  await readReceipts(storage, (error, file) => {
+  const receipts = await readReceipts(storage, (error, file) => {
     onFinding({ code: "receipt_damaged", file, message: error.message });
   });
-  const anchors = await custodyAnchors(files, opened ? [opened] : []);
+  const anchors = anchorsIn(opened ? [opened] : [], [...addenda, ...receipts]);
   const custody = await checkCustody(storage, anchors, options.onEntry);
   for (const fault of custody.faults) onFinding(fault);
   return {

@@ -107,7 +107,8 @@ export class LocalStorage implements ObjectStorage {
   ): Promise<Uint8Array> {
     const file = this.open(name);
     try {
-      const bytes = new Uint8Array(range.length);
+      // Callers ask for the most that they accept: no more memory than the file has is made for them.
+      const bytes = new Uint8Array(Math.max(0, Math.min(range.length, file.sizeBytes() - range.offset)));
       return bytes.subarray(0, file.read(bytes, range.offset));
     } finally {
       file.close();

@@ -35,7 +35,7 @@ export interface PackedBlocksParts {
 
 export class PackedBlocks {
   readonly #storage: LocalStorage;
-  #index: Index;
+  #openedIndex: Index | undefined;
   readonly #contents: Contents;
   readonly #readers: PackReaders;
   readonly #keys = new Map<ObjectName, Promise<AgeKey | undefined>>();
@@ -58,7 +58,16 @@ export class PackedBlocks {
     this.#contents = parts.contents;
     this.#readers = parts.readers;
     this.#makeIndex = parts.makeIndex;
-    this.#index = parts.makeIndex(undefined, (damage) => this.#noteRebuilt(damage));
+  }
+
+  /** Opens the index now, and not for the first that asks where a block lies: for what `tolerated` says of it. */
+  openIndex(): void {
+    this.#openedIndex ??= this.#makeIndex(undefined, (damage) => this.#noteRebuilt(damage));
+  }
+
+  get #index(): Index {
+    this.openIndex();
+    return this.#openedIndex!;
   }
 
   /** Where the block lies, in a pack that is there; `undefined` where no pack holds it. */
@@ -193,7 +202,8 @@ export class PackedBlocks {
   close(): void {
     for (const opening of this.#open.values()) closeOpened(opening);
     this.#open.clear();
-    this.#index.close();
+    this.#openedIndex?.close();
+    this.#openedIndex = undefined;
   }
 
   async #readAt(place: BlockPlace, digest: Digest): Promise<Uint8Array> {
@@ -340,8 +350,8 @@ export class PackedBlocks {
 
   #remakeIndex(reason: unknown, makeIndex: MakeIndex = this.#makeIndex): void {
     this.#noteRebuilt(reason);
-    this.#index.close();
-    this.#index = makeIndex(reason, (damage) => this.#noteRebuilt(damage));
+    this.#openedIndex?.close();
+    this.#openedIndex = makeIndex(reason, (damage) => this.#noteRebuilt(damage));
     this.#reconciled = undefined;
     this.#isRemade = true;
   }

@@ -304,6 +304,7 @@ export class Store {
   }
 
   #packedBlocks(): PackedBlocks {
+    if (this.#blocks) return this.#blocks;
     const { disk, storage, contents, readers, lock } = this.#parts;
     const path = storage.pathOf(INDEX_FILE);
     const remove = () => {
@@ -313,12 +314,15 @@ export class Store {
     };
     if (contents.isEncrypted) {
       const makeIndex = () => Index.temporary({ isBlind: true });
-      return this.#blocks ??= new PackedBlocks({ storage, contents, readers, makeIndex });
+      return this.#blocks = new PackedBlocks({ storage, contents, readers, makeIndex });
     }
     // Without the lock somebody else may be writing: nothing is made, repaired or removed then.
     const isThere = () => (disk.stat(path)?.sizeBytes ?? 0) > 0;
     const makeIndex = lock ? indexAt(path, remove) : indexForReading(path, isThere);
-    return this.#blocks ??= new PackedBlocks({ storage, contents, readers, makeIndex });
+    this.#blocks = new PackedBlocks({ storage, contents, readers, makeIndex });
+    // A damaged cache is told of by every command, also by one that looks no block up.
+    if (isThere()) this.#blocks.openIndex();
+    return this.#blocks;
   }
 
   #acquisitionParts(head: JournalHead, parent: Exhibit | undefined) {

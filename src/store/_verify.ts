@@ -229,7 +229,7 @@ class Verification {
         if (segment !== before) own = countStates(segment);
         before = segment;
         counts = addCounts(counts, own);
-        if (own.storedBlocks > 0) this.#checkBlocks(firstBlock, segment.map((block) => block.digest));
+        if (own.storedBlocks > 0) this.#checkBlocks(firstBlock, segment);
         const range = { firstBlock, blockCount: segment.length };
         if (isCompared || (own.unreadableBlocks === 0 && comparison?.listsNone(range))) continue;
         const difference = comparison?.differenceIn(segment, firstBlock);
@@ -278,14 +278,15 @@ class Verification {
   }
 
   /** Every stored block must be held by a good record; neighbours with one fault are one finding. */
-  #checkBlocks(firstBlock: number, digests: readonly (Digest | undefined)[]): void {
+  #checkBlocks(firstBlock: number, segment: Segment): void {
     let run: {
       readonly finding: Pick<Finding, "code" | "file" | "message">;
       readonly first: number;
       count: number;
     } | undefined;
     const end = () => run && this.#reportBlocks(run.finding, run.first, run.count);
-    for (const [position, digest] of digests.entries()) {
+    for (let position = 0; position < segment.length; position++) {
+      const { digest } = segment[position]!;
       const fault = digest && !this.#good.packOf(digest) ? this.#faultOf(digest) : undefined;
       if (
         fault && run?.finding.file === fault.file && run.finding.code === fault.code &&

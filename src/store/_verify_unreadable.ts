@@ -16,7 +16,8 @@ export class UnreadableComparison {
 
   /** How the segment that starts at `firstBlock` differs; `undefined` where it does not. Ascending calls. */
   differenceIn(segment: Segment, firstBlock: number): string | undefined {
-    for (const [position, { state }] of segment.entries()) {
+    for (let position = 0; position < segment.length; position++) {
+      const { state } = segment[position]!;
       const index = firstBlock + position;
       const isListed = this.#lists(index);
       if (isListed === (state === "unreadable")) continue;

@@ -15,7 +15,8 @@ export function memoryDisk(root: string, files: ReadonlyMap<string, Uint8Array>)
       folders.get(folder)!.add(part);
     });
   }
-  const bytesOf = (path: string) => files.get(path.slice(root.length + 1));
+  const paths = new Map([...files].map(([name, bytes]) => [`${root}/${name}`, bytes]));
+  const bytesOf = (path: string) => paths.get(path);
   const refuse = (): never => {
     throw new Error("Cannot write: this disk can only be read");
   };
