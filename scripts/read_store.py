@@ -88,7 +88,8 @@ def read_inventory(root, exhibit):
     folder, found = os.path.join(root, "exhibits", exhibit), []
     names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
     for digest in filter(None, (re.fullmatch(r"inventory-([0-9a-f]{64})\.txt", name) for name in names)):
-        if not any(re.fullmatch(rf"inventory-{digest[1]}\.[0-9a-f]{{16}}\.sshsig", one) for one in names): continue
+        if not any(re.fullmatch(rf"inventory-{digest[1]}\.[0-9a-f]{{16}}\.sshsig", one) for one in names):
+            continue  # a crash left it
         name = f"exhibits/{exhibit}/{digest[0]}"
         data = read_file(root, name, 384 * 2**20, digest[1])
         try:
@@ -134,11 +135,13 @@ def read_manifest(root, exhibit, head, files, by):
     by_manifest = signers(root, name, data, "manifest")
     check(names[3] in by_manifest and by & by_manifest, INTEGRITY,
           f"{name}: not signed by its signer and the inventory's")
+
     def named(folder, digest):
         """The file that holds what has this digest: by its name or, in an encrypted store, by the map."""
         check(not maps or are_digests([maps[folder].get(digest)]), INTEGRITY, f"{at}: lacks {digest}")
         held = maps[folder][digest] if maps else digest
         return f"{folder}/{held[:2] + '/' if folder == 'segments' else ''}{held}{end}"
+
     documents = [one and (one, named("documents", one)) for one in documents]
     segments = [(one, named("segments", one)) for one in segments]
     needed = {name, *([at] if maps else []), *(one[1] for one in segments + documents if one)}
@@ -228,6 +231,7 @@ def main(arguments):
             os.remove(arguments[2])
     print(f"read_store: {message}", file=sys.stderr)
     return code
+
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:]))
