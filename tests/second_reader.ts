@@ -1,8 +1,10 @@
 /**
  * scripts/read_store.py as a process that reads one exhibit after the other: starting Python takes longer than
- * reading a small store. The process ends when nobody writes to it any more. No assertions.
+ * reading a small store. The process ends when nobody writes to it any more, and is ended where it does not answer.
+ * No assertions.
  */
 import { fromFileUrl } from "@std/path";
+import { messageOf } from "../src/errors.ts";
 import { toolPath } from "./outside.ts";
 
 const READER = fromFileUrl(new URL("../scripts/read_store.py", import.meta.url));
@@ -26,6 +28,9 @@ for line in sys.stdin:
             traceback.print_exc()
     print(json.dumps([code, said.getvalue()]), flush=True)
 `;
+
+/** A store of tests is read in less than a tenth of a second: who takes this long hangs. */
+const ANSWER_MS = 120_000;
 
 /** How one reading ended. */
 export interface Reading {
@@ -59,16 +64,38 @@ export class SecondReader {
     output: string,
   ): Promise<Reading> {
     const words = [at.store, at.exhibit, output, ...(at.identity === undefined ? [] : [at.identity])];
-    await this.#input.write(new TextEncoder().encode(`${JSON.stringify(words)}\n`));
-    while (!this.#buffered.includes("\n")) {
-      const { value, done } = await this.#lines.read();
-      if (done) throw new Error("Cannot read on: the second reader ended");
-      this.#buffered += value;
+    let isLate = false;
+    const timer = setTimeout(() => {
+      isLate = true;
+      this.kill();
+    }, ANSWER_MS);
+    try {
+      await this.#input.write(new TextEncoder().encode(`${JSON.stringify(words)}\n`));
+      while (!this.#buffered.includes("\n")) {
+        const { value, done } = await this.#lines.read();
+        if (done) throw new Error("the second reader ended");
+        this.#buffered += value;
+      }
+    } catch (error) {
+      const reason = isLate ? `the second reader gave no answer for ${ANSWER_MS / 1000} s` : messageOf(error);
+      throw new Error(`Cannot read "${at.exhibit}" in "${at.store}": ${reason}`, { cause: error });
+    } finally {
+      clearTimeout(timer);
     }
     const end = this.#buffered.indexOf("\n");
     const [code, stderr]: [number, string] = JSON.parse(this.#buffered.slice(0, end));
     this.#buffered = this.#buffered.slice(end + 1);
     return { code, stderr };
+  }
+
+  /** Ends the process at once. */
+  kill(): void {
+    try {
+      this.#child.kill("SIGKILL");
+    } catch (error) {
+      // It ended by itself.
+      if (!(error instanceof TypeError) && !(error instanceof Deno.errors.NotFound)) throw error;
+    }
   }
 
   async close(): Promise<void> {

@@ -11,6 +11,7 @@ import {
 import type { BlockSource, SnapshotId, World } from "../../src/model.ts";
 import { EXAMPLE_PRICES } from "../../src/plan.ts";
 import { type Exhibit, openStoreForWriting, type Store } from "../../src/store/mod.ts";
+import { readAgain } from "../second_reading.ts";
 import { TEST_KEY } from "../signing_key.ts";
 import { realWorld } from "../../src/world.ts";
 
@@ -87,7 +88,7 @@ export function inputFor(
   };
 }
 
-/** A committed acquisition and what was told before its first block. */
+/** A committed acquisition, which a second reader has read too, and what was told before its first block. */
 export interface Acquired {
   readonly exhibit: Exhibit;
   readonly prepared: PreparedFacts;
@@ -106,6 +107,7 @@ export async function acquire(
     changes.onPrepared?.(facts);
   };
   const { id } = await acquireSnapshot(inputFor({ store, source, snapshot }, { ...changes, onPrepared }));
+  await readAgain(store.path, id);
   return { exhibit: await store.exhibit(id), prepared: prepared! };
 }
 

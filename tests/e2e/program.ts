@@ -3,8 +3,9 @@
  * an environment without this machine's credentials, its output kept. Says nothing about what is right.
  */
 import { assertEquals } from "@std/assert";
-import { fromFileUrl } from "@std/path";
+import { fromFileUrl, resolve } from "@std/path";
 import config from "../../deno.json" with { type: "json" };
+import { committedIn, readAgain } from "../second_reading.ts";
 
 const ROOT = fromFileUrl(new URL("../../", import.meta.url));
 /** `run --no-prompt --allow-… main.ts`, with the path of this checkout. */
@@ -70,9 +71,25 @@ function inherited(): Record<string, string> {
   return Object.fromEntries(Object.entries(Deno.env.toObject()).filter(([name]) => !foreign.test(name)));
 }
 
-/** Starts the program. Nobody is at its terminal: stdin is empty, stdout and stderr are pipes. */
+/** Stores in which a command may make exhibits. */
+function storesOf(args: readonly string[], { env = {}, cwd = Deno.cwd() }: RunOptions): string[] {
+  if (!["acquire", "copy", "decrypt"].includes(args[0] ?? "")) return [];
+  const named = args.filter((_, at) => ["-s", "--store", "--to"].includes(args[at - 1] ?? ""));
+  const fromEnvironment = env["COLDCASE_STORE"];
+  return [...new Set([...named, ...(fromEnvironment === undefined ? [] : [fromEnvironment])])]
+    .map((path) => resolve(cwd, path));
+}
+
+/** Has a second reader read the exhibits that came into a store. */
+async function readNew(path: string, before: readonly string[]): Promise<void> {
+  for (const id of committedIn(path)) if (!before.includes(id)) await readAgain(path, id);
+}
+
+/** Starts the program. What it commits a second reader reads before it counts as ended. Nobody is at its terminal: stdin is empty, stdout and stderr are pipes. */
 export function start(args: readonly string[], options: RunOptions = {}): Running {
   const words = options.permissions ? ["run", "--no-prompt", ...options.permissions, TASK.at(-1)!] : TASK;
+  const stores = storesOf(args, options);
+  const before = new Map(stores.map((path) => [path, committedIn(path)]));
   const child = new Deno.Command(Deno.execPath(), {
     args: [...words, ...args],
     clearEnv: true,
@@ -91,7 +108,10 @@ export function start(args: readonly string[], options: RunOptions = {}): Runnin
     }
   })();
   const ended = Promise.all([child.status, new Response(child.stdout).text(), reading]).then(
-    ([status, stdout]) => ({ exitCode: status.code, stdout, stderr }),
+    async ([status, stdout]) => {
+      for (const path of stores) await readNew(path, before.get(path)!);
+      return { exitCode: status.code, stdout, stderr };
+    },
   );
   return {
     kill(signal) {

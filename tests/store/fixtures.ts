@@ -19,6 +19,7 @@ import type {
 import type { Acquisition, CommitFacts, Exhibit, Finding, JournalHead, Store } from "../../src/store/mod.ts";
 import { openStore, openStoreForWriting, type WriteOptions } from "../../src/store/mod.ts";
 import { volumeShape } from "../../src/units.ts";
+import { readAgain } from "../second_reading.ts";
 import { TEST_KEY } from "../signing_key.ts";
 import { quickDisk } from "./faulty_disk.ts";
 
@@ -269,18 +270,25 @@ export async function acquire(store: Store, order: Order): Promise<ExhibitId> {
   return acquisition.head.exhibit;
 }
 
-/** Acquires into the store at `path` (made where missing) and gives the exhibit's id. */
+/** Acquires into the store at `path` (made where missing), has a second reader read it, and gives the exhibit's id. */
 export async function acquireAt(
   path: string,
   order: Order,
-  options: WriteOptions & { readonly world?: World } = {},
+  options: WriteOptions & {
+    readonly world?: World;
+    /** False where it builds on damaged packs, at which the second reader stops. */
+    readonly isReadAgain?: boolean;
+  } = {},
 ): Promise<ExhibitId> {
   const store = await openStoreForWriting(options.world ?? testWorld(), path, options);
+  let id: ExhibitId;
   try {
-    return await acquire(store, order);
+    id = await acquire(store, order);
   } finally {
     store.close();
   }
+  if (options.isReadAgain ?? true) await readAgain(path, id);
+  return id;
 }
 
 /** Runs `body` with the store at `path`, open for reading. */

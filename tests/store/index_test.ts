@@ -177,6 +177,7 @@ Deno.test("Exhibit.readBlock() uses another copy of a block whose record is dama
     // The damaged copy is not relied upon: the same block is stored again.
     const other = await acquireAt(root, { volume: VOLUME, shape: SHAPE, snapshot: LATER }, {
       world: testWorld(undefined, 9),
+      isReadAgain: false,
     });
     assertEquals(evidenceFiles(root).filter((name) => name.startsWith("packs/")).length, 2);
     for (const exhibitId of [id, other]) {
