@@ -23,8 +23,17 @@ export class SimulatorClock implements Clock {
   #sleepCount = 0;
   #advancing: ReturnType<typeof setTimeout> | undefined;
 
-  /** `virtual`: time stands still but for `advanceMs`, `setMs` and `sleep`. Starts at the host's time where `startMs` is not given. */
-  constructor(options: { readonly startMs?: number; readonly virtual?: boolean } = {}) {
+  readonly #patienceMs: number;
+
+  /**
+   * `virtual`: time stands still but for `advanceMs`, `setMs` and `sleep`. Starts at the host's time where `startMs` is
+   * not given. `patienceMs`: virtual time waits so long, in real milliseconds, before it moves: for work that goes on in
+   * other threads, which the event loop does not know of. Default 0.
+   */
+  constructor(
+    options: { readonly startMs?: number; readonly virtual?: boolean; readonly patienceMs?: number } = {},
+  ) {
+    this.#patienceMs = options.patienceMs ?? 0;
     if (options.virtual) this.#virtualMs = options.startMs ?? Date.now();
     else if (options.startMs !== undefined) this.#offsetMs = options.startMs - Date.now();
   }
@@ -86,7 +95,7 @@ export class SimulatorClock implements Clock {
       if (this.#virtualMs !== undefined && earliest > this.#virtualMs) this.#virtualMs = earliest;
       this.#wakeDue();
       if (this.#sleepers.length > 0) this.#scheduleAdvance();
-    }, 0);
+    }, this.#patienceMs);
   }
 
   #wakeDue(): void {
