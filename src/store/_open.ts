@@ -131,7 +131,7 @@ async function readStoreFile(storage: LocalStorage): Promise<StoreFile> {
   );
 }
 
-/** Also what nothing looks at for now: a later command, or SQLite, would follow it. */
+/** Looks at every name, also of files that this command never reads: a later command, or SQLite, would follow a link. */
 function refuseLinksIn(disk: Disk, path: string): void {
   for (const folder of [path, `${path}/${CACHE_FOLDER}`]) {
     if (disk.stat(folder) === undefined) continue;
