@@ -148,12 +148,11 @@ function record(scan: Scan, option: TypedOption, rest: string[]): void {
   if (texts.length > 0 && !spec.repeatable) {
     throw refuse(scan, `Cannot take ${typed} twice: it was given as "${texts[0]}" already, expected it once`);
   }
-  scan.texts.set(name, [...texts, attached ?? nextValue(scan, option, rest)]);
+  scan.texts.set(name, [...texts, attached ?? nextValue(scan, option, spec.value, rest)]);
 }
 
-function nextValue(scan: Scan, option: TypedOption, rest: string[]): string {
+function nextValue(scan: Scan, option: TypedOption, placeholder: string, rest: string[]): string {
   const next = rest[0];
-  const placeholder = option.spec.value ?? "VALUE";
   if (next === undefined) {
     throw refuse(
       scan,
