@@ -106,6 +106,8 @@ export interface IdentityFilesOptions {
 /** Identities, and what their user must hear. */
 export interface OpenedIdentities {
   readonly identities: Identities;
+  /** Recipients of the identities of each file, in the order of the paths. */
+  readonly recipientsOf: ReadonlyMap<string, readonly string[]>;
   /** Sentences: files that others can read. */
   readonly warnings: readonly string[];
 }
@@ -121,16 +123,20 @@ export async function openIdentityFiles(
   options: IdentityFilesOptions = {},
 ): Promise<OpenedIdentities> {
   const given: GivenIdentity[] = [];
+  const recipientsOf = new Map<string, readonly string[]>();
   const warnings: string[] = [];
-  for (const path of paths) {
+  // A file that is named twice is opened once: nobody is asked for its passphrase again.
+  for (const path of new Set(paths)) {
     const bytes = readSmallFile(path, "identity file");
     const isEncrypted = looksLikeAge(bytes) || looksArmored(bytes);
     const plaintext = isEncrypted ? await openProtected(bytes, path, options) : bytes;
-    given.push(...identitiesOf(plaintext, path));
+    const own = identitiesOf(plaintext, path);
+    given.push(...own);
+    recipientsOf.set(path, (await Identities.of(own)).recipients);
     if (isEncrypted) plaintext.fill(0);
     else warnings.push(...permissionWarnings(path, "identity file"));
   }
-  return { identities: await Identities.of(given), warnings };
+  return { identities: await Identities.of(given), recipientsOf, warnings };
 }
 
 function identitiesOf(bytes: Uint8Array, path: string): GivenIdentity[] {

@@ -7,6 +7,7 @@ import { type Identities, makeIdentity, Recipients } from "../cipher_age.ts";
 import {
   askNewPassphrase,
   encryptIdentityFile,
+  type OpenedIdentities,
   openIdentityFiles,
   readPassphraseFile,
   readRecipientsFile,
@@ -92,18 +93,27 @@ interface EncryptionOptionValues extends IdentityOptionValues, RecipientOptionVa
 
 /** What the identity files hold; `undefined` where none was given. */
 export async function openIdentities(
-  { out }: CommandContext,
+  context: CommandContext,
   options: IdentityOptionValues,
 ): Promise<Identities | undefined> {
-  if (options.identity.length === 0) return undefined;
-  const { identities, warnings } = await openIdentityFiles(options.identity, {
+  return (await openFiles(context, options, options.identity))?.identities;
+}
+
+/** Asks for each passphrase once. */
+async function openFiles(
+  { out }: CommandContext,
+  options: Pick<IdentityOptionValues, "passphrase-file">,
+  paths: readonly string[],
+): Promise<OpenedIdentities | undefined> {
+  if (paths.length === 0) return undefined;
+  const opened = await openIdentityFiles(paths, {
     askPassphrase: out.askSecret,
     passphrase: options["passphrase-file"] === undefined
       ? undefined
       : passphraseOf(out, options["passphrase-file"]),
   });
-  for (const warning of warnings) out.warn(warning);
-  return identities;
+  for (const warning of opened.warnings) out.warn(warning);
+  return opened;
 }
 
 /** Opens the store of a command for reading, with the identities that were given. */
@@ -131,32 +141,29 @@ export async function encryptionOf(
   options: EncryptionOptionValues,
 ): Promise<RecipientWish & OpenOptions> {
   const recipients = await givenRecipients(options);
-  const lineageFiles = options["lineage-key"] === undefined ? [] : [options["lineage-key"]];
-  const lineage = await openIdentities(context, { ...options, identity: lineageFiles });
-  const identities = lineage && options.identity.length === 0
-    ? lineage
-    : await openIdentities(context, { ...options, identity: [...options.identity, ...lineageFiles] });
+  const lineageFile = options["lineage-key"];
+  const files = [...options.identity, ...(lineageFile === undefined ? [] : [lineageFile])];
+  const opened = await openFiles(context, options, files);
+  const lineage = lineageFile === undefined ? undefined : opened?.recipientsOf.get(lineageFile);
   if (lineage && !recipients && !options.passphrase) {
     throw new OperatorError("usage", "Cannot use a lineage key: nobody was named who can open the contents", {
       hints: ["Give the recipients, too: -r age1…"],
     });
   }
   const isEncrypted = recipients !== undefined || options.passphrase;
-  if (options["passphrase-file"] !== undefined && !options.passphrase && !identities) {
+  if (options["passphrase-file"] !== undefined && !options.passphrase && !opened) {
     throw new OperatorError("usage", "Cannot use --passphrase-file: nothing asks for a passphrase", {
       hints: ["--passphrase encrypts to it; -i FILE names an identity file that it opens."],
     });
   }
   await refuseMixture({
     contents: recipients?.list ?? [],
-    lineage: lineage?.recipients ?? [],
+    lineage: lineage ?? [],
     hasPassphrase: options.passphrase,
   });
   return {
-    identities,
-    recipients: isEncrypted
-      ? { contents: recipients?.list ?? [], lineage: lineage?.recipients ?? null }
-      : null,
+    identities: opened?.identities,
+    recipients: isEncrypted ? { contents: recipients?.list ?? [], lineage: lineage ?? null } : null,
     ...(options.passphrase && { passphraseIdentity: () => newPassphraseIdentity(context, options) }),
   };
 }
@@ -189,6 +196,18 @@ async function refuseMixture(
     "Cannot use a passphrase with post-quantum recipients: it protects an X25519 identity, and age never mixes them",
     { hints: ["Leave the passphrase out; `age -p` protects the file of a post-quantum identity."] },
   );
+}
+
+/** A store may have been opened to more people since: whoever writes to it hears of them. */
+export async function tellOtherRecipients(
+  { out }: CommandContext,
+  store: Store,
+  { recipients }: RecipientWish,
+): Promise<void> {
+  const others = recipients ? await store.access.notGiven(recipients) : [];
+  if (others.length === 0) return;
+  const names = others.map((one) => one.slice(0, 62)).join(", ");
+  out.note(`what is written is also for ${names}: on the store's list, and not given`);
 }
 
 /** One key only is a risk of its own. */

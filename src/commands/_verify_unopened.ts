@@ -11,14 +11,24 @@ import type { CustodyNote } from "./_custody.ts";
 import { outerEvent, outerText } from "./_exhibits.ts";
 import { findingsOf } from "./_findings.ts";
 
+/** How much of an exhibit was looked at, for people, programs and the custody log: never more than it was. */
+export function levelText(
+  reached: "asked" | "outer" | "digests" | "partial",
+  level: VerifyOptions["level"],
+): string {
+  const asked = typeof level === "string" ? level : `${level.part}/${level.of}`;
+  return reached === "asked" ? asked : asked === "full" ? reached : `${reached}, ${asked}`;
+}
+
 /** What an unopened exhibit can't answer is refused, never left out. Throws `identity`. */
-export function refuseUnopened(
+export async function refuseUnopened(
+  store: Store,
   options: {
     readonly content: boolean;
     readonly "against-source": boolean;
     readonly "read-back": string | undefined;
   },
-): void {
+): Promise<void> {
   const asked = options.content
     ? "--content"
     : options["against-source"]
@@ -32,17 +42,21 @@ export function refuseUnopened(
     `Cannot verify with ${asked}: the store is encrypted, and nothing was given to open it with`,
     {
       hints: [
-        "Give the identity file with -i FILE. Without it and without this option the outer level is verified.",
+        ...await store.access.identityHints(),
+        "Without an identity and without this option the outer level is verified.",
       ],
     },
   );
 }
 
-interface UnopenedJob {
+interface OuterJob {
   readonly store: Store;
-  readonly references: readonly string[];
   readonly level: VerifyOptions["level"];
   readonly keys: readonly VerifyingKey[];
+}
+
+interface UnopenedJob extends OuterJob {
+  readonly references: readonly string[];
   readonly note: CustodyNote;
 }
 
@@ -80,9 +94,10 @@ export async function verifyUnopened(context: CommandContext, job: UnopenedJob):
   return gravestExitCode(codes);
 }
 
-async function verifyOuterOne(
+/** One exhibit. Gives its exit code. */
+export async function verifyOuterOne(
   context: CommandContext,
-  job: UnopenedJob & {
+  job: OuterJob & {
     readonly exhibit: OuterExhibit;
     readonly number: { readonly number: number; readonly count: number };
   },
@@ -111,9 +126,11 @@ async function verifyOuterOne(
   out.event({
     type: "summary",
     ...outerEvent(exhibit),
-    level: "outer",
+    level: levelText("outer", level),
     ...summary,
     storedBlocks: null,
+    uncheckedBlocks: null,
+    unopenedAddenda: evidence.unopenedAddenda.length,
     findings: count,
     signers: evidence.signers.map(({ key }) => key.fingerprint),
     isAuthenticated: evidence.isAuthenticated,

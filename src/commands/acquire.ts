@@ -28,7 +28,13 @@ import { announce, showExhibit } from "./_acquire_shown.ts";
 import { openAws, SourceWatch } from "./_aws.ts";
 import { CUSTODY_OPTIONS, type CustodyNote, openKey, withCustody } from "./_custody.ts";
 import { exitCodeOf, NOT_FROM_AWS, outerEvent, outerText, statusOf } from "./_exhibits.ts";
-import { ENCRYPTION_OPTIONS, encryptionOf, IDENTITY_OPTIONS, warnOfSingleRecipient } from "./_identities.ts";
+import {
+  ENCRYPTION_OPTIONS,
+  encryptionOf,
+  IDENTITY_OPTIONS,
+  tellOtherRecipients,
+  warnOfSingleRecipient,
+} from "./_identities.ts";
 import { PRICE_OPTIONS, pricesFrom } from "./_prices.ts";
 
 /** Before a partial commit says that the snapshot cannot be listed any more. */
@@ -154,6 +160,7 @@ With -r, -R or --passphrase a new store is encrypted, with age, before anything 
       });
       out.note(`store ${path} (${opened.fileSystem}, ${formatSize(opened.freeBytes)} free)`);
       warnOfSingleRecipient(context, opened);
+      await tellOtherRecipients(context, opened, encryption);
       if (!source.isAws) out.warn(`${NOT_FROM_AWS}: the endpoint is ${source.endpoint}`);
       const isInRegion = options["in-region"];
       const spending = new Spending({ source, prices, isInRegion, budgetUsd: options.budget });

@@ -6,6 +6,7 @@
 import { defineCommand, STORE_OPTIONS } from "../cli/mod.ts";
 import { OperatorError } from "../errors.ts";
 import { IDENTITY_OPTIONS, openStoreWith } from "./_identities.ts";
+import { refuseWithoutContents } from "./_verify_opened.ts";
 import { targetPath, transcode, TRANSCODE_OPTIONS } from "./_transcode.ts";
 
 export const decrypt = defineCommand({
@@ -29,7 +30,7 @@ Every block is checked on the way: a damaged exhibit is refused, by file, record
     try {
       if (!from.isReadable) {
         throw new OperatorError("identity", `Cannot decrypt "${from.path}": no identity was given`, {
-          hints: ["Name the identity file with -i FILE."],
+          hints: await from.access.identityHints(),
         });
       }
       return await transcode(context, {
@@ -38,6 +39,7 @@ Every block is checked on the way: a damaged exhibit is refused, by file, record
         options: { ...options, to },
         from,
         encryption: { recipients: null },
+        beforeWriting: (exhibits) => refuseWithoutContents(from, { readable: exhibits }),
       });
     } finally {
       from.close();

@@ -56,7 +56,7 @@ Blocks that could not be read are filled with zeros and listed; the exit code is
     ...STORE_OPTIONS,
   },
   exitCodes: {
-    identity: "nothing given opens the exhibit",
+    identity: "nothing given opens the exhibit, or only its digests",
     incomplete: true,
     not_found: true,
     locked: true,
@@ -89,6 +89,8 @@ Blocks that could not be read are filled with zeros and listed; the exit code is
       return await withCustody(context, { store, key, action: "export", options }, async (note) => {
         const exhibit = await store.find(args[0]);
         note.about(exhibit);
+        const refusal = await store.access.contentsRefusal(exhibit);
+        if (refusal) throw refusal;
         if (!exhibit.manifest.source.isAws) out.warn(NOT_FROM_AWS);
         const { digests, overwrite } = options;
         const result = recipients

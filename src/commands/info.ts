@@ -11,6 +11,7 @@ import {
   sanitize,
   STORE_OPTIONS,
 } from "../cli/mod.ts";
+import { OperatorError } from "../errors.ts";
 import { FILE_SYSTEM_TITLES, type FileSystem, inspectVolume, type VolumeContents } from "../image/mod.ts";
 import { type Exhibit, type OuterExhibit, type Store } from "../store/mod.ts";
 import { formatSize } from "../units.ts";
@@ -24,6 +25,8 @@ export const info = defineCommand({
   usage: "EXHIBIT",
   description:
     `Shows one exhibit: its source, counts, digests and lineage, the files that hold it, and the partition table and file systems found in the image.
+
+Of an encrypted store it shows what is opened: without an identity ids, times and sizes; with a lineage's all but partitions and file systems.
 
 EXHIBIT is an exhibit id, an evidence number, the start of an image digest, or a snapshot id (its newest exhibit).`,
   options: {
@@ -40,6 +43,7 @@ EXHIBIT is an exhibit id, an evidence number, the start of an image digest, or a
     try {
       if (!store.isReadable && !options.blocks) {
         showUnopened(context, { store, exhibit: await store.findOuter(args[0]) }, path);
+        for (const hint of await store.access.identityHints()) out.note(hint);
         return 0;
       }
       const exhibit = await store.find(args[0]);
@@ -114,13 +118,28 @@ async function showRuns({ out, signal }: CommandContext, exhibit: Exhibit): Prom
   }
 }
 
+/** Whoever may learn digests only is shown the rest. */
+async function contentsOf(
+  store: Store,
+  exhibit: Exhibit,
+): Promise<{ readonly contents: VolumeContents | null; readonly refusal?: OperatorError }> {
+  const refusal = await store.access.contentsRefusal(exhibit);
+  if (refusal) return { contents: null, refusal };
+  try {
+    return { contents: await inspectVolume(exhibit) };
+  } catch (error) {
+    if (!(error instanceof OperatorError) || error.code !== "identity") throw error;
+    return { contents: null, refusal: error };
+  }
+}
+
 async function showAll(
   { out }: CommandContext,
   { store, exhibit }: { readonly store: Store; readonly exhibit: Exhibit },
   storePath: string,
 ): Promise<void> {
   const signing = signingFiles(store, exhibit, storePath);
-  const contents = await inspectVolume(exhibit);
+  const { contents, refusal } = await contentsOf(store, exhibit);
   const unreadable = await exhibit.unreadable() ?? [];
   const { manifestFile, inventoryFile, inventory } = exhibit;
   const files: [string, string][] = [
@@ -148,7 +167,10 @@ async function showAll(
   if (unreadable.length > SHOWN_RANGES) {
     out.result(`unreadable  and ${unreadable.length - SHOWN_RANGES} more\n`);
   }
-  out.result(contentsText(contents));
+  out.result(
+    contents ? contentsText(contents) : "contents    not opened: partitions and file systems are not known\n",
+  );
+  if (refusal) { for (const text of [refusal.message, ...refusal.hints]) out.note(text); }
   out.event({
     type: "summary",
     ...exhibitEvent(exhibit),

@@ -79,15 +79,11 @@ It takes nothing from anybody. Who could open a file can open it for ever, and s
     const recipients = await givenRecipients(options);
     if (!recipients) throw refusal("usage", "none was given, expected -r RECIPIENT or -R FILE");
     const identities = await openIdentities(context, options);
-    if (!identities) {
-      const hint = "Only who can open a file can let others open it.";
-      throw refusal("identity", "no identity was given, expected -i FILE", hint);
-    }
-    const added: NewRecipients = { recipients, opens: options.lineage ? "lineage" : "contents" };
-    const key = await openKey(context, options["sign-key"]);
     const path = resolve(options.store);
     // Opening for writing makes a store where there is none.
-    (await openStore(context.world, path)).close();
+    await refuseAbsent(context, path, { hasIdentity: identities !== undefined });
+    const added: NewRecipients = { recipients, opens: options.lineage ? "lineage" : "contents" };
+    const key = await openKey(context, options["sign-key"]);
     const store = await openStoreForWriting(context.world, path, { identities });
     try {
       return await withCustody(
@@ -119,12 +115,25 @@ function refuseOtherVerbs(verb: string | undefined, hasRecipients: boolean): voi
   });
 }
 
-function refusal(code: "usage" | "identity", state: string, hint?: string): OperatorError {
-  return new OperatorError(
-    code,
-    `Cannot add recipients: ${state}`,
-    hint === undefined ? {} : { hints: [hint] },
-  );
+function refusal(code: "usage" | "identity", state: string, hints: readonly string[] = []): OperatorError {
+  return new OperatorError(code, `Cannot add recipients: ${state}`, { hints });
+}
+
+/** A store that is not there, or an identity. */
+async function refuseAbsent(
+  { world }: CommandContext,
+  path: string,
+  { hasIdentity }: { readonly hasIdentity: boolean },
+): Promise<void> {
+  const store = await openStore(world, path);
+  try {
+    if (hasIdentity) return;
+    refusePlain(store);
+    const hints = ["Only who can open a file can let others open it.", ...await store.access.identityHints()];
+    throw refusal("identity", "no identity was given, expected -i FILE", hints);
+  } finally {
+    store.close();
+  }
 }
 
 interface Adding {

@@ -13,24 +13,16 @@ import { AWS_OPTIONS, type CommandContext, defineCommand, STORE_OPTIONS, wholeNu
 import { gravestExitCode, OperatorError } from "../errors.ts";
 import { formatReadBackFinding, readBack, readExportLog } from "../image/mod.ts";
 import type { BlockSource } from "../model.ts";
-import type { VerifyingKey } from "../format/verifying_key.ts";
 import type { SigningKey } from "../keys.ts";
-import {
-  type EvidenceCheck,
-  type Exhibit,
-  type Store,
-  type VerifyOptions,
-  type VerifySummary,
-} from "../store/mod.ts";
+import type { Exhibit, Store } from "../store/mod.ts";
 import { formatCount, formatSize, parseUsd } from "../units.ts";
 import { type AwsOptionValues, openAws, SourceWatch } from "./_aws.ts";
 import { addDigests } from "./_addenda.ts";
 import { CUSTODY_OPTIONS, openKeyIfAny, withCustody } from "./_custody.ts";
-import { exhibitEvent, IMAGE_DIGEST_LABEL, statusOf } from "./_exhibits.ts";
-import { findingsOf } from "./_findings.ts";
 import { IDENTITY_OPTIONS, openStoreWith } from "./_identities.ts";
 import { costText, PRICE_OPTIONS, pricesFrom, pricesText } from "./_prices.ts";
-import { refuseUnopened, verifyUnopened } from "./_verify_unopened.ts";
+import { exhibitsToVerify, refuseWithoutContents, verifyOpened } from "./_verify_opened.ts";
+import { levelText, refuseUnopened, verifyUnopened } from "./_verify_unopened.ts";
 import { verifyingKeys } from "./_verifying_keys.ts";
 
 export const verify = defineCommand({
@@ -42,7 +34,9 @@ export const verify = defineCommand({
 
 --against-source reads every block from AWS again and compares digests. It costs a request a block, says the price first, and obeys --budget.
 
-Of an encrypted store without an identity (-i) it verifies the outer level: inventories, signatures over them, names, sizes and SHA-256 of all files, and the custody log. --content asks for more.
+Of an encrypted store without an identity (-i) it verifies the outer level: inventories, signatures over them, names, sizes and SHA-256 of all files, and the custody log. A lineage's identity adds what it opens: manifest, segments, image root, documents, addenda; no contents, which is said. Both end with 0; --content asks for more, and ends with 12.
+
+Files that an identity should open and does not are checked from outside, counted and named; the rest is verified, and it ends with 12.
 
 --read-back IMAGE reads an exported image again and compares it with the exhibit, byte by byte, and with the digests in IMAGE.log.`,
   options: {
@@ -64,9 +58,9 @@ Of an encrypted store without an identity (-i) it verifies the outer level: inve
       details: "0: the thread that tells what is found checks them too.",
     },
     content: {
-      summary: "of an encrypted store: fail where it can't be opened",
+      summary: "of an encrypted store: fail where contents can't be opened",
       details:
-        "Without an identity only the outer level of an encrypted store is verified, and that is said.",
+        "Without an identity only the outer level is verified, with a lineage's only digests, and that is said.",
     },
     ...PRICE_OPTIONS,
     ...CUSTODY_OPTIONS,
@@ -77,7 +71,7 @@ Of an encrypted store without an identity (-i) it verifies the outer level: inve
   exitCodes: {
     budget: true,
     not_found: true,
-    identity: "nothing given opens it, and what was asked for needs it",
+    identity: "nothing given opens it, or all of it, and what was asked for needs that",
     access: true,
     source: true,
     storage: true,
@@ -104,12 +98,14 @@ Of an encrypted store without an identity (-i) it verifies the outer level: inve
       return await withCustody(context, { store, key, action: "verify", options }, async (note) => {
         const level = options.sample ?? (options.quick ? "quick" : "full");
         if (!store.isReadable) {
-          refuseUnopened(options);
-          note.tell("level", "outer");
+          await refuseUnopened(store, options);
+          note.tell("level", levelText("outer", level));
           return await verifyUnopened(context, { store, references: args, level, keys, note });
         }
-        const { readable, codes } = await exhibitsToVerify(context, store, args);
-        for (const exhibit of readable) note.about(exhibit);
+        const found = await exhibitsToVerify(context, store, args);
+        const { readable, closed, codes } = found;
+        for (const exhibit of [...readable, ...closed]) note.about(exhibit);
+        if (options.content || options["read-back"] !== undefined) await refuseWithoutContents(store, found);
         if (options["read-back"] !== undefined) {
           const image = options["read-back"];
           if (readable.length !== 1) {
@@ -122,12 +118,8 @@ Of an encrypted store without an identity (-i) it verifies the outer level: inve
           codes.push(await readBackImage(context, { store, exhibit: readable[0]!, key }, image));
           return gravestExitCode(codes);
         }
-        note.tell("level", typeof level === "string" ? level : `${level.part}/${level.of}`);
-        for (const [position, exhibit] of readable.entries()) {
-          const number = { number: position + 1, count: readable.length };
-          codes.push(await verifyOne(context, { store, exhibit, number, level, keys }));
-          note.tell(exhibit.id, codes.at(-1)!);
-        }
+        note.tell("level", levelText("asked", level));
+        codes.push(...await verifyOpened(context, { store, readable, closed, level, keys, note }));
         if (options["against-source"]) {
           const prices = pricesFrom(world.disk, options["price-table"]);
           const spend = { prices, isInRegion: options["in-region"], budgetUsd: options.budget };
@@ -155,117 +147,6 @@ function parseSample(text: string): { readonly part: number; readonly of: number
     );
   }
   return { part: Number(match[1]), of: Number(match[2]) };
-}
-
-/** Those that can be opened; what cannot is a finding of its own. */
-async function exhibitsToVerify(
-  { out }: CommandContext,
-  store: Store,
-  references: readonly string[],
-): Promise<{ readable: Exhibit[]; codes: number[] }> {
-  const readable: Exhibit[] = [];
-  const codes: number[] = [];
-  const open = references.length > 0
-    ? references.map((reference) => () => store.find(reference))
-    : (await store.exhibitIds()).map((id) => () => store.exhibit(id));
-  for (const one of open) {
-    try {
-      readable.push(await one());
-    } catch (error) {
-      if (!(error instanceof OperatorError) || (error.code !== "integrity" && error.code !== "format")) {
-        throw error;
-      }
-      out.error(error);
-      out.event({ type: "finding", code: "exhibit_unusable", message: error.message, ...error.facts });
-      codes.push(error.exitCode);
-    }
-  }
-  if (readable.length + codes.length === 0) out.note("the store holds no exhibit");
-  return { readable, codes };
-}
-
-interface OneExhibit {
-  readonly store: Store;
-  readonly exhibit: Exhibit;
-  readonly level: VerifyOptions["level"];
-  readonly keys: readonly VerifyingKey[];
-  readonly number: { readonly number: number; readonly count: number };
-}
-
-async function verifyOne(context: CommandContext, job: OneExhibit): Promise<number> {
-  const { out, signal } = context;
-  const { store, exhibit, level, number } = job;
-  const { source } = exhibit.manifest;
-  const progress = out.progress({ label: `verify ${source.snapshot}`, unit: "bytes", done: 0, ...number });
-  const findings = findingsOf(context, exhibit.id);
-  const { onFinding } = findings;
-  const summary = await store.verify(exhibit, {
-    level,
-    signal,
-    onProgress: ({ readBytes, totalBytes }) => progress.update({ done: readBytes, total: totalBytes }),
-    onFinding,
-  });
-  progress.end();
-  const evidence = await store.evidence.check(exhibit, { keys: job.keys, onFinding });
-  const { count: shown } = findings.end();
-  out.result(verdictText(exhibit, { level, summary, evidence, findings: shown }));
-  out.event({
-    type: "summary",
-    ...exhibitEvent(exhibit),
-    level: typeof level === "string" ? level : `${level.part}/${level.of}`,
-    ...summary,
-    findings: shown,
-    signers: evidence.signers.map(({ key }) => key.fingerprint),
-    isAuthenticated: evidence.isAuthenticated,
-    custodyEntries: evidence.custody.entries,
-    custodyHeads: evidence.custody.heads,
-  });
-  if (!evidence.isAuthenticated && job.keys.length === 0) {
-    out.event({
-      type: "finding",
-      exhibit: exhibit.id,
-      code: "signer_unchecked",
-      signers: evidence.signers.map(({ key }) => key.fingerprint),
-    });
-  }
-  return shown === 0 ? 0 : 20;
-}
-
-function verdictText(
-  exhibit: Exhibit,
-  known: {
-    readonly level: VerifyOptions["level"];
-    readonly summary: VerifySummary;
-    readonly evidence: EvidenceCheck;
-    readonly findings: number;
-  },
-): string {
-  const { level, summary, evidence, findings } = known;
-  const extent = level === "full"
-    ? `every byte of ${formatCount(summary.packs)} packs (${formatSize(summary.readBytes)})`
-    : level === "quick"
-    ? "structure only, no block data"
-    : `data of ${formatCount(summary.packsRead)} of ${formatCount(summary.packs)} packs (${
-      formatSize(summary.readBytes)
-    })`;
-  const verdict = findings === 0 ? "VERIFIED" : `FAILED, ${formatCount(findings)} findings`;
-  const signers = evidence.signers.map(({ key }) =>
-    evidence.isAuthenticated
-      ? `  signed by ${key.fingerprint}, one of the keys given`
-      : `  signed by ${key.fingerprint}: signer not authenticated, compare the fingerprint`
-  );
-  return [
-    `${exhibit.id}  ${exhibit.manifest.source.snapshot}  ${verdict}: ${extent}; ${
-      statusOf(exhibit.manifest)
-    }`,
-    `  ${IMAGE_DIGEST_LABEL}:`,
-    `  ${exhibit.manifest.imageDigest}`,
-    ...signers,
-    `  custody log: ${
-      formatCount(evidence.custody.entries)
-    } entries in ${evidence.custody.heads.length} chains`,
-    "",
-  ].join("\n");
 }
 
 interface Comparing {

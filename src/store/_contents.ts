@@ -31,6 +31,7 @@ import type { PackCipher } from "./_pack_encoder.ts";
 import type { LocalStorage } from "./_local_storage.ts";
 import { memoryFile } from "./_memory_file.ts";
 import type { AgeKey } from "./_pack_reading.ts";
+import { passphraseIdentityName } from "./_passphrase_identity.ts";
 
 /** Documents that an encrypted store encrypts. */
 export type ContentKind = "segment" | "document" | "manifest" | "map" | "addendum";
@@ -95,6 +96,22 @@ export class Contents {
   /** False for an encrypted store that nothing was given to open with. */
   get isReadable(): boolean {
     return !this.isEncrypted || this.#identities !== undefined;
+  }
+
+  /** Recipients of the identities that were given; passphrases have none. */
+  get openedFor(): readonly string[] {
+    return this.#identities?.recipients ?? [];
+  }
+
+  /** What to give to open files with: where a passphrase opens an identity of the store, that one is named. */
+  async identityHints(): Promise<string[]> {
+    const own: ObjectName[] = [];
+    for (const recipient of this.#facts?.contents ?? []) {
+      const name = passphraseIdentityName(recipient);
+      if (!this.openedFor.includes(recipient) && await this.#storage.stat(name)) own.push(name);
+    }
+    const byPassphrase = own.map((name) => `Give -i ${this.#storage.pathOf(name)}: a passphrase opens it.`);
+    return [...byPassphrase, `Give ${own.length > 0 ? "another" : "the"} identity file with -i FILE.`];
   }
 
   /** Puts a document. Durable when it returns. */
@@ -187,10 +204,7 @@ export class Contents {
       throw new OperatorError(
         "identity",
         `Cannot open "${name}": it is encrypted, and no identity was given`,
-        {
-          hints: ["Give the identity file with -i FILE."],
-          facts: { file: name },
-        },
+        { hints: await this.identityHints(), facts: { file: name } },
       );
     }
     const header = readAgeHeader(file, name);
@@ -226,10 +240,10 @@ export class Contents {
     }
     // Of what is malformed nobody knows for whom it was; what fails its MAC was opened by one of these identities.
     const own = faults.find(({ code }) => code === "integrity");
-    if (own || damaged.size === 0) throw own ?? refusal;
+    if (own) throw own;
     const hints = [...damaged].map((file) => `"${file}" is damaged: a header in it may have been yours`);
     throw new OperatorError("identity", refusal.message, {
-      hints: [...refusal.hints, ...hints],
+      hints: [...await this.identityHints(), ...hints],
       facts: refusal.facts,
     });
   }

@@ -7,6 +7,7 @@ import type { ExhibitId, SnapshotId } from "../model.ts";
 import { isExhibitId, isSnapshotId } from "../units.ts";
 import type { Exhibit } from "./_exhibit.ts";
 import type { OuterExhibit } from "./_outer.ts";
+import { isUnopened } from "./_verify_unopened.ts";
 
 /** What of a store is needed here. */
 export interface ExhibitListParts {
@@ -19,6 +20,18 @@ export interface ExhibitListParts {
   passOver(text: string): void;
 }
 
+/** One that none of the identities opens. */
+interface ClosedExhibit {
+  readonly outer: OuterExhibit;
+  readonly error: OperatorError;
+}
+
+interface SortedOut {
+  readonly sound: readonly Exhibit[];
+  readonly faults: readonly OperatorError[];
+  readonly closed: readonly ClosedExhibit[];
+}
+
 export class ExhibitList {
   readonly #parts: ExhibitListParts;
 
@@ -26,33 +39,37 @@ export class ExhibitList {
     this.#parts = parts;
   }
 
-  /** One damaged exhibit must not stop work on the others. */
-  async #soundExhibits(): Promise<
-    { readonly sound: readonly Exhibit[]; readonly faults: readonly OperatorError[] }
-  > {
+  /** One exhibit that is damaged, or closed to these identities, must not stop work on the others. */
+  async #soundExhibits(): Promise<SortedOut> {
     const sound: Exhibit[] = [];
     const faults: OperatorError[] = [];
+    const closed: ClosedExhibit[] = [];
     for (const id of await this.#parts.ids()) {
       try {
         sound.push(await this.#parts.open(id));
       } catch (error) {
-        if (!isFault(error)) throw error;
-        faults.push(error);
+        if (isUnopened(error)) closed.push({ outer: await this.#parts.outer(id), error });
+        else if (isFault(error)) faults.push(error);
+        else throw error;
       }
     }
-    return { sound: sound.sort(byStart), faults };
+    // Where none opens, it is the identity that is wrong.
+    if (sound.length + faults.length === 0 && closed[0]) throw closed[0].error;
+    return { sound: sound.sort(byStart), faults, closed };
   }
 
   /**
    * The exhibit that `reference` names: an exhibit id, an evidence number, the start of an image digest (at
    * least six digits), or a snapshot id (its newest exhibit that no other supersedes).
    *
-   * Throws `not_found`, or `usage` with the candidates where it is ambiguous.
+   * Throws `not_found`; `usage` with the candidates where it is ambiguous; `identity` where it may be one that nothing
+   * opens.
    */
   async find(reference: string): Promise<Exhibit> {
     if (isExhibitId(reference)) return await this.#parts.open(reference);
-    const { sound: all, faults } = await this.#soundExhibits();
+    const { sound: all, faults, closed } = await this.#soundExhibits();
     if (isSnapshotId(reference)) {
+      refuseClosed(closed, reference);
       const newest = newestOf(all, reference);
       if (newest) return newest;
     } else {
@@ -75,6 +92,7 @@ export class ExhibitList {
     }
     // It may be one of those that are damaged.
     if (faults[0]) throw faults[0];
+    if (closed[0] && !isSnapshotId(reference)) throw closed[0].error;
     throw new OperatorError(
       "not_found",
       `Cannot find exhibit "${reference}": the store "${this.#parts.path}" does not hold it`,
@@ -118,10 +136,17 @@ export class ExhibitList {
 
   /** The newest exhibit of a snapshot that no other supersedes. Damaged ones are passed over, and that is told. */
   async newestOf(snapshot: SnapshotId): Promise<Exhibit | undefined> {
-    const { sound, faults } = await this.#soundExhibits();
+    const { sound, faults, closed } = await this.#soundExhibits();
+    refuseClosed(closed, snapshot);
     for (const { message } of faults) this.#parts.passOver(`An exhibit was passed over: ${message}`);
     return newestOf(sound, snapshot);
   }
+}
+
+/** Which one of a snapshot is the newest is not known while one of them is closed: it says what it supersedes. */
+function refuseClosed(closed: readonly ClosedExhibit[], snapshot: SnapshotId): void {
+  const own = closed.find(({ outer }) => outer.inventory.snapshot === snapshot);
+  if (own) throw own.error;
 }
 
 /** The oldest acquisition first. */

@@ -46,4 +46,11 @@ export interface VerifySummary {
   readonly packsRead: number;
   readonly readBytes: number;
   readonly storedBlocks: number;
+  /** Stored blocks that may lie in packs, or are named in segments, which were not opened: nothing is known of their contents. */
+  readonly uncheckedBlocks: number;
+  /** Files that none of the identities opens, packs included: of these only the outside was checked. */
+  readonly unopenedFiles: number;
+  readonly unopenedPacks: number;
+  /** The first of them; null: all were opened. */
+  readonly firstUnopened: ObjectName | null;
 }

@@ -4,16 +4,16 @@
  *
  * @see store-format.md, "Encryption"
  */
-import { OperatorError } from "../errors.ts";
-import { sha256 } from "../format/digests.ts";
+import { EXIT_CODES, OperatorError } from "../errors.ts";
 import type { RecipientFacts } from "../format/members.ts";
 import type { StoreFile } from "../format/store_file.ts";
-import type { ObjectName } from "../model.ts";
 import { isExhibitId } from "../units.ts";
+import { checkCustody } from "./_custody.ts";
 import { HeadersReader } from "./_headers.ts";
 import { readHead } from "./_journal.ts";
-import { JOURNAL_FOLDER, KEYS_FOLDER } from "./_layout.ts";
+import { JOURNAL_FOLDER } from "./_layout.ts";
 import type { LocalStorage } from "./_local_storage.ts";
+import { passphraseIdentityName } from "./_passphrase_identity.ts";
 
 /** A fresh identity that a passphrase opens, for a new store. */
 export interface PassphraseIdentity {
@@ -28,12 +28,6 @@ export interface RecipientWish {
   readonly recipients?: RecipientFacts | null | undefined;
   /** Given: a passphrase opens it too. Asked for a new store only: an existing one has its identity. */
   readonly passphraseIdentity?: (() => Promise<PassphraseIdentity>) | undefined;
-}
-
-/** Where the identity of a recipient lies that a passphrase opens. */
-export function passphraseIdentityName(recipient: string): ObjectName {
-  const digest = sha256(new TextEncoder().encode(recipient));
-  return `${KEYS_FOLDER}/${digest.slice(0, 16)}.identity.age`;
 }
 
 /** The recipients of a new store; null: it is plain. Puts the passphrase's identity first. */
@@ -62,18 +56,16 @@ export async function refuseOtherRecipients(
     ]);
   }
   if (given === null && !wish.passphraseIdentity) {
-    throw refusal("it is encrypted, and no recipient was given", [hintOf(file.recipients)]);
+    const hint = hintOf(file.recipients, await byPassphraseOf(storage, file.recipients));
+    throw refusal("it is encrypted, and no recipient was given", [hint]);
   }
-  const byPassphrase: string[] = [];
-  for (const recipient of file.recipients.contents) {
-    if (await storage.stat(passphraseIdentityName(recipient))) byPassphrase.push(recipient);
-  }
+  const byPassphrase = await byPassphraseOf(storage, file.recipients);
   if (wish.passphraseIdentity && byPassphrase.length === 0) {
     throw refusal("no passphrase opens it, and --passphrase was given", ["Leave --passphrase out."]);
   }
   const isLacking = [...file.recipients.contents, ...file.recipients.lineage ?? []]
     .some((one) => !given?.contents.includes(one) && !given?.lineage?.includes(one));
-  const later = isLacking ? await laterRecipients(storage, file.recipients) : [];
+  const later = isLacking ? await laterRecipients(storage, file.id, file.recipients) : [];
   const mayLack = [...byPassphrase, ...later];
   const expected = (list: readonly string[], ofList: readonly string[]) =>
     list.filter((one) => ofList.includes(one) || !mayLack.includes(one));
@@ -88,10 +80,15 @@ export async function refuseOtherRecipients(
 
 /**
  * Those whom `recipients add` put on the store's lists. A command may leave them out: what was begun before is gone on
- * with by the command that it was begun with. They are those who have headers of their own, and those whom an
- * acquisition under way did not know when it began.
+ * with by the command that it was begun with. They are those who have headers of their own, those whom an acquisition
+ * under way did not know when it began, and, since a store that holds nothing has neither, those whom the custody log
+ * says were added.
  */
-async function laterRecipients(storage: LocalStorage, file: RecipientFacts): Promise<string[]> {
+async function laterRecipients(
+  storage: LocalStorage,
+  storeId: string,
+  file: RecipientFacts,
+): Promise<string[]> {
   const later = (await new HeadersReader(storage).parts()).flatMap(({ recipients }) => recipients);
   for await (const { name } of storage.list(`${JOURNAL_FOLDER}/`)) {
     const [, exhibit] = /^journal\/([^/]+)\/head\.json$/.exec(name) ?? [];
@@ -100,7 +97,36 @@ async function laterRecipients(storage: LocalStorage, file: RecipientFacts): Pro
     const known = [...head.recipients.contents, ...head.recipients.lineage ?? []];
     later.push(...[...file.contents, ...file.lineage ?? []].filter((one) => !known.includes(one)));
   }
-  return later;
+  return [...later, ...await addedByLog(storage, storeId, [...file.contents, ...file.lineage ?? []])];
+}
+
+/** Of `list` those whom an entry of this store's log names as added to all of it. It names the first signs of a long one. */
+async function addedByLog(
+  storage: LocalStorage,
+  storeId: string,
+  list: readonly string[],
+): Promise<string[]> {
+  const named: string[] = [];
+  await checkCustody(storage, [], ({ action, store, result }) => {
+    const { wholeStore, recipients } = result.facts;
+    const isDone = result.exitCode === EXIT_CODES.integrity || result.exitCode === 0;
+    if (action !== "recipients" || store !== storeId || wholeStore !== true || !isDone) return;
+    named.push(...String(recipients).split(" "));
+  });
+  return list.filter((one) =>
+    named.some((name) => name.endsWith("…") ? one.startsWith(name.slice(0, -1)) : one === name)
+  );
+}
+
+/** Of the recipients of a store those whom a command did not give, and no passphrase stands for. */
+export async function recipientsNotGiven(
+  storage: LocalStorage,
+  { contents, lineage }: RecipientFacts,
+  given: RecipientFacts,
+): Promise<string[]> {
+  const byPassphrase = await byPassphraseOf(storage, { contents, lineage });
+  const known = [...given.contents, ...given.lineage ?? [], ...byPassphrase];
+  return [...contents, ...lineage ?? []].filter((one) => !known.includes(one));
 }
 
 function refuseDifference(what: string, expected: readonly string[], given: readonly string[]): void {
@@ -117,9 +143,22 @@ function refuseDifference(what: string, expected: readonly string[], given: read
   ]);
 }
 
-function hintOf({ contents, lineage }: RecipientFacts): string {
-  const given = contents.map((one) => `-r ${one}`).join(" ");
-  return `Give the recipients that it has: ${given}${lineage === null ? "" : " --lineage-key FILE"}`;
+/** Of the recipients of a store those whose identities a passphrase opens. */
+async function byPassphraseOf(storage: LocalStorage, { contents }: RecipientFacts): Promise<string[]> {
+  const found: string[] = [];
+  for (const recipient of contents) {
+    if (await storage.stat(passphraseIdentityName(recipient))) found.push(recipient);
+  }
+  return found;
+}
+
+function hintOf({ contents, lineage }: RecipientFacts, byPassphrase: readonly string[]): string {
+  const given = [
+    ...contents.filter((one) => !byPassphrase.includes(one)).map((one) => `-r ${one}`),
+    ...(byPassphrase.length > 0 ? ["--passphrase"] : []),
+    ...(lineage === null ? [] : ["--lineage-key FILE"]),
+  ];
+  return `Give the recipients that it has: ${given.join(" ")}`;
 }
 
 function refusal(reason: string, hints: readonly string[]): OperatorError {

@@ -1,8 +1,8 @@
 /**
  * Verifies one exhibit: side documents, every file that the inventory names, every pack byte by byte and
  * record by record, every segment, and that every stored block is held by a record that was found good. The
- * index is not asked: what the packs hold is learned anew. Findings name file, record, and the byte range of
- * the volume. Memory is one record for each thread that reads, one segment, and two of SQLite's page caches.
+ * index is not asked: what the packs hold is learned anew. What none of the identities opens is checked from outside
+ * and counted, and so are the blocks that may lie in it. Findings name file, record, and the byte range of the volume. Memory is one record for each thread that reads, one segment, and two of SQLite's page caches.
  *
  * @see store-format.md, "Verification"
  */
@@ -17,11 +17,10 @@ import {
   segmentLength,
   type StateCounts,
 } from "../format/segment.ts";
-import { type Clock, type Digest, type ObjectName, SEGMENT_BLOCKS, type StoredObject } from "../model.ts";
+import { type Clock, type ObjectName, SEGMENT_BLOCKS, type StoredObject } from "../model.ts";
 import type { Contents } from "./_contents.ts";
 import type { Exhibit } from "./_exhibit.ts";
 import type { Finding, VerifyOptions, VerifySummary } from "./_findings.ts";
-import { KnownRecords } from "./_known_records.ts";
 import { parseName } from "./_layout.ts";
 import type { LocalStorage } from "./_local_storage.ts";
 import { inventoryFaults, neededDocuments } from "./_needed_files.ts";
@@ -29,7 +28,9 @@ import type { PackCheck } from "./_pack_check.ts";
 import { readFooter } from "./_pack_reader.ts";
 import type { PackReaders } from "./_pack_readers.ts";
 import type { AgeKey } from "./_pack_reading.ts";
+import { BlockCheck } from "./_verify_blocks.ts";
 import { isOfSample } from "./_verify_outer.ts";
+import { isUnopened, UnopenedFiles } from "./_verify_unopened.ts";
 import { UnreadableComparison } from "./_verify_unreadable.ts";
 
 interface Parts {
@@ -68,9 +69,8 @@ class Verification {
   readonly #clock: Clock;
   readonly #exhibit: Exhibit;
   readonly #options: VerifyOptions;
-  /** Digests whose record was found good (or, where data is not read, is listed by a good footer). */
-  readonly #good: KnownRecords;
-  readonly #bad: KnownRecords;
+  readonly #blocks: BlockCheck;
+  readonly #unopened = new UnopenedFiles();
   readonly #documents: ReturnType<typeof neededDocuments>;
   #findings = 0;
   #packsRead = 0;
@@ -80,8 +80,10 @@ class Verification {
     this.#storage = parts.storage;
     this.#contents = parts.contents;
     this.#readers = parts.readers;
-    this.#good = new KnownRecords({ isBlind: parts.contents.isEncrypted });
-    this.#bad = new KnownRecords({ isBlind: parts.contents.isEncrypted });
+    this.#blocks = new BlockCheck(exhibit, {
+      isBlind: parts.contents.isEncrypted,
+      report: (finding) => this.#report(finding),
+    });
     this.#documents = neededDocuments(exhibit);
     this.#clock = parts.world.clock;
     this.#exhibit = exhibit;
@@ -99,6 +101,7 @@ class Verification {
     for (const file of files) await this.#checkFile(file);
     await this.#checkPacks(packs, totalBytes);
     await this.#checkSegments();
+    const { uncheckedBlocks } = this.#blocks;
     return {
       findings: this.#findings,
       files: files.length,
@@ -106,12 +109,13 @@ class Verification {
       packsRead: this.#packsRead,
       readBytes: this.#readBytes,
       storedBlocks: this.#exhibit.manifest.counts.storedBlocks,
+      uncheckedBlocks,
+      ...this.#unopened.facts,
     };
   }
 
   close(): void {
-    this.#good.close();
-    this.#bad.close();
+    this.#blocks.close();
   }
 
   /** There, of the right size; and side documents, which nothing else reads, sound. */
@@ -198,15 +202,15 @@ class Verification {
 
   #endPack(pack: StoredObject, { entries, check, error }: PackOutcome): void {
     const { name, sizeBytes } = pack;
-    if (entries) this.#good.addPack({ ...pack, entries });
+    if (entries) this.#blocks.addGood({ ...pack, entries });
     if (check) {
       this.#packsRead++;
       this.#readBytes += check.readBytes;
       for (const finding of check.findings) this.#report(finding);
-      this.#good.addPack({ name, sizeBytes, entries: check.good });
-      this.#bad.addPack({ name, sizeBytes, entries: check.bad });
+      this.#blocks.addGood({ name, sizeBytes, entries: check.good });
+      this.#blocks.addBad({ name, sizeBytes, entries: check.bad });
     }
-    if (error === undefined) return;
+    if (error === undefined || this.#unopened.take(error, name)) return;
     if (!isFault(error)) throw error;
     this.#report({ code: "file_damaged", file: name, message: error.message });
   }
@@ -218,6 +222,7 @@ class Verification {
     let before: Segment | undefined;
     let own = counts;
     let isComplete = true;
+    let hasUnopened = false;
     const comparison = await this.#unreadableComparison();
     let isCompared = comparison === undefined;
     for (let position = 0; position < segmentCount(shape); position++) {
@@ -229,7 +234,9 @@ class Verification {
         if (segment !== before) own = countStates(segment);
         before = segment;
         counts = addCounts(counts, own);
-        if (own.storedBlocks > 0) this.#checkBlocks(firstBlock, segment);
+        if (own.storedBlocks > 0) {
+          this.#blocks.check(segment, firstBlock, { hasUnopenedPacks: this.#unopened.hasPacks });
+        }
         const range = { firstBlock, blockCount: segment.length };
         if (isCompared || (own.unreadableBlocks === 0 && comparison?.listsNone(range))) continue;
         const difference = comparison?.differenceIn(segment, firstBlock);
@@ -237,15 +244,22 @@ class Verification {
         isCompared = true;
         this.#report({ code: "counts_differ", file: this.#unreadableFile, message: difference });
       } catch (error) {
-        if (!isFault(error)) throw error;
         isComplete = false;
+        if (this.#unopened.take(error, this.#exhibit.segmentFile(digest))) {
+          hasUnopened = true;
+          continue;
+        }
+        if (!isFault(error)) throw error;
         const file = String(error.facts["file"] ?? `segment ${digest}`);
-        this.#reportBlocks(
-          { code: "segment_unusable", file, message: error.message },
+        const blockCount = segmentLength(shape, position);
+        this.#blocks.report({ code: "segment_unusable", file, message: error.message }, {
           firstBlock,
-          segmentLength(shape, position),
-        );
+          blockCount,
+        });
       }
+    }
+    if (hasUnopened) {
+      this.#blocks.addUnchecked(Math.max(0, manifest.counts.storedBlocks - counts.storedBlocks));
     }
     const differing = (Object.keys(counts) as (keyof StateCounts)[]).find((name) =>
       counts[name] !== manifest.counts[name]
@@ -267,71 +281,14 @@ class Verification {
     return digest ? this.#exhibit.documentFile(digest) : manifestFile;
   }
 
-  /** `undefined` where the list of unreadable blocks is of no use, which is reported with the other files. */
+  /** `undefined` where the list of unreadable blocks is of no use, which was told with the other files. */
   async #unreadableComparison(): Promise<UnreadableComparison | undefined> {
     try {
       return new UnreadableComparison(await this.#exhibit.unreadable() ?? []);
     } catch (error) {
-      if (!isFault(error)) throw error;
+      if (!isFault(error) && !isUnopened(error)) throw error;
       return undefined;
     }
-  }
-
-  /** Every stored block must be held by a good record; neighbours with one fault are one finding. */
-  #checkBlocks(firstBlock: number, segment: Segment): void {
-    let run: {
-      readonly finding: Pick<Finding, "code" | "file" | "message">;
-      readonly first: number;
-      count: number;
-    } | undefined;
-    const end = () => run && this.#reportBlocks(run.finding, run.first, run.count);
-    for (let position = 0; position < segment.length; position++) {
-      const { digest } = segment[position]!;
-      const fault = digest && !this.#good.packOf(digest) ? this.#faultOf(digest) : undefined;
-      if (
-        fault && run?.finding.file === fault.file && run.finding.code === fault.code &&
-        run.first + run.count === firstBlock + position
-      ) {
-        run.count++;
-        continue;
-      }
-      if (run || fault) end();
-      run = fault && { finding: fault, first: firstBlock + position, count: 1 };
-    }
-    end();
-  }
-
-  #faultOf(digest: Digest): Pick<Finding, "code" | "file" | "message"> {
-    const file = this.#bad.packOf(digest);
-    if (file) return { code: "block_damaged", file, message: `held by damaged records of "${file}"` };
-    return {
-      code: "block_missing",
-      file: this.#exhibit.inventoryFile,
-      message: "held by no good record of the exhibit's packs",
-    };
-  }
-
-  #reportBlocks(
-    finding: Pick<Finding, "code" | "file" | "message">,
-    firstBlock: number,
-    blockCount: number,
-  ): void {
-    const { blockSizeBytes } = this.#exhibit.shape;
-    const volumeOffsetBytes = firstBlock * blockSizeBytes;
-    const volumeLengthBytes = blockCount * blockSizeBytes;
-    const blocks = blockCount === 1
-      ? `Block ${firstBlock}`
-      : `Blocks ${firstBlock} to ${firstBlock + blockCount - 1}`;
-    this.#report({
-      ...finding,
-      firstBlock,
-      blockCount,
-      volumeOffsetBytes,
-      volumeLengthBytes,
-      message: `${blocks} (bytes ${volumeOffsetBytes} to ${
-        volumeOffsetBytes + volumeLengthBytes - 1
-      } of the volume): ${finding.message}`,
-    });
   }
 
   #report(finding: Finding): void {
@@ -348,6 +305,7 @@ class Verification {
     try {
       await check();
     } catch (error) {
+      if (this.#unopened.take(error, file)) return;
       if (!isFault(error)) throw error;
       this.#report({ code, file, message: messageOf(error) });
     }

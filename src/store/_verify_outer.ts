@@ -58,7 +58,19 @@ export async function verifyOuter(
       report({ code: "file_damaged", file: name, message: messageOf(error) });
     }
   }
-  return { findings, files: files.length, packs: packs.length, packsRead, readBytes, storedBlocks: 0 };
+  const unopened = files.filter((file) => parseName(file.name)?.isEncrypted);
+  return {
+    findings,
+    files: files.length,
+    packs: packs.length,
+    packsRead,
+    readBytes,
+    storedBlocks: 0,
+    uncheckedBlocks: 0,
+    unopenedFiles: unopened.length,
+    unopenedPacks: packs.length,
+    firstUnopened: unopened[0]?.name ?? null,
+  };
 }
 
 /** Whether a sample reads the data of a pack: one share of them, by their names; of other files all. */

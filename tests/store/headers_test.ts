@@ -235,8 +235,17 @@ Deno.test("damage to headers is found and located, and harms nobody with a heade
       `${path}/${file}`,
       text.slice(0, at) + (text[at] === "B" ? "C" : "B") + text.slice(at + 1),
     );
-    await assertCode("identity", () => findingsOf(path, id, BOB), name, `"${file}" is damaged`);
-    for (const identity of [ALICE, undefined]) {
+    await openFor(path, BOB, async (store) => {
+      const exhibit = await store.exhibit(id);
+      await assertCode("identity", () => tableOfExhibit(exhibit), name, `"${file}" is damaged`);
+      const { unopenedFiles, firstUnopened } = await store.verify(exhibit, {
+        level: "full",
+        signal,
+        onFinding: () => {},
+      });
+      assertEquals([unopenedFiles, firstUnopened], [1, name]);
+    });
+    for (const identity of [ALICE, BOB, undefined]) {
       const findings = await findingsOf(path, id, identity);
       assert(
         findings.some((text) => text.startsWith("headers_damaged") && text.includes(file!)),
