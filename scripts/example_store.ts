@@ -55,12 +55,19 @@ export const EXAMPLE_BLOCKS: ReadonlyMap<number, Uint8Array> = new Map([
   [16384, TEXT],
 ]);
 export const UNREADABLE_INDEX = 7;
+/** The service's id of a request; the example's requests are numbered. */
+const requestId = (number: number) => `00000000-0000-4000-8000-${String(number).padStart(12, "0")}`;
+
+/** Requests 6 to 10 were for block 7, and brought other bytes than the service declared. */
+const FAILED_REQUESTS = [6, 7, 8, 9, 10];
+const base64Digest = (text: string) => Uint8Array.fromHex(sha256(TEXT_ENCODER.encode(text))).toBase64();
+const MISMATCH = `SHA-256 is ${base64Digest("what came")}, declared ${base64Digest("what was declared")}`;
 const UNREADABLE: UnreadableBlock = {
   kind: "unreadable",
   reason: "checksum",
-  detail: "digest is not what was declared, 5 times",
-  attempts: 5,
-  requestIds: ["00000000-0000-4000-8000-000000000007"],
+  detail: MISMATCH,
+  attempts: FAILED_REQUESTS.length,
+  requestIds: FAILED_REQUESTS.map(requestId),
 };
 
 const TOOL = {
@@ -93,7 +100,7 @@ export const EXAMPLE_FACTS: Omit<CommitFacts, "key"> = {
 const DESCRIPTION = {
   answer: { SnapshotId: "snap-0123456789abcdef0", VolumeSize: 1 },
   receivedAt: "2026-01-02T03:04:05.000Z",
-  requestId: "00000000-0000-4000-8000-000000000012",
+  requestId: requestId(12),
   snapshot: {
     completedAt: "2026-01-01T00:10:00.000Z",
     description: "Created by CreateImage(i-0123456789abcdef0) for ami-0123456789abcdef0",
@@ -108,26 +115,37 @@ const DESCRIPTION = {
   },
 };
 
+/** Ten blocks' bodies, a listing, and what EC2 and STS said. */
+const RECEIVED_BYTES = 10 * BLOCK_BYTES + 1010 + 1302 + 411;
+
 const COUNTS = {
   clockSkewMs: 0,
   credentialChanges: 0,
   eventsLeftOut: 0,
-  firstRequestId: "00000000-0000-4000-8000-000000000001",
+  firstRequestId: requestId(1),
   getRequests: 10,
-  lastRequestId: "00000000-0000-4000-8000-000000000011",
+  lastRequestId: requestId(11),
   listRequests: 1,
   otherRequests: 2,
-  receivedBytes: 2560,
-  retries: 4,
+  receivedBytes: RECEIVED_BYTES,
+  retries: FAILED_REQUESTS.length - 1,
   throttles: 0,
 };
 
-const EVENT: SessionEvent = {
-  at: "2026-01-02T03:04:05.000Z",
-  detail: "block 7: digest is not what was declared",
-  kind: "failed_request",
-  requestId: "00000000-0000-4000-8000-000000000007",
-};
+const EVENTS: readonly SessionEvent[] = [
+  {
+    at: "2026-01-02T03:04:05.000Z",
+    detail: "AKIAEXAMPLE, until no end known",
+    kind: "credentials",
+    requestId: null,
+  },
+  ...FAILED_REQUESTS.map((number): SessionEvent => ({
+    at: "2026-01-02T03:04:05.000Z",
+    detail: `GetSnapshotBlock of block ${UNREADABLE_INDEX}: ${MISMATCH}`,
+    kind: "failed_request",
+    requestId: requestId(number),
+  })),
+];
 
 const COMMAND_LINE = ["coldcase", "acquire", "snap-0123456789abcdef0"];
 
@@ -215,7 +233,7 @@ async function acquire(acquisition: Acquisition, flushAfter: readonly number[]):
     startedAt: "2026-01-02T03:04:05.000Z",
     tool: TOOL,
   };
-  const events = [EVENT];
+  const events = [...EVENTS];
   await acquisition.startSession(session, { counts: () => COUNTS, takeEvents: () => events.splice(0) });
   const indexes = [...EXAMPLE_BLOCKS.keys(), UNREADABLE_INDEX].sort((a, b) => a - b);
   await acquisition.noteDescription(DESCRIPTION);

@@ -179,13 +179,19 @@ def check_unreadable(root, file, unreadable):
     document = parse(read_named(root, *file, 2**26), name, "coldcase-unreadable") if file else {"entries": []}
     try:
         listed = [(one["first"]["block"], one["blocks"]) for one in document["entries"]]
+        left_out = [one["first"]["reason"] == "left_out" for one in document["entries"]]
     except (TypeError, KeyError) as error:
         raise Fault(FORMAT, f"{name}: malformed entry ({error})") from None
     check(all(is_number(first, 0) and is_number(blocks, 1) and first + blocks <= then for (first, blocks), (then, _)
               in zip(listed, listed[1:] + [(MAX_BLOCKS, 0)])), FORMAT, f"{name}: overlaps, or leads too far")
-    check(sum(blocks for _, blocks in listed) == len(unreadable)  # before a list is made of it
-          and [first + at for first, blocks in listed for at in range(blocks)] == unreadable, INTEGRITY,
-          f"{name}: not the blocks that the segments call unreadable")
+    check(True not in left_out[:-1], FORMAT, f"{name}: an entry follows the one for what has no room")
+    rest, other = [], f"{name}: not the blocks that the segments call unreadable"
+    if True in left_out:  # every unreadable block from there on; the range ends with the last of them
+        first, blocks = listed.pop()
+        rest = [one for one in unreadable if one >= first]
+        check(rest and (rest[0], rest[-1]) == (first, first + blocks - 1), INTEGRITY, other)
+    check(sum(blocks for _, blocks in listed) == len(unreadable) - len(rest)  # before a list is made of it
+          and [first + at for first, blocks in listed for at in range(blocks)] + rest == unreadable, INTEGRITY, other)
 
 
 def read_exhibit(root, exhibit, image):

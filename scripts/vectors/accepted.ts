@@ -155,6 +155,34 @@ export const ACCEPTED_VECTORS: readonly Vector[] = [
       }),
   ),
   accepted(
+    "list_without_room",
+    "a list of unreadable blocks whose last entry is of two, and of what lies between them",
+    "Side documents",
+    ({ plain }) =>
+      forge(plain, {
+        segments: ([first, ...others]) => [
+          edited(first!, {
+            "runs.6": { blocks: 2, state: "absent" },
+            "runs.7": { blocks: 1, state: "unreadable" },
+            "runs.8": { blocks: 3, state: "absent" },
+            "runs.9": { blocks: 1, state: "unreadable" },
+            "runs.10": { blocks: 16_369, state: "absent" },
+          }),
+          ...others,
+        ],
+        documents: {
+          unreadable: (bytes) => {
+            const first = { attempts: 0, block: 10, detail: "", reason: "left_out", requestIds: [] };
+            return edited(bytes, { "entries.1": { blocks: 5, first } });
+          },
+        },
+        manifestWithImageDigest: {
+          "counts.absentBlocks": 2_097_144,
+          "counts.unreadableBlocks": 3,
+        },
+      }),
+  ),
+  accepted(
     "no_description",
     "no session was told what the service says of the snapshot",
     "Side documents",

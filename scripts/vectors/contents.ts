@@ -158,6 +158,16 @@ const SIDE_DOCUMENTS: readonly Vector[] = [
     ...found("counts_differ"),
   }),
   document("unreadable", "of_none", "it names no block", { ...entries(), ...found("counts_differ") }),
+  document("unreadable", "left_out_too_far", "its last entry leads beyond the last unreadable block", {
+    ...entries(entry(7, { blocks: 2, reason: "left_out" })),
+    ...found("counts_differ"),
+  }),
+  document(
+    "unreadable",
+    "left_out_not_last",
+    "an entry behind the one for what has no room",
+    entries(entry(6, { reason: "left_out" }), entry(7)),
+  ),
   document("unreadable", "descending", "entries that do not ascend", entries(entry(8), entry(7))),
   document("unreadable", "twice", "one block twice", entries(entry(7), entry(7))),
   document(

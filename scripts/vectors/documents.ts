@@ -265,6 +265,15 @@ const MANIFESTS: readonly Vector[] = [
     ...strict(unusable("format")),
   },
   {
+    ...members(
+      "long_tag_name",
+      "a tag whose name has 257 characters",
+      { "acquisition.snapshot.tags": { ["x".repeat(257)]: "" } },
+      "format",
+    ),
+    ...strict(unusable("format")),
+  },
+  {
     ...members("negative_count", "a count below zero", { "acquisition.retries": -1 }, "format"),
     ...strict(unusable("format")),
   },
@@ -342,6 +351,15 @@ const MANIFESTS: readonly Vector[] = [
   members("unreadable_for_none", "a list of unreadable blocks where none is counted", {
     counts: { ...ZERO_COUNTS, absentBlocks: 2_097_147, unreadableBlocks: 0 },
   }, "integrity"),
+  {
+    ...members(
+      "verification_result",
+      "all blocks matched, and one of them is unreadable",
+      { "acquisition.verification.result": "all_matched" },
+      "integrity",
+    ),
+    ...strict(unusable("integrity")),
+  },
   members("signer_did_not_sign", "the signer that it names has not signed it", {
     "acquisition.signer": "SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU",
   }, "integrity"),

@@ -81,9 +81,6 @@ async function sshsig(message: Uint8Array, fields: {
   return bytesOf(encodeSshArmor("SSH SIGNATURE", blob));
 }
 
-const inArmor = (from: string | RegExp, to: string) => (armor: Uint8Array) =>
-  bytesOf(swapped(textOf(armor), from, to));
-
 /** Base64 in lines of another length. */
 function rewrapped(armor: Uint8Array): Uint8Array {
   const lines = textOf(armor).trimEnd().split("\n");
@@ -159,7 +156,11 @@ const SIGNATURES: readonly Vector[] = [
     "base64_bits",
     "bits of the last character that no byte has",
     "format",
-    inArmor(/A==\n/, "B==\n"),
+    (armor) => {
+      const text = textOf(armor);
+      const last = text.charCodeAt(text.indexOf("==\n") - 1); // A, Q, g or w: the four bits behind are zeros
+      return bytesOf(swapped(text, /.==\n/, `${String.fromCharCode(last + 1)}==\n`));
+    },
   ),
   signature(
     "oversize",
@@ -379,6 +380,10 @@ const ADDED: readonly Vector[] = [
   added("addendum", "of_another_manifest", "a signed addendum of another manifest", {
     manifest: "5".repeat(64),
   }),
+  added("addendum", "other_counts", "it counts other filled blocks than the manifest", {
+    "filled.unreadableBlocks": 0,
+  }),
+  added("addendum", "other_size", "it is about a volume of another size", { volumeSizeBytes: 2 ** 31 }),
   added("addendum", "unsigned", "an addendum that nobody signed", {}, { isUnsigned: true }),
   added("addendum", "unknown_member", "a member that is not in the table", { colour: "red" }, {
     expect: "format",
@@ -506,6 +511,13 @@ const CUSTODY: readonly Vector[] = [
     change: rewritten({ signer: OTHER_KEY.fingerprint }, { key: OTHER_KEY }),
     finding: "custody_damaged",
     names: newest,
+  }),
+  log("fraction", "a fact that is a number and no integer", {
+    at: 2,
+    change: rewritten({ "result.facts": { ratio: 0.5 } }),
+    finding: "custody_damaged",
+    names: newest,
+    expect: "format",
   }),
   log("other_chain", "an entry that says that it is of another chain", {
     at: 2,

@@ -133,7 +133,10 @@ export async function forge(files: Files, forgery: Forgery): Promise<Files> {
     if (document) put(`documents/${sha256(document)}.json`, document);
   }
   const before = edited(parts.manifest, { ...edits, ...forgery.manifestWithImageDigest });
-  const whole = edited(before, { imageDigest: imageDigestOf(before), ...forgery.manifest });
+  const whole = withResult(
+    edited(before, { imageDigest: imageDigestOf(before), ...forgery.manifest }),
+    forgery,
+  );
   const manifest = forgery.manifestBytes?.(whole) ?? whole;
   const manifestName = `${FOLDER}/manifest-${sha256(manifest)}.json`;
   put(manifestName, manifest);
@@ -153,6 +156,15 @@ export async function forge(files: Files, forgery: Forgery): Promise<Files> {
     await sign(parts.rest, inventoryName, { namespace: "coldcase-inventory@v1", key });
   }
   return parts.rest;
+}
+
+/** What the manifest says of its verification follows from its counts, unless that is what is forged. */
+function withResult(manifest: Uint8Array, { manifest: edits = {} }: Forgery): Uint8Array {
+  const { acquisition, counts } = JSON.parse(textOf(manifest));
+  const isForged = Object.keys(edits).some((path) => path.startsWith("acquisition.verification"));
+  if (isForged || !acquisition?.verification || typeof counts?.unreadableBlocks !== "number") return manifest;
+  const result = counts.unreadableBlocks > 0 ? "some_unreadable" : "all_matched";
+  return edited(manifest, { "acquisition.verification.result": result });
 }
 
 function byName(a: string, b: string): number {

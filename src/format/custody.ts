@@ -49,9 +49,13 @@ export const CUSTODY_ACTIONS = [
 
 const fact: Check<string | number | boolean | null> = (value, place) => {
   if (value === null || typeof value === "boolean") return value;
-  if (typeof value === "number" && Number.isFinite(value)) return value;
-  return text(4096)(value, place);
+  return typeof value === "number"
+    ? integer(-Number.MAX_SAFE_INTEGER)(value, place)
+    : text(4096)(value, place);
 };
+
+/** So many facts of a result one entry has. */
+export const MAX_CUSTODY_FACTS = 64;
 
 const entryDocument = object({
   action: literal(...CUSTODY_ACTIONS),
@@ -66,7 +70,7 @@ const entryDocument = object({
   /** Null: the first of its chain. */
   previous: nullable(digest),
   reason: nullable(text(4096)),
-  result: object({ exitCode: integer(0, 255), facts: recordOf(fact, 64), outcome: text(64) }),
+  result: object({ exitCode: integer(0, 255), facts: recordOf(fact, MAX_CUSTODY_FACTS), outcome: text(64) }),
   /** Heads of other chains in the store when this was written: they can't be cut below that unnoticed. */
   seen: arrayOf(custodyHeadMember, MAX_CUSTODY_HEADS),
   sequence: integer(0, 99_999_999),

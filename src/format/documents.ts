@@ -11,21 +11,30 @@ import { destinationMember, FORMAT_VERSION, hostMember, toolMember } from "./mem
 
 export const MAX_DOCUMENT_BYTES = 64 * 1024 * 1024;
 
-export const unreadableMember = object({
+const UNREADABLE_REASONS = ["checksum", "length", "service", "not_acquired"] as const;
+
+const unreadableFacts = {
   attempts: integer(0),
   block: integer(0, MAX_BLOCKS - 1),
   detail: text(1024),
-  reason: literal("checksum", "length", "service", "not_acquired"),
   requestIds: arrayOf(text(256), 16),
-});
+};
 
-/** So many blocks with a reason of their own one list holds. */
-export const MAX_UNREADABLE_ENTRIES = 1 << 20;
+export const unreadableMember = object({ ...unreadableFacts, reason: literal(...UNREADABLE_REASONS) });
+
+/** So many entries one list holds: as many as fit into a document where each is of blocks that were never tried. */
+export const MAX_UNREADABLE_ENTRIES = 1 << 19;
+
+/** `left_out`: the last entry of a list that has no room for more; every unreadable block of its range is meant. */
+const listedUnreadableMember = object({
+  ...unreadableFacts,
+  reason: literal(...UNREADABLE_REASONS, "left_out"),
+});
 
 const unreadableDocument = object({
   /** Ascending by block. Consecutive blocks that were never tried are one entry with `blocks` > 1. */
   entries: arrayOf(
-    object({ blocks: integer(1, MAX_BLOCKS), first: unreadableMember }),
+    object({ blocks: integer(1, MAX_BLOCKS), first: listedUnreadableMember }),
     MAX_UNREADABLE_ENTRIES,
   ),
   type: literal("coldcase-unreadable"),
@@ -66,7 +75,7 @@ const sessionStart = {
 const sessionCounts = {
   clockSkewMs: nullable(integer(-1e15)),
   credentialChanges: integer(0),
-  /** Events beyond the first thousand. */
+  /** Events that are counted and not kept. */
   eventsLeftOut: integer(0),
   fetchedBlocks: integer(0),
   firstRequestId: nullable(text(256)),
@@ -99,8 +108,11 @@ export const sessionMember = object({
   events: arrayOf(sessionEventMember, MAX_SESSION_EVENTS),
 });
 
+/** So many sessions one list holds. */
+export const MAX_SESSIONS = 50_000;
+
 const sessionsDocument = object({
-  sessions: arrayOf(sessionMember, 100_000),
+  sessions: arrayOf(sessionMember, MAX_SESSIONS),
   type: literal("coldcase-sessions"),
   version: literal(FORMAT_VERSION),
 });
@@ -143,17 +155,20 @@ export function decodeUnreadable(bytes: Uint8Array): UnreadableDocument {
   });
 }
 
-/** Ascending and apart; only blocks that were never tried are told as a range. */
+/** Ascending and apart; only blocks of which no request tells are told as a range. */
 function checkUnreadable(value: unknown, place: string): UnreadableDocument {
   const document = unreadableDocument(value, place);
+  const last = document.entries.length - 1;
   let end = 0;
   for (const [position, { blocks, first }] of document.entries.entries()) {
     const fault = first.block < end
       ? `starts at block ${first.block}, the one before it ends at ${end - 1}`
       : first.block + blocks > MAX_BLOCKS
       ? `ends after block ${MAX_BLOCKS - 1}`
-      : blocks > 1 && first.reason !== "not_acquired"
+      : blocks > 1 && first.reason !== "not_acquired" && first.reason !== "left_out"
       ? `is of ${blocks} blocks, expected 1 for "${first.reason}"`
+      : first.reason === "left_out" && position < last
+      ? `is "left_out", which only the last one may be`
       : undefined;
     if (fault) throw new OperatorError("format", `Cannot read ${place}.entries[${position}]: ${fault}`);
     end = first.block + blocks;

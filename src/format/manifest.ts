@@ -213,7 +213,13 @@ export function decodeManifest(bytes: Uint8Array, name = "manifest"): Manifest {
       } of them`,
     );
   }
-  const { descriptionResult, documents } = manifest.acquisition;
+  const { descriptionResult, documents, verification } = manifest.acquisition;
+  if ((verification.result === "some_unreadable") !== (unreadableBlocks > 0)) {
+    throw new OperatorError(
+      "integrity",
+      `Cannot accept ${name}: counts ${unreadableBlocks} unreadable blocks, and says of its verification "${verification.result}"`,
+    );
+  }
   if (descriptionResult === "received" && documents.description === null) {
     throw new OperatorError(
       "integrity",

@@ -60,6 +60,9 @@ export function arrayOf<T>(element: Check<T>, maxLength: number): Check<readonly
   };
 }
 
+/** Member names that the document chooses: at most 256 UTF-16 units each. */
+const MAX_NAME_LENGTH = 256;
+
 export function recordOf<T>(member: Check<T>, maxMembers: number): Check<Readonly<Record<string, T>>> {
   return (value, place) => {
     if (typeof value !== "object" || value === null || Array.isArray(value)) {
@@ -67,6 +70,8 @@ export function recordOf<T>(member: Check<T>, maxMembers: number): Check<Readonl
     }
     const entries = Object.entries(value);
     if (entries.length > maxMembers) refuse(place, entries.length, `at most ${maxMembers} members`);
+    const long = entries.find(([name]) => name.length > MAX_NAME_LENGTH)?.[0];
+    if (long !== undefined) refuse(place, long, `names of at most ${MAX_NAME_LENGTH} characters`);
     return Object.fromEntries(entries.map(([name, item]) => [name, member(item, `${place}.${name}`)]));
   };
 }

@@ -37,8 +37,9 @@ import {
   type VolumeShape,
 } from "../model.ts";
 import { formatTime } from "../units.ts";
-import { FORMAT_VERSION, type ToolFacts } from "../format/members.ts";
+import { FORMAT_VERSION, MAX_CUSTODY_HEADS, type ToolFacts } from "../format/members.ts";
 import type { SigningKey } from "../keys.ts";
+import { fittingSessions } from "./_commit_documents.ts";
 import { buildSegments, type Built, type Put, type Written } from "./_commit_segments.ts";
 import type { Contents } from "./_contents.ts";
 import { custodyHeads } from "./_custody.ts";
@@ -185,12 +186,12 @@ async function recordAcquisition(
   return {
     case: facts.case,
     clockSkewMs: input.counts.clockSkewMs,
-    custodyHeads: await custodyHeads(input.storage),
+    custodyHeads: (await custodyHeads(input.storage)).slice(0, MAX_CUSTODY_HEADS),
     descriptionResult: facts.descriptionResult,
     destination: facts.destination,
     documents: {
       description: description ? await put("document", encodeDescription(description)) : null,
-      sessions: await put("document", encodeSessions(sessions)),
+      sessions: await put("document", encodeSessions(fittingSessions(sessions))),
       unreadable: built.unreadable.length > 0
         ? await put("document", encodeUnreadable(built.unreadable))
         : null,

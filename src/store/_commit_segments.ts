@@ -19,6 +19,7 @@ import {
 } from "../format/segment.ts";
 import { type Digest, type ObjectName, SEGMENT_BLOCKS, type StoredObject } from "../model.ts";
 import type { CommitInput } from "./_commit.ts";
+import { UnreadableList } from "./_commit_documents.ts";
 import type { Exhibit } from "./_exhibit.ts";
 import { parseName } from "./_layout.ts";
 
@@ -58,7 +59,7 @@ export async function buildSegments(input: CommitInput, { files, map, put }: Wri
   const present = new Set<ObjectName>();
   /** The segment that holds nothing: most of a large volume, and made once. */
   let blank: { readonly blockCount: number; readonly digest: Digest } | undefined;
-  const unreadable: { blocks: number; first: UnreadableDocument["entries"][number]["first"] }[] = [];
+  const unreadable = new UnreadableList();
   for (let position = 0; position < segmentCount(shape); position++) {
     const blockCount = segmentLength(shape, position);
     const taken = takenWhole(input, position);
@@ -84,7 +85,7 @@ export async function buildSegments(input: CommitInput, { files, map, put }: Wri
       const block = recorded ?? base[at] ?? rest;
       blocks.push(block);
       if (recorded?.state === "stored" || recorded?.state === "zero") fetchedBlocks++;
-      if (block.state === "unreadable") noteUnreadable(unreadable, progress.unreadable.get(index), index);
+      if (block.state === "unreadable") unreadable.note(index, progress.unreadable.get(index));
     }
     await checkHeld(input, { position, blocks, files, present });
     const digest = await put("segment", encodeSegment(blocks));
@@ -92,7 +93,7 @@ export async function buildSegments(input: CommitInput, { files, map, put }: Wri
     if (isBlank) blank = { blockCount, digest };
     counts = addCounts(addCounts(counts, countStates(base), -1), countStates(blocks), 1);
   }
-  return { segments, counts, fetchedBlocks, unreadable };
+  return { segments, counts, fetchedBlocks, unreadable: unreadable.entries() };
 }
 
 /** The parent's digest of a segment in which nothing was recorded. */
@@ -106,27 +107,6 @@ function takenWhole({ parent, progress, shape }: CommitInput, position: number):
 async function parentSegment(parent: Exhibit | undefined, position: number): Promise<Segment> {
   if (!parent || position >= parent.manifest.segments.length) return [];
   return await parent.segment(position);
-}
-
-/** Blocks without an entry of their own were never tried: consecutive ones are one entry. */
-function noteUnreadable(
-  entries: { blocks: number; first: UnreadableDocument["entries"][number]["first"] }[],
-  entry: UnreadableDocument["entries"][number]["first"] | undefined,
-  index: number,
-): void {
-  const last = entries.at(-1);
-  if (entry) entries.push({ blocks: 1, first: entry });
-  else if (last?.first.reason === "not_acquired" && last.first.block + last.blocks === index) last.blocks++;
-  else {
-    const first = {
-      attempts: 0,
-      block: index,
-      detail: "never tried",
-      reason: "not_acquired",
-      requestIds: [],
-    } as const;
-    entries.push({ blocks: 1, first });
-  }
 }
 
 /**

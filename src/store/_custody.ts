@@ -7,6 +7,7 @@
  *
  * @see store-format.md, "Custody log"
  */
+import { Buffer } from "node:buffer";
 import { OperatorError } from "../errors.ts";
 import {
   custodyChain,
@@ -15,9 +16,10 @@ import {
   decodeCustodyEntry,
   encodeCustodyEntry,
   MAX_CUSTODY_ENTRY_BYTES,
+  MAX_CUSTODY_FACTS,
 } from "../format/custody.ts";
 import { sha256 } from "../format/digests.ts";
-import { FORMAT_VERSION, type ToolFacts } from "../format/members.ts";
+import { FORMAT_VERSION, MAX_CUSTODY_HEADS, type ToolFacts } from "../format/members.ts";
 import type { SigningKey } from "../keys.ts";
 import type { Clock, Digest, Disk, ObjectName, ObjectStorage } from "../model.ts";
 import { isDigest } from "../units.ts";
@@ -109,12 +111,13 @@ export async function nextEntry(
   const chain = custodyChain({ signer: key.fingerprint, hostname, storeId: parts.storeId });
   const heads = await custodyHeads(parts.storage);
   const own = heads.find((head) => head.chain === chain);
-  const entry: CustodyEntry = {
+  const whole: CustodyEntry = {
     ...facts,
+    result: withFewFacts(facts.result),
     at: new Date(parts.clock.nowMs()).toISOString(),
     chain,
     previous: own?.digest ?? null,
-    seen: heads.filter((head) => head.chain !== chain).slice(0, 1024),
+    seen: heads.filter((head) => head.chain !== chain).slice(0, MAX_CUSTODY_HEADS),
     sequence: own ? own.sequence + 1 : 0,
     signer: key.fingerprint,
     store: parts.storeId,
@@ -122,12 +125,35 @@ export async function nextEntry(
     type: "coldcase-custody",
     version: FORMAT_VERSION,
   };
-  const bytes = encodeCustodyEntry(entry);
+  const isTooLong = Buffer.byteLength(JSON.stringify(whole)) > MAX_CUSTODY_ENTRY_BYTES;
+  const bytes = encodeCustodyEntry(isTooLong ? shortened(whole) : whole);
   const digest = sha256(bytes);
   return {
-    name: custodyName(chain, entry.sequence, digest),
+    name: custodyName(chain, whole.sequence, digest),
     bytes,
-    head: { chain, digest, sequence: entry.sequence },
+    head: { chain, digest, sequence: whole.sequence },
+  };
+}
+
+/** A command about a hundred snapshots has a fact of each: the entry has what it takes, and says how many it lacks. */
+function withFewFacts(result: CustodyEntry["result"]): CustodyEntry["result"] {
+  const facts = Object.entries(result.facts);
+  if (facts.length <= MAX_CUSTODY_FACTS) return result;
+  const kept = facts.slice(0, MAX_CUSTODY_FACTS - 1);
+  return { ...result, facts: { ...Object.fromEntries(kept), factsLeftOut: facts.length - kept.length } };
+}
+
+/** An entry that is too long for its file, in a form that never is: better a short entry than none. */
+function shortened(entry: CustodyEntry): CustodyEntry {
+  const cut = (text: string) => text.slice(0, 256).toWellFormed();
+  const facts = Object.entries(entry.result.facts)
+    .map(([name, value]) => [name, typeof value === "string" ? cut(value) : value] as const);
+  return {
+    ...entry,
+    commandLine: [...entry.commandLine.slice(0, 15).map(cut), "…"],
+    exhibits: entry.exhibits.slice(0, 256),
+    result: { ...entry.result, facts: Object.fromEntries(facts) },
+    seen: entry.seen.slice(0, 256),
   };
 }
 

@@ -10,7 +10,7 @@ import type { CustodyEntry } from "../format/custody.ts";
 import { sha256 } from "../format/digests.ts";
 import { MAX_MANIFEST_BYTES } from "../format/manifest.ts";
 import { MAX_INVENTORY_BYTES } from "../format/inventory.ts";
-import { type CustodyHead, FORMAT_VERSION, type ToolFacts } from "../format/members.ts";
+import { type CustodyHead, FORMAT_VERSION, MAX_CUSTODY_HEADS, type ToolFacts } from "../format/members.ts";
 import type { StoreFile } from "../format/store_file.ts";
 import type { VerifyingKey } from "../format/verifying_key.ts";
 import type { SigningKey } from "../keys.ts";
@@ -89,7 +89,7 @@ export class StoreEvidence {
     const { storage, contents } = this.#parts;
     const bytes = encodeAddendum({
       ...facts,
-      custodyHeads: await custodyHeads(storage),
+      custodyHeads: await this.custodyHeads(),
       exhibit: exhibit.id,
       manifest: exhibit.manifestDigest,
       type: "coldcase-addendum",
@@ -110,9 +110,9 @@ export class StoreEvidence {
     return name;
   }
 
-  /** The newest entry of every chain of the custody log. */
-  custodyHeads(): Promise<CustodyHead[]> {
-    return custodyHeads(this.#parts.storage);
+  /** The newest entry of every chain of the custody log, of as many as a document names. */
+  async custodyHeads(): Promise<CustodyHead[]> {
+    return (await custodyHeads(this.#parts.storage)).slice(0, MAX_CUSTODY_HEADS);
   }
 
   /** Appends to the custody log. Needs no store lock: the log has one of its own. Throws `storage`, `locked`. */

@@ -4,6 +4,7 @@
  */
 import type { UnreadableDocument } from "../format/documents.ts";
 import type { Segment } from "../format/segment.ts";
+import type { BlockState } from "../model.ts";
 
 export class UnreadableComparison {
   readonly #entries: UnreadableDocument["entries"];
@@ -19,7 +20,7 @@ export class UnreadableComparison {
     for (let position = 0; position < segment.length; position++) {
       const { state } = segment[position]!;
       const index = firstBlock + position;
-      const isListed = this.#lists(index);
+      const isListed = this.#lists(index, state);
       if (isListed === (state === "unreadable")) continue;
       return isListed
         ? `Block ${index} is ${state}, the list of unreadable blocks names it`
@@ -39,9 +40,14 @@ export class UnreadableComparison {
     return true;
   }
 
-  #lists(index: number): boolean {
+  #lists(index: number, state: BlockState): boolean {
     for (let entry = this.#entries[this.#at]; entry; entry = this.#entries[++this.#at]) {
-      if (index < entry.first.block + entry.blocks) return index >= entry.first.block;
+      const end = entry.first.block + entry.blocks;
+      if (index >= end) continue;
+      // Of a range that was left out the first and the last block are unreadable, and in between those that are.
+      const isBetween = index > entry.first.block && index < end - 1;
+      if (entry.first.reason === "left_out" && isBetween) return state === "unreadable";
+      return index >= entry.first.block;
     }
     return false;
   }

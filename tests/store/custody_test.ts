@@ -11,7 +11,7 @@ import type { CustodyHead } from "../../src/format/members.ts";
 import { type EvidenceFinding, openStoreForWriting, type Store } from "../../src/store/mod.ts";
 import { realClock } from "../../src/world.ts";
 import { quickDisk } from "./faulty_disk.ts";
-import { acquireAt, filesBelow, flipBit, reading, testWorld } from "./fixtures.ts";
+import { acquireAt, FACTS, filesBelow, flipBit, reading, testWorld } from "./fixtures.ts";
 import { EXHIBIT_ORDER as ORDER, log, withKeys } from "./evidence.ts";
 
 async function emptyStore(root: string, seed = 1): Promise<void> {
@@ -304,4 +304,38 @@ Deno.test("StoreEvidence.logCustody() makes one chain of what many append at onc
       const heads = await store.evidence.custodyHeads();
       assertEquals(heads.map(({ sequence }) => sequence).toSorted(), [3, 7]);
     });
+  }));
+
+Deno.test("StoreEvidence.logCustody() cuts what an entry has no room for, and enters it", () =>
+  withKeys(async (root, { first }) => {
+    await emptyStore(root);
+    const long = "\u0001".repeat(4096);
+    const facts = Object.fromEntries(Array.from({ length: 100 }, (_, at) => [`snap-${at}`, at]));
+    const entries: CustodyEntry[] = [];
+    await reading(root, async (store) => {
+      const enter = (commandLine: string[], told: Record<string, string | number>, exhibitCount: number) =>
+        store.evidence.logCustody({
+          action: "acquire",
+          clockSkewMs: null,
+          commandLine,
+          exhibits: new Array(exhibitCount).fill({
+            commitment: "0".repeat(64),
+            exhibit: "ex-0000000000000001",
+          }),
+          host: FACTS.host,
+          reason: long,
+          result: { exitCode: 0, facts: told, outcome: "done" },
+        }, { key: first, tool: FACTS.tool });
+      await enter(["coldcase"], facts, 1);
+      await enter(new Array(256).fill(long), { ...facts, "snap-0": long }, 1024);
+      await store.evidence.checkCustody([], (entry) => entries.push(entry));
+    });
+    assertEquals((await check(root)).faults, []);
+    assertEquals(entries.map(({ result }) => Object.keys(result.facts).length), [64, 64]);
+    assertEquals(entries.map(({ result }) => result.facts["factsLeftOut"]), [37, 37]);
+    assertEquals(entries.map(({ commandLine, exhibits }) => [commandLine.length, exhibits.length]), [[1, 1], [
+      16,
+      256,
+    ]]);
+    assertEquals(entries[1]!.reason, long);
   }));

@@ -66,9 +66,9 @@ function addendumFacts(): Parameters<Store["evidence"]["addAddendum"]>[1] {
     by: "export",
     digests,
     examiner: null,
-    filled: { absentBlocks: 1, unreadableBlocks: 0 },
+    filled: { absentBlocks: 1022, unreadableBlocks: 0 },
     host: FACTS.host,
-    volumeSizeBytes: 1 << 30,
+    volumeSizeBytes: 2 ** 30,
   };
 }
 
@@ -204,6 +204,25 @@ Deno.test("StoreEvidence.check() finds an addendum that was changed, is unsigned
     });
     Deno.removeSync(`${root}/${signature}`);
     assertEquals(await found(), [`addendum_damaged ${file}`]);
+  }));
+
+Deno.test("StoreEvidence.check() finds an addendum whose counts or size are not the manifest's", () =>
+  withKeys(async (root, { first }) => {
+    const id = await acquireAt(root, { ...ORDER, facts: { key: first } });
+    const { filled } = addendumFacts();
+    const others = [
+      { filled: { ...filled, absentBlocks: filled.absentBlocks - 1 } },
+      { filled: { ...filled, unreadableBlocks: 1 } },
+      { volumeSizeBytes: 2 ** 31 },
+    ];
+    await reading(root, async (store) => {
+      const exhibit = await store.find(id);
+      const named: string[] = [];
+      for (const other of others) {
+        named.push(await store.evidence.addAddendum(exhibit, { ...addendumFacts(), ...other }, first));
+      }
+      assertEquals(await findings(store, exhibit), named.sort().map((name) => `addendum_damaged ${name}`));
+    });
   }));
 
 Deno.test("StoreEvidence.check() finds a receipt that was changed or is unsigned", () =>
