@@ -26,6 +26,7 @@ import type { Exhibit } from "./_exhibit.ts";
 import type { OuterExhibit } from "./_outer.ts";
 import { EXHIBITS_FOLDER, parseName, RECEIPTS_FOLDER } from "./_layout.ts";
 import { checkHeaders } from "./_verify_headers.ts";
+import { isUnopened } from "./_verify_unopened.ts";
 import { checkSignatures, damagedKeyFiles, type HeldSignature, strangeKeyFiles } from "./_signatures.ts";
 
 /** A document that was added to an exhibit or written at a hand-over, with those who signed it. */
@@ -35,7 +36,7 @@ export interface SignedFile<T> {
   readonly signatures: readonly HeldSignature[];
 }
 
-/** Told of each thing that is wrong with one file. */
+/** Told of each thing that is wrong with one file; `identity`: that nothing opens it. */
 type Refuse = (error: OperatorError, file: ObjectName) => void;
 
 /** What evidence is read from. */
@@ -115,7 +116,7 @@ async function readSigned<T>(
         refuse(new OperatorError("integrity", `Cannot accept "${name}": it has no signature`), name);
       }
     } catch (error) {
-      if (!isFault(error)) throw error;
+      if (!isFault(error) && !isUnopened(error)) throw error;
       refuse(error, name);
     }
   }
@@ -164,6 +165,8 @@ export interface EvidenceCheck {
   /** True where every signer is one of the keys that were given. */
   readonly isAuthenticated: boolean;
   readonly addenda: readonly SignedFile<Addendum>[];
+  /** Addenda that nothing opens: of these only their files were checked, and their anchors are not known. */
+  readonly unopenedAddenda: readonly ObjectName[];
   readonly custody: CustodyCheck;
 }
 
@@ -235,12 +238,15 @@ export async function checkEvidence(
   }
   await checkKeyFiles(storage, held, onFinding);
   for (const fault of await tokenFaults(storage, exhibit)) onFinding({ code: "token_damaged", ...fault });
+  const unopenedAddenda: ObjectName[] = [];
   const refuseAddendum: Refuse = (error, file) => {
-    onFinding({ code: "addendum_damaged", file, message: error.message });
+    // Opened only after its file was found to be what its name says.
+    if (error.code === "identity") unopenedAddenda.push(file);
+    else onFinding({ code: "addendum_damaged", file, message: error.message });
   };
   const addenda = opened
     ? await readAddenda(files, opened, refuseAddendum)
-    : await checkClosedAddenda(storage, exhibit, refuseAddendum);
+    : await checkClosedAddenda(storage, exhibit, { refuse: refuseAddendum, unopenedAddenda });
   await checkHeaders(files, exhibit, ({ file, message }) => {
     onFinding({ code: "headers_damaged", file, message });
   });
@@ -254,6 +260,7 @@ export async function checkEvidence(
     signers: (opened?.manifestCheck ?? exhibit.inventoryCheck).held,
     isAuthenticated: keys.length > 0 && strangers.length === 0,
     addenda,
+    unopenedAddenda,
     custody,
   };
 }
@@ -283,12 +290,13 @@ async function checkKeyFiles(
 async function checkClosedAddenda(
   storage: ObjectStorage,
   exhibit: OuterExhibit,
-  refuse: Refuse,
+  { refuse, unopenedAddenda }: { readonly refuse: Refuse; readonly unopenedAddenda: ObjectName[] },
 ): Promise<readonly SignedFile<Addendum>[]> {
   for await (const { name } of storage.list(`${EXHIBITS_FOLDER}/${exhibit.id}/`)) {
     if (parseName(name)?.kind !== "addendum") continue;
     try {
       await readChecked(storage, name, MAX_ADDENDUM_BYTES + 2 * MAX_AGE_HEADER_BYTES);
+      unopenedAddenda.push(name);
     } catch (error) {
       if (!isFault(error)) throw error;
       refuse(error, name);
