@@ -160,6 +160,9 @@ Deno.test("openIdentityFiles() opens what a passphrase protects, binary or armor
       assertEquals(questions, [`Passphrase of the identity file ${path}: `]);
       const given = await openIdentityFiles([path], { passphrase: PASSPHRASE });
       assertEquals(given.identities.recipients, [ALICE.recipient]);
+      // Named twice, it is asked for once.
+      const twice = await openIdentityFiles([path, path], { askPassphrase });
+      assertEquals([questions.length, twice.recipientsOf.get(path)], [2, [ALICE.recipient]]);
     }
   });
 });

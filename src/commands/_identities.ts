@@ -91,6 +91,9 @@ interface EncryptionOptionValues extends IdentityOptionValues, RecipientOptionVa
   readonly "lineage-key": string | undefined;
 }
 
+/** Where questions are asked, and the clock is. */
+type Surroundings = Pick<CommandContext, "out" | "world">;
+
 /** What the identity files hold; `undefined` where none was given. */
 export async function openIdentities(
   context: CommandContext,
@@ -101,7 +104,7 @@ export async function openIdentities(
 
 /** Asks for each passphrase once. */
 async function openFiles(
-  { out }: CommandContext,
+  { out }: Pick<Surroundings, "out">,
   options: Pick<IdentityOptionValues, "passphrase-file">,
   paths: readonly string[],
 ): Promise<OpenedIdentities | undefined> {
@@ -137,7 +140,7 @@ export async function givenRecipients(options: RecipientOptionValues): Promise<R
 
 /** What a command line says of who can open what is written, and of what opens what is read. */
 export async function encryptionOf(
-  context: CommandContext,
+  context: Surroundings,
   options: EncryptionOptionValues,
 ): Promise<RecipientWish & OpenOptions> {
   const recipients = await givenRecipients(options);
@@ -219,7 +222,7 @@ export function warnOfSingleRecipient({ out }: CommandContext, { file }: Store):
 
 /** A fresh identity that a passphrase opens: asked for, or a file's. */
 async function newPassphraseIdentity(
-  { out, world }: CommandContext,
+  { out, world }: Surroundings,
   options: Pick<IdentityOptionValues, "passphrase-file">,
 ): Promise<PassphraseIdentity> {
   const passphrase = await newPassphrase(out, options["passphrase-file"]);

@@ -92,7 +92,10 @@ interface Verifying {
   readonly note: CustodyNote;
 }
 
-/** Exit codes, one an exhibit. The custody entry gets each one's code, and its level where it is not the one asked for. */
+/**
+ * Exit codes, one an exhibit. The custody entry gets each one's code, the lowest level of all as its own, so that nobody
+ * takes it for more than it is, and the levels that are higher.
+ */
 export async function verifyOpened(
   context: CommandContext,
   job: Verifying & Pick<ExhibitsToVerify, "readable" | "closed">,
@@ -100,26 +103,26 @@ export async function verifyOpened(
   const { readable, closed, note, level } = job;
   const count = readable.length + closed.length;
   const codes: number[] = [];
-  const reached = new Set<Reached>();
+  const levels = new Map<string, Reached>();
+  const lowest = () => LOWEST_FIRST.find((one) => [...levels.values()].includes(one)) ?? "asked";
+  const end = ({ id }: OuterExhibit, exitCode: number, reached: Reached) => {
+    codes.push(exitCode);
+    levels.set(id, reached);
+    note.tell(id, exitCode);
+    note.tell("level", levelText(lowest(), level));
+  };
   for (const exhibit of readable) {
     const number = { number: codes.length + 1, count };
-    const one = await verifyOne(context, { ...job, exhibit, number });
-    codes.push(one.exitCode);
-    reached.add(one.reached);
-    note.tell(exhibit.id, one.exitCode);
-    if (one.reached !== "asked") note.tell(`level of ${exhibit.id}`, levelText(one.reached, level));
+    const { exitCode, reached } = await verifyOne(context, { ...job, exhibit, number });
+    end(exhibit, exitCode, reached);
   }
   for (const exhibit of closed) {
     const number = { number: codes.length + 1, count };
-    const code = gravestExitCode([12, await verifyOuterOne(context, { ...job, exhibit, number })]);
-    codes.push(code);
-    reached.add("outer");
-    note.tell(exhibit.id, code);
-    note.tell(`level of ${exhibit.id}`, levelText("outer", level));
+    end(exhibit, gravestExitCode([12, await verifyOuterOne(context, { ...job, exhibit, number })]), "outer");
   }
-  // Of several the lowest: nobody shall take the entry for more than it is.
-  const lowest = (["outer", "digests", "partial"] as const).find((one) => reached.has(one));
-  if (lowest) note.tell("level", levelText(lowest, level));
+  for (const [id, reached] of levels) {
+    if (reached !== lowest()) note.tell(`level of ${id}`, levelText(reached, level));
+  }
   return codes;
 }
 
@@ -127,7 +130,9 @@ export async function verifyOpened(
  * How much of an exhibit was looked at: all that was asked for; all but contents, which what was given is not for; or less
  * than that, for want of an identity.
  */
-type Reached = "asked" | "digests" | "partial" | "outer";
+type Reached = Parameters<typeof levelText>[0];
+
+const LOWEST_FIRST: readonly Reached[] = ["outer", "digests", "partial"];
 
 interface Verified {
   readonly level: VerifyOptions["level"];

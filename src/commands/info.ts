@@ -43,7 +43,8 @@ EXHIBIT is an exhibit id, an evidence number, the start of an image digest, or a
     try {
       if (!store.isReadable && !options.blocks) {
         showUnopened(context, { store, exhibit: await store.findOuter(args[0]) }, path);
-        for (const hint of await store.access.identityHints()) out.note(hint);
+        // The last one is what the status says.
+        for (const hint of (await store.access.identityHints()).slice(0, -1)) out.note(hint);
         return 0;
       }
       const exhibit = await store.find(args[0]);

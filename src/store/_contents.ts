@@ -111,7 +111,8 @@ export class Contents {
       if (!this.openedFor.includes(recipient) && await this.#storage.stat(name)) own.push(name);
     }
     const byPassphrase = own.map((name) => `Give -i ${this.#storage.pathOf(name)}: a passphrase opens it.`);
-    return [...byPassphrase, `Give ${own.length > 0 ? "another" : "the"} identity file with -i FILE.`];
+    const isFirst = own.length + this.openedFor.length === 0;
+    return [...byPassphrase, `Give ${isFirst ? "the" : "another"} identity file with -i FILE.`];
   }
 
   /** Puts a document. Durable when it returns. */

@@ -70,12 +70,13 @@ export async function refuseOtherRecipients(
   const expected = (list: readonly string[], ofList: readonly string[]) =>
     list.filter((one) => ofList.includes(one) || !mayLack.includes(one));
   const { contents, lineage } = file.recipients;
-  refuseDifference("recipients", expected(contents, given?.contents ?? []), given?.contents ?? []);
-  refuseDifference(
-    "recipients of the lineage",
-    expected(lineage ?? [], given?.lineage ?? []),
-    given?.lineage ?? [],
-  );
+  const refuse = (what: string, list: readonly string[], givenOf: readonly string[]) =>
+    refuseDifference(what, { expected: expected(list, givenOf), given: givenOf }, [
+      hintOf(file.recipients!, byPassphrase),
+      "`coldcase recipients add` lets somebody else open what is there.",
+    ]);
+  refuse("recipients", contents, given?.contents ?? []);
+  refuse("recipients of the lineage", lineage ?? [], given?.lineage ?? []);
 }
 
 /**
@@ -129,7 +130,11 @@ export async function recipientsNotGiven(
   return [...contents, ...lineage ?? []].filter((one) => !known.includes(one));
 }
 
-function refuseDifference(what: string, expected: readonly string[], given: readonly string[]): void {
+function refuseDifference(
+  what: string,
+  { expected, given }: { readonly expected: readonly string[]; readonly given: readonly string[] },
+  hints: readonly string[],
+): void {
   const lacking = expected.filter((one) => !given.includes(one));
   const surplus = given.filter((one) => !expected.includes(one));
   if (lacking.length === 0 && surplus.length === 0) return;
@@ -137,10 +142,7 @@ function refuseDifference(what: string, expected: readonly string[], given: read
     ...lacking.map((one) => `it has ${one}, which was not given`),
     ...surplus.map((one) => `it does not have ${one}`),
   ];
-  throw refusal(`its ${what} differ: ${faults.join("; ")}`, [
-    "Give the ones that it has, those of its lineage by --lineage-key FILE.",
-    "`coldcase recipients add` lets somebody else open what is there.",
-  ]);
+  throw refusal(`its ${what} differ: ${faults.join("; ")}`, hints);
 }
 
 /** Of the recipients of a store those whose identities a passphrase opens. */
