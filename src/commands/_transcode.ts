@@ -8,7 +8,7 @@ import { gravestExitCode, isFault, OperatorError } from "../errors.ts";
 import { type Exhibit, openStoreForWriting, type Store, type WriteOptions } from "../store/mod.ts";
 import { CUSTODY_OPTIONS, openKey } from "./_custody.ts";
 import { type HandOver, handOver, modeOf } from "./_hand_over.ts";
-import { warnOfSingleRecipient } from "./_identities.ts";
+import { tellOtherRecipients, warnOfSingleRecipient } from "./_identities.ts";
 
 export const TRANSCODE_OPTIONS = {
   to: { value: "STORE", summary: "the other store; made where it is missing" },
@@ -66,6 +66,7 @@ export async function transcode(context: CommandContext, job: TranscodeJob): Pro
   });
   try {
     warnOfSingleRecipient(context, to);
+    await tellOtherRecipients(context, to, job.encryption);
     const write: HandOver["write"] = (exhibit, how) => from.transcodeTo(to, exhibit, how);
     const code = await handOver(context, { action, from, to, exhibits, key, options, write });
     return gravestExitCode([...codes, code]);

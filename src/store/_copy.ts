@@ -1,7 +1,7 @@
 /**
  * Copies an exhibit into another store: just the files that its blocks need, each verified on the way by the
  * digest in its name, the inventory last. Run again, it goes on: what is there and sound is not copied twice.
- * An encrypted exhibit is copied as it is, unopened: its inventory travels along.
+ * An encrypted exhibit is copied as it is: its inventory travels along.
  *
  * @see store-format.md, "Order of writes"
  */
@@ -77,7 +77,7 @@ function isOpened(parts: CopyParts): parts is OpenedParts {
 /** Throws `integrity` where a file of the source is not what its name says; `storage`. */
 export async function copyExhibit(parts: CopyParts, options: CopyOptions): Promise<CopySummary> {
   const { from, to } = parts;
-  if (isOpened(parts)) refuseBrokenInventory(parts.exhibit, "copy");
+  if (parts.exhibit instanceof Exhibit) refuseBrokenInventory(parts.exhibit, "copy");
   const files = isOpened(parts)
     ? await neededFiles({ ...parts, verb: "copy" }, options.signal)
     : parts.exhibit.inventory.files;

@@ -205,3 +205,28 @@ Deno.test("recipients added to a store that holds nothing yet are those of the n
     assertExit(followed, 0);
     assert(!followed.stderr.includes("also for"), followed.stderr);
   }));
+
+Deno.test("copy -i finds an encrypted exhibit by what its manifest tells, and compares that with its inventory", () =>
+  withCase(async (made) => {
+    const { stage, examiner, lineage, stranger, to, run } = made;
+    const withKey = [...to, "--lineage-key", lineage];
+    const { exhibit, imageDigest } = summaryOf(
+      await run("acquire", FIRST, ...withKey, "--evidence", "7", "--json"),
+    );
+    const target = ["--to", `${stage.folder}/handed`];
+    assertExit(await run("copy", "7", ...target), 10);
+    assertRefusal(await run("copy", "7", ...target, "-i", stranger), {
+      exitCode: 12,
+      names: ["does not fit"],
+    });
+    assert(!filesBelow(stage.folder).some((name) => name.startsWith("handed/")), "a store was made");
+    for (const [reference, identity] of [["7", examiner], [imageDigest.slice(0, 12), lineage]] as const) {
+      const copied = await run("copy", reference, ...target, "-i", identity, "--json");
+      assertExit(copied, 0);
+      assertEquals(summaryOf(copied).exhibit, exhibit);
+    }
+    const files = (store: string) =>
+      filesBelow(store).filter((name) => /^(packs|segments|documents)/.test(name));
+    assertEquals(files(`${stage.folder}/handed`), files(stage.store));
+    assertExit(await run("verify", "-s", `${stage.folder}/handed`, "-i", examiner, "--content"), 0);
+  }));
