@@ -47,12 +47,12 @@ export function closed(expect: "integrity" | "format"): Verdict {
   return { expect, exit: code, reader: code };
 }
 
-/** The exhibit can't be opened: steps 3 to 7 of "Verification". */
+/** The exhibit can't be opened: steps 2 to 10 of "Verification". */
 export function unusable(expect: "integrity" | "format"): Verdict {
   return { ...closed(expect), finding: "exhibit_unusable" };
 }
 
-/** A finding of the steps from 8 on: verify goes on and ends with 20, the other reader stops. */
+/** A finding of the steps from 11 on: verify goes on and ends with 20, the other reader stops. */
 export function found(finding: string, expect: "integrity" | "format" = "integrity"): Verdict {
   return { expect, exit: 20, finding, reader: expect === "format" ? 21 : 20 };
 }

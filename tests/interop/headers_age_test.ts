@@ -7,11 +7,11 @@ import { Identities, makeIdentity, type NewIdentity, Recipients } from "../../sr
 import { sha256 } from "../../src/format/digests.ts";
 import { openStoreForWriting } from "../../src/store/mod.ts";
 import { outside, toolPath } from "../outside.ts";
+import { runRecipe } from "../recipes.ts";
 import { TEST_KEY } from "../signing_key.ts";
 import { acquireAt, filesBelow, noise, pattern, shapeOf, testWorld, withFolder } from "../store/fixtures.ts";
 
 const NEEDS = ["age", "age-keygen", "bash", "base64", "sha256sum", "ssh-keygen"];
-const DOCUMENT = new URL("../../store-format.md", import.meta.url);
 const BLOCK = 1 << 18;
 const ORDER = {
   volume: new Map([[0, noise(1, BLOCK)], [1, pattern(2, BLOCK)], [3, noise(3, BLOCK)], [
@@ -22,12 +22,6 @@ const ORDER = {
   flushEvery: 2,
 };
 
-function recipe(name: string): string {
-  const [, script] = Deno.readTextFileSync(DOCUMENT).split(`<!-- recipe: ${name} -->\n\n\`\`\`sh\n`);
-  assert(script, `store-format.md has no recipe "${name}"`);
-  return script.slice(0, script.indexOf("```"));
-}
-
 async function run(
   command: readonly string[],
   cwd: string,
@@ -35,12 +29,6 @@ async function run(
   const [program, ...args] = command;
   const { code, stdout, stderr } = await new Deno.Command(toolPath(program!)!, { args, cwd }).output();
   return { code, stdout, stderr: new TextDecoder().decode(stderr) };
-}
-
-async function runRecipe(name: string, store: string): Promise<string> {
-  const { code, stdout, stderr } = await run(["bash", "-euo", "pipefail", "-c", recipe(name)], store);
-  assertEquals(code, 0, stderr);
-  return new TextDecoder().decode(stdout);
 }
 
 /** A store for the first, to which the others were added one after the other. */
@@ -84,8 +72,32 @@ outside(
       for (const added of [bob, carol]) {
         Deno.writeTextFileSync(`${path}/key.txt`, `${added.secret}\n`);
         assertNotEquals((await run(["age", "-d", "-i", "key.txt", ageFiles[0]!], path)).code, 0);
-        assertEquals((await runRecipe("added header", path)).trim().split("\n").sort(), expected.sort());
+        const { code, stdout, stderr } = await runRecipe("added header", path);
+        assertEquals([code, stderr], [0, ""]);
+        assertEquals(stdout.trim().split("\n").sort(), expected.sort());
       }
+    }),
+);
+
+outside(
+  "the recipe for added headers says so where there is none for a key, and reads no standard input",
+  NEEDS,
+  () =>
+    withFolder(async (folder) => {
+      const path = `${folder}/store`;
+      const [alice, bob] = [await makeIdentity("x25519"), await makeIdentity("x25519")];
+      const said = async (who: NewIdentity) => {
+        Deno.writeTextFileSync(`${path}/key.txt`, `${who.secret}\n`);
+        return await runRecipe("added header", path);
+      };
+      const none = { code: 0, stdout: "no header was added for key.txt\n", stderr: "" };
+      await makeStore(path, [alice]);
+      assertEquals((await said(bob)).stdout, none.stdout);
+      await makeStore(`${folder}/other`, [alice, await makeIdentity("x25519")]);
+      for (const name of filesBelow(`${folder}/other`).filter((one) => one.includes("/headers-"))) {
+        Deno.copyFileSync(`${folder}/other/${name}`, `${path}/${name}`);
+      }
+      assertEquals(await said(bob), none);
     }),
 );
 
@@ -97,15 +109,16 @@ outside(
       const path = `${folder}/store`;
       const [alice, bob] = [await makeIdentity("x25519"), await makeIdentity("x25519")];
       await makeStore(path, [alice, bob]);
-      const script = `cd "$1"; ${recipe("signatures")}`;
+      Deno.writeTextFileSync(`${path}/key.txt`, `${alice.secret}\n`);
       const check = async () => {
-        const { stdout, stderr } = await run(["bash", "-c", script, "bash", path], path);
-        return new TextDecoder().decode(stdout) + stderr;
+        const { stdout, stderr } = await runRecipe("signatures", path);
+        return stdout + stderr;
       };
       const isHeaders = (name: string) => /\/headers-[0-9a-f]{64}\.txt$/.test(name);
       const said = await check();
       assertStringIncludes(said, `Good "coldcase-headers@v1" signature`);
-      assertEquals(said.split("\n").filter((line) => /headers-.*FAILED/.test(line)), []);
+      assertStringIncludes(said, `Good "coldcase-manifest@v1" signature`);
+      assertEquals(said.split("\n").filter((line) => line.includes("FAILED")), []);
       const part = `${path}/${filesBelow(path).find(isHeaders)}`;
       Deno.writeTextFileSync(part, Deno.readTextFileSync(part).replace("opens contents", "opens lineage"));
       assert(/headers-.*\.sshsig: FAILED/.test(await check()), "a changed part was accepted");

@@ -1,6 +1,6 @@
 /**
- * Readers that share no code with coldcase: scripts/read_store.py, and the shell recipes of store-format.md as
- * they stand there. Both must read what the code writes, and refuse what was changed.
+ * A reader that shares no code with coldcase, scripts/read_store.py, must read what the code writes, and refuse what was
+ * changed.
  */
 import { createHash } from "node:crypto";
 import { assert, assertEquals, assertMatch } from "@std/assert";
@@ -15,7 +15,6 @@ import { realWorld } from "../../src/world.ts";
 import { outside, toolPath } from "../outside.ts";
 
 const READER = fromFileUrl(new URL("../../scripts/read_store.py", import.meta.url));
-const DOCUMENT = fromFileUrl(new URL("../../store-format.md", import.meta.url));
 const EXAMPLE = "ex-000000000000002a";
 const NEEDS = ["python3", "zstd", "ssh-keygen"];
 const SIGNER = "SHA256:1Lt0B6m58n9i5yp9hABit7qhCJ/7aR7kRxt8QRziO8k";
@@ -331,116 +330,3 @@ outside(
       }
     }),
 );
-
-// ------------------------------------------------------------------------------------------- the recipes
-
-/** The shell code below `<!-- recipe: NAME -->`. */
-function recipe(name: string): string {
-  const text = Deno.readTextFileSync(DOCUMENT);
-  const code = text.split(`<!-- recipe: ${name} -->`)[1]?.match(/^\n+```sh\n([\s\S]*?)```\n/)?.[1];
-  assert(code !== undefined, `store-format.md has no recipe "${name}"`);
-  return code;
-}
-
-outside(
-  "store-format.md's recipes check and read the example's store",
-  ["bash", "jq", "zstd"],
-  () =>
-    withFolder(async (root) => {
-      await makeExampleStore(root);
-      const runs = async (name: string) => {
-        const { code, stdout, stderr } = await run("bash", ["-euc", recipe(name)], { cwd: root });
-        assertEquals([code, stderr], [0, ""], name);
-        return stdout;
-      };
-      const [computed, stated] = (await runs("image digest")).trim().split("\n");
-      assertEquals(computed, `${stated}  -`);
-      assertEquals(await runs("inventory"), "");
-      assertEquals(await runs("all files"), "");
-      const noise = sha256(EXAMPLE_BLOCKS.get(4)!);
-      const text = sha256(EXAMPLE_BLOCKS.get(1)!);
-      assertEquals(await runs("block"), `block 4: ${noise}\n${noise}  -\n`);
-      const other = recipe("block").replace("block=4", "block=16384");
-      assertEquals(
-        (await run("bash", ["-euc", other], { cwd: root })).stdout,
-        `block 16384: ${text}\n${text}  -\n`,
-      );
-      assertEquals(await runs("records"), `16 0 ${noise}\n584 1 ${text}\n`);
-      for (const name of evidenceFiles(root).filter((file) => !/^store\.json$|\.sshsig$/.test(file))) {
-        const whole = Deno.readFileSync(`${root}/${name}`);
-        Deno.writeFileSync(
-          `${root}/${name}`,
-          whole.map((byte, at) => at === whole.length - 2 ? byte ^ 1 : byte),
-        );
-        for (const check of ["inventory", "all files"]) {
-          const { stdout } = await run("bash", ["-c", recipe(check)], { cwd: root });
-          assert(stdout.includes(`${name}: FAILED`), `${check}: ${name}`);
-        }
-        Deno.writeFileSync(`${root}/${name}`, whole);
-      }
-    }),
-);
-
-outside(
-  "store-format.md's recipes check the example's signatures, and refuse each that was changed",
-  ["bash", "ssh-keygen", "openssl"],
-  () =>
-    withFolder(async (root) => {
-      await makeExampleStore(root);
-      const runs = (name: string) => run("bash", ["-euc", recipe(name)], { cwd: root });
-      const good = (await runs("signatures")).stdout.trim().split("\n");
-      assertEquals(good.length, 3);
-      for (const line of good) {
-        assertMatch(
-          line,
-          /^Good "coldcase-[a-z]+@v1" signature for coldcase-d4bb7407a9b9f27f with ED25519 key/,
-        );
-        assert(line.endsWith(SIGNER), line);
-      }
-      const raw = await runs("raw signatures");
-      assertEquals(raw.stdout, "Signature Verified Successfully\n".repeat(3));
-      for (const [name, ending] of [["signatures", "sshsig"], ["raw signatures", "ed25519"]] as const) {
-        const files = allFiles(root).filter((file) => file.endsWith(ending));
-        assertEquals(files.length, 3);
-        for (const file of files) {
-          const whole = Deno.readFileSync(`${root}/${file}`);
-          Deno.writeFileSync(`${root}/${file}`, whole.map((byte, at) => at === 30 ? byte ^ 1 : byte));
-          const { stdout } = await runs(name);
-          assert(stdout.includes(`${file}: FAILED`), stdout);
-          Deno.writeFileSync(`${root}/${file}`, whole);
-        }
-      }
-    }),
-);
-
-outside(
-  "store-format.md's recipe checks a time-stamp",
-  ["bash", "openssl"],
-  () =>
-    withFolder(async (root) => {
-      await makeExampleStore(root);
-      const signature = allFiles(root).find((file) => /\/manifest-.*\.sshsig$/.test(file))!;
-      const shell = (script: string) => run("bash", ["-euc", script], { cwd: root });
-      const made = await shell(AUTHORITY.replaceAll("SIGNATURE", signature));
-      assertEquals(made.code, 0, made.stderr);
-      const good = await shell(recipe("time-stamp"));
-      assertEquals([good.code, good.stdout], [0, "Verification: OK\n"], good.stderr);
-      Deno.writeTextFileSync(`${root}/${signature}`, "\n", { append: true });
-      const bad = await shell(recipe("time-stamp"));
-      assert(bad.code !== 0 && !bad.stdout.includes("OK"), bad.stdout);
-    }),
-);
-
-/** Makes an authority in the folder, and its token beside SIGNATURE. */
-const AUTHORITY = `
-openssl req -x509 -newkey ed25519 -nodes -days 2 -subj /CN=root -keyout ca.key -out authority.pem
-openssl req -newkey rsa:2048 -nodes -subj /CN=tsa -keyout tsa.key -out tsa.csr
-printf 'extendedKeyUsage=critical,timeStamping\\n' > extensions
-openssl x509 -req -in tsa.csr -CA authority.pem -CAkey ca.key -CAcreateserial -days 1 -extfile extensions -out tsa.pem
-printf '%s\\n' '[tsa]' 'serial=serial' 'crypto_device=builtin' 'signer_digest=sha256' 'default_policy=1.2.3.4.1' \\
-  'digests=sha256' > authority.cnf
-echo 01 > serial
-openssl ts -query -data SIGNATURE -sha256 -cert -out query
-openssl ts -reply -config authority.cnf -section tsa -queryfile query -signer tsa.pem -inkey tsa.key -token_out -out token
-mv token "SIGNATURE.$(sha256sum token | head -c 16).tst"
-`;
