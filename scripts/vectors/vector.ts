@@ -47,7 +47,7 @@ export function closed(expect: "integrity" | "format"): Verdict {
   return { expect, exit: code, reader: code };
 }
 
-/** The exhibit can't be opened: steps 2 to 10 of "Verification". */
+/** The exhibit can't be opened: steps 3 to 10 of "Verification". */
 export function unusable(expect: "integrity" | "format"): Verdict {
   return { ...closed(expect), finding: "exhibit_unusable" };
 }
