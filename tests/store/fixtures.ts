@@ -158,9 +158,9 @@ export function pattern(seed: number, length: number): Uint8Array {
   return bytes;
 }
 
-/** The one place where bytes become a checked block without a source. */
+/** The one place where bytes become a checked block without a source. A copy: a block belongs to its receiver. */
 export function verifiedBlock(bytes: Uint8Array): VerifiedBlock {
-  return { kind: "verified", digest: sha256(bytes), bytes } as unknown as VerifiedBlock;
+  return { kind: "verified", digest: sha256(bytes), bytes: bytes.slice() } as unknown as VerifiedBlock;
 }
 
 export const UNREADABLE: UnreadableBlock = {
