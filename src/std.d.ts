@@ -87,11 +87,3 @@ declare module "bcrypt-pbkdf" {
     rounds: number,
   ): number;
 }
-
-declare module "@std/cli/prompt-secret" {
-  /** A line from the terminal, not shown; null where there is no terminal or the person gave up. */
-  export function promptSecret(
-    message?: string,
-    options?: { mask?: string; clear?: boolean },
-  ): string | null;
-}

@@ -5,6 +5,7 @@
  */
 
 import { messageOf, OperatorError } from "../errors.ts";
+import { askSecret } from "./secret.ts";
 
 /** stdout was closed by its reader (`coldcase … | head`): nothing failed, there is just no one left to write to. */
 export class ClosedOutput extends Error {
@@ -111,8 +112,12 @@ function writeAll(stream: ProcessStream, bytes: Uint8Array): Error | undefined {
   return undefined;
 }
 
-/** Reads a line from the terminal without showing it. Resolves to `undefined` where the person gave up. */
-async function askOnTerminal(question: string): Promise<string | undefined> {
-  const { promptSecret } = await import("@std/cli/prompt-secret");
-  return promptSecret(question, { mask: "" }) ?? undefined;
+/** Asks on stderr, as all that is no result. */
+function askOnTerminal(question: string): Promise<string | undefined> {
+  const keyboard = {
+    setRaw: (isRaw: boolean) => Deno.stdin.setRaw(isRaw),
+    read: (into: Uint8Array) => Deno.stdin.read(into),
+  };
+  const encoder = new TextEncoder();
+  return askSecret(keyboard, question, (text) => void writeAll(Deno.stderr, encoder.encode(text)));
 }

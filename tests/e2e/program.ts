@@ -58,6 +58,11 @@ export interface Running {
 
 let configuration: string | undefined;
 
+/** The words with which a shell starts it. */
+export function commandOf(...args: readonly string[]): string[] {
+  return [Deno.execPath(), ...TASK, ...args];
+}
+
 /** A configuration folder for all runs of a test file, gone at its end: no test makes a key in anybody's home. */
 function configurationFolder(): string {
   if (configuration !== undefined) return configuration;
