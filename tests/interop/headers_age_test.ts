@@ -92,7 +92,7 @@ outside(
       };
       const none = { code: 0, stdout: "no header was added for key.txt\n", stderr: "" };
       await makeStore(path, [alice]);
-      assertEquals((await said(bob)).stdout, none.stdout);
+      assertEquals(await said(bob), none);
       await makeStore(`${folder}/other`, [alice, await makeIdentity("x25519")]);
       for (const name of filesBelow(`${folder}/other`).filter((one) => one.includes("/headers-"))) {
         Deno.copyFileSync(`${folder}/other/${name}`, `${path}/${name}`);
