@@ -80,12 +80,13 @@ async function makeLineage(root: string): Promise<Lineage> {
     reason: null,
     result: { exitCode: 0, facts: {}, outcome: "done" },
   }, by);
+  const { absentBlocks, unreadableBlocks } = exhibit.manifest.counts;
   await store.evidence.addAddendum(exhibit, {
     at: "2026-01-02T03:04:05.000Z",
     by: "export",
     digests: { md5: null, sha1: null, sha256: sha256(noise(1)) },
     examiner: null,
-    filled: { absentBlocks: 1, unreadableBlocks: 0 },
+    filled: { absentBlocks, unreadableBlocks },
     host: FACTS.host,
     volumeSizeBytes: SHAPE.blockCount * BLOCK,
   }, TEST_KEY);
