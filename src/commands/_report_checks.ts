@@ -41,6 +41,12 @@ function checkedText(
     "again from the digests of the segments that the manifest lists.",
     `Side documents ${documents}: the SHA-256 of each is the one in the manifest.`,
     `Signatures named under "Signatures", and those of addenda and receipts: each holds over the file's exact bytes.`,
+    ...(data.unopenedAddenda.length === 0 ? [] : [
+      `Addenda that were not opened ${
+        from(...data.unopenedAddenda)
+      }: the SHA-256 of the file is that of its name. ` +
+      "**Neither what is in them nor signatures over it were checked**, nor custody entries that only they name.",
+    ]),
     data.isAuthenticated === null
       ? "Signers: told, not judged. No key was given with --verify-key."
       : data.isAuthenticated
@@ -135,7 +141,9 @@ const CUSTODY_COMMANDS: readonly string[] = [
 /** The commands; a test runs what is in the block. Names of a store's files need no quoting. */
 function howTo(data: ReportData): string {
   const nameOf = (number: number) => data.files.find((file) => file.number === number)!.file;
-  const manifest = nameOf(data.manifest.file);
+  const plainOf = (number: number) => openedName(nameOf(number));
+  const manifest = plainOf(data.manifest.file);
+  const closed = [data.manifest, ...data.addenda].map(({ file }) => nameOf(file)).filter(isClosed);
   const inventory = nameOf(data.inventory.file);
   const signatures = [
     ...data.signatures,
@@ -144,15 +152,16 @@ function howTo(data: ReportData): string {
   ];
   const commands = [
     "set -e",
+    ...(closed.length === 0 ? [] : openingCommands(closed)),
     "# The files of the list below: each line says OK.",
     "sha256sum -c - <<'END'",
     ...data.files.map(({ file, sha256 }) => `${sha256}  ${file}`),
     "END",
     "# Every file that the inventory names, packs with the data included: prints what does not match.",
     `tail -n +10 ${inventory} |`,
-    "  sed -E 's|^[0-9]+ (.*([0-9a-f]{64})\\.[a-z]+)$|\\2  \\1|' | sha256sum --quiet -c -",
+    "  sed -E 's|^[0-9]+ (.*([0-9a-f]{64})\\.[a-z.]+)$|\\2  \\1|' | sha256sum --quiet -c -",
     "# Signatures.",
-    ...signatures.flatMap((signature) => signatureCommands(signature, nameOf)),
+    ...signatures.flatMap((signature) => signatureCommands(signature, { nameOf, plainOf })),
     ...(data.custody.entries === 0 ? [] : CUSTODY_COMMANDS),
     "# The image root: computed from the manifest, and as the manifest has it.",
     `jq -r '"coldcase-image-v1\\n\\(.volume.blockSizeBytes) \\(.volume.blockCount) \\(.segmentBlocks)", .segments[]' \\`,
@@ -165,7 +174,12 @@ function howTo(data: ReportData): string {
     `openssl ts -verify -data ${nameOf(over)} -in ${nameOf(file)} -token_in -CAfile AUTHORITY.pem`
   );
   return [
-    "In the folder of the store, by sh, with sha256sum, ssh-keygen, openssl and jq. The files in `keys/` come with the " +
+    "In the folder of the store, by sh, with sha256sum, ssh-keygen, openssl and jq. ",
+    closed.length === 0
+      ? ""
+      : "The exhibit is encrypted: age opens it, and `KEY` names an identity file, as in `KEY=/path/examiner.age sh FILE`. " +
+        'Who was added later opens it by the recipe under "Added recipients" in `store-format.md`. ',
+    "The files in `keys/` come with the " +
     "store: compare the fingerprints under Signatures with ones that came on another way, or put your own " +
     "allowed_signers file in their place.\n\n",
     fence(commands),
@@ -181,17 +195,41 @@ function fence(lines: readonly string[]): string {
   return `\`\`\`sh\n${lines.join("\n")}\n\`\`\`\n\n`;
 }
 
-function signatureCommands(signature: ReportSignature, nameOf: (number: number) => string): string[] {
+function isClosed(name: string): boolean {
+  return name.endsWith(".age");
+}
+
+/** Where the commands find what a file says: of an encrypted one where they opened it. */
+function openedName(name: string): string {
+  return isClosed(name) ? `"$opened"/${name.slice(name.lastIndexOf("/") + 1)}` : name;
+}
+
+/** Signatures are over what is in the files, not over the age files. */
+function openingCommands(files: readonly string[]): string[] {
+  return [
+    "# Encrypted documents, opened into a folder that is removed at the end.",
+    "opened=$(mktemp -d) && trap 'rm -r \"$opened\"' EXIT",
+    "for file in \\",
+    ...files.map((file, at) => `  ${file}${at === files.length - 1 ? "; do" : " \\"}`),
+    '  age -d -i "${KEY:?the name of an identity file}" "$file" > "$opened/${file##*/}"',
+    "done",
+  ];
+}
+
+function signatureCommands(
+  signature: ReportSignature,
+  { nameOf, plainOf }: Readonly<Record<"nameOf" | "plainOf", (number: number) => string>>,
+): string[] {
   const { file, over, namespace, principal, ed25519File, allowedSignersFile, verifyingKeyFile } = signature;
   const raw = ed25519File === null ? [] : [
     `openssl pkeyutl -verify -rawin -pubin -inkey ${nameOf(verifyingKeyFile)} \\`,
-    `  -in ${nameOf(over)} \\`,
+    `  -in ${plainOf(over)} \\`,
     `  -sigfile ${nameOf(ed25519File)}`,
   ];
   return [
     `ssh-keygen -Y verify -f ${nameOf(allowedSignersFile)} -I ${principal} \\`,
     `  -n ${namespace} -s ${nameOf(file)} \\`,
-    `  < ${nameOf(over)}`,
+    `  < ${plainOf(over)}`,
     ...raw,
   ];
 }

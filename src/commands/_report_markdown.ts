@@ -150,10 +150,17 @@ function unreadableText({ unreadable }: ReportData): string {
   }`;
 }
 
-function digestText({ manifest, addenda }: ReportData): string {
+function digestText({ manifest, addenda, unopenedAddenda }: ReportData): string {
   const root = factTable([[IMAGE_DIGEST_LABEL, code(manifest.imageDigest), from(manifest.file)]]);
   const values = new Set(addenda.flatMap(({ digests }) => digests.sha256 ?? []));
-  const none = "SHA-256 of the image as a file: **NOT COMPUTED**. An export or a read-back computes it.\n\n";
+  const none = unopenedAddenda.length === 0
+    ? "SHA-256 of the image as a file: **NOT COMPUTED**. An export or a read-back computes it.\n\n"
+    : "SHA-256 of the image as a file: **NOT KNOWN**, see the addenda that were not opened.\n\n";
+  const closed = unopenedAddenda.length === 0
+    ? ""
+    : `**ADDENDA THAT NO IDENTITY GIVEN OPENS: ${unopenedAddenda.length}** ${
+      from(...unopenedAddenda)
+    }. What digests they have is not known.\n\n`;
   const clash = values.size > 1 ? "**THE ADDENDA NAME DIFFERENT SHA-256 VALUES OF ONE IMAGE.**\n\n" : "";
   const rows = addenda.flatMap((
     { digests, at, by, examiner, host, filled, volumeSizeBytes, file, signatures },
@@ -172,7 +179,8 @@ function digestText({ manifest, addenda }: ReportData): string {
     ])
   );
   const titles = ["Of the whole volume", "Value", "When, by", "Who", "Filled with zeros", "From"];
-  return root + clash + (values.size === 0 ? none : "") + (rows.length === 0 ? "" : table(titles, rows));
+  return root + clash + closed + (values.size === 0 ? none : "") +
+    (rows.length === 0 ? "" : table(titles, rows));
 }
 
 const DIGEST_TITLES: Readonly<Record<string, string>> = { md5: "MD5", sha1: "SHA-1", sha256: "SHA-256" };

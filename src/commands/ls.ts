@@ -37,6 +37,7 @@ export const ls = defineCommand({
           if (!(error instanceof OperatorError)) throw error;
           out.error(error);
           codes.push(error.exitCode);
+          if (error.code === "identity") closed.push(await store.outerExhibit(id));
         }
       }
       exhibits.sort((a, b) => a.manifest.acquisition.startedAt < b.manifest.acquisition.startedAt ? -1 : 1);

@@ -150,6 +150,10 @@ Deno.test("who was added to one exhibit finds it by its snapshot, and of the oth
     const { facts } = await loggedBy(made);
     assertEquals([facts["level"], facts[`level of ${first}`], facts[second]], ["outer", "full", 12]);
     assertRefusal(await run("verify", SECOND, "-i", stranger), { exitCode: 12, names: [second] });
+    const listed = await run("ls", "-i", stranger);
+    assertRefusal(listed, { exitCode: 12, names: [second] });
+    assertMatch(listed.stdout, new RegExp(`${first} .* complete`));
+    assertMatch(listed.stdout, new RegExp(`${second} .* encrypted, not opened`));
   }));
 
 Deno.test("hints of a store with a passphrase name its own identity, and work", () =>
