@@ -4,9 +4,10 @@
  *
  * @see store-format.md, "Order of writes"
  */
+import { dirname } from "@std/path";
 import { messageOf, OperatorError } from "../errors.ts";
 import type { Disk } from "../model.ts";
-import { LOCK_FILE } from "./_layout.ts";
+import { LOCK_FILE, STORE_FILE } from "./_layout.ts";
 
 /**
  * Takes the store's lock and proves the file system. The lock dies with the process.
@@ -28,7 +29,7 @@ export async function lockStore(
     });
   }
   try {
-    const doubt = await unprovedPromise(disk, root, path);
+    const doubt = await unprovedPromise(disk, root);
     if (doubt !== undefined && !options.allowUnsafe) {
       throw new OperatorError(
         "storage",
@@ -56,18 +57,38 @@ const FAILING_DISK: readonly unknown[] = ["EIO", "ENOSPC", "EDQUOT", "EROFS"];
 async function unprovedPromise(
   disk: Disk,
   root: string,
-  lockPath: string,
 ): Promise<{ readonly text: string; readonly cause?: unknown } | undefined> {
-  const second = disk.tryLock(lockPath);
+  const second = disk.tryLock(`${root}/${LOCK_FILE}`);
   if (second) {
     second.release();
     return { text: "its locks keep nobody out" };
   }
   try {
     await disk.syncDirectory(root);
+    // A store that is being made: the folders above it may have been made for it.
+    if (disk.stat(`${root}/${STORE_FILE}`) === undefined) await syncAbove(disk, root);
   } catch (error) {
     if (error instanceof OperatorError && FAILING_DISK.includes(error.facts["platformCode"])) throw error;
     return { text: `its folders cannot be made durable (${messageOf(error)})`, cause: error };
   }
   return undefined;
+}
+
+/**
+ * Makes durable the names of the folders that lead to a new store: without them it would be gone with all that it holds.
+ * All of them: who made them may have been killed before this. A folder that this user may not read was not made
+ * by this program, nor was what another file system is mounted on.
+ */
+async function syncAbove(disk: Disk, root: string): Promise<void> {
+  const fileSystem = disk.fileSystemType(root);
+  for (let path = root; dirname(path) !== path; path = dirname(path)) {
+    const above = dirname(path);
+    if (disk.fileSystemType(above) !== fileSystem) return;
+    try {
+      await disk.syncDirectory(above);
+    } catch (error) {
+      if (error instanceof OperatorError && error.facts["platformCode"] === "EACCES") return;
+      throw error;
+    }
+  }
 }
