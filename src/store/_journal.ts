@@ -97,6 +97,8 @@ export class Journal {
     await map.sync();
     const log = disk.open(storage.pathOf(`${folder}/log`), mode);
     await log.sync();
+    // Else the head alone could outlive a loss of power, and with nothing to go on from it.
+    await disk.syncDirectory(storage.pathOf(folder));
     await storage.replace(`${folder}/head.json`, encodeJournalHead(head), { isPrivate });
     return new Journal({ head, map, log, logBytes: 0 });
   }
