@@ -57,8 +57,10 @@ export interface LogLine {
 export function* logLines(log: DiskFile): Iterable<LogLine> {
   let rest = new Uint8Array(0);
   let isTooLong = false;
-  for (let offset = 0;;) {
-    const buffer = new Uint8Array(rest.length + LOG_BUFFER_BYTES);
+  const sizeBytes = log.sizeBytes();
+  for (let offset = 0; offset < sizeBytes;) {
+    // Most logs are short, and stores of many acquisitions have many.
+    const buffer = new Uint8Array(rest.length + Math.min(LOG_BUFFER_BYTES, sizeBytes - offset));
     buffer.set(rest);
     const got = log.read(buffer.subarray(rest.length), offset);
     if (got === 0) return;
