@@ -3,6 +3,7 @@
  * pack and with several, with files that a crash left. They must say what is there, and find what was changed.
  */
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import { fromFileUrl } from "@std/path";
 import { EXAMPLE_BLOCKS, makeExampleStore } from "../../scripts/example_store.ts";
 import { encodeIdentityFile } from "../../src/cipher_age_files.ts";
 import { Identities, makeIdentity } from "../../src/cipher_age.ts";
@@ -55,6 +56,7 @@ Deno.test("store-format.md has the recipes that are run here and in headers_age_
     "segment",
     "signatures",
     "store file",
+    "test vector",
     "time-stamp",
   ]);
 });
@@ -187,6 +189,14 @@ outside("the recipes check the example's signatures, and refuse each that was ch
         flipBit(`${root}/${file}`, 30);
       }
     }
+  }));
+
+outside("the recipe unpacks a test vector", ["bash", "jq", "tar"], () =>
+  withFolder(async (root) => {
+    const vector = fromFileUrl(new URL("../vectors/accepted_everything", import.meta.url));
+    assertEquals(await printed("test vector", root, { VECTOR: vector }), "");
+    assert(filesBelow(root).length > 30, `${filesBelow(root)}`);
+    assertEquals(await printed("inventory", root), "");
   }));
 
 outside(
