@@ -12,10 +12,20 @@ import type { AcquireInput } from "./_input.ts";
 const MAX_ARGUMENTS = 256;
 const MAX_ARGUMENT_LENGTH = 8192;
 
-/** Throws `usage` where a text about the case is longer than the record takes. */
+/** So many bytes of a manifest are for the case: all its texts in full, but not of control characters alone. */
+const MAX_CASE_BYTES = 64 * 1024;
+
+/** Throws `usage` where what is told of the case is longer than the record takes. */
 export function refuseLongFacts({ commitFacts }: AcquireInput): void {
   try {
     caseMember(commitFacts.case, "the facts of the case");
+    const bytes = new TextEncoder().encode(JSON.stringify(commitFacts.case)).length;
+    if (bytes > MAX_CASE_BYTES) {
+      throw new OperatorError(
+        "usage",
+        `Cannot record the facts of the case: they have ${bytes} bytes as JSON, expected at most ${MAX_CASE_BYTES}`,
+      );
+    }
   } catch (error) {
     if (!(error instanceof OperatorError)) throw error;
     throw new OperatorError("usage", error.message, { hints: ["Say it in fewer words."], cause: error });

@@ -128,9 +128,16 @@ Deno.test("acquireSnapshot() refuses notes that no record takes before it asks t
       assertStringIncludes(error.message, member);
       assertEquals([source.listed, source.fetched, await store.journals()], [[], [], []]);
     }
-    await acquire(store, source, FIRST, {
-      commitFacts: { ...commitFacts, case: { ...commitFacts.case, notes: "n".repeat(16_384) } },
+    const notes = (text: string) => ({
+      commitFacts: { ...commitFacts, case: { ...commitFacts.case, notes: text } },
     });
+    const error = await assertRejects(
+      () => acquire(store, source, FIRST, notes("\u0001".repeat(16_384))),
+      OperatorError,
+    );
+    assertEquals([error.code, await store.journals()], ["usage", []]);
+    assertStringIncludes(error.message, "expected at most 65536");
+    await acquire(store, source, FIRST, notes("€".repeat(16_384)));
   }));
 
 Deno.test("Store refuses a journal that lies under another name, and clears nothing away", () =>

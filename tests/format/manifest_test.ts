@@ -7,6 +7,7 @@ import {
   type Manifest,
   MAX_MANIFEST_BYTES,
 } from "../../src/format/manifest.ts";
+import { MAX_CUSTODY_HEADS } from "../../src/format/members.ts";
 import type { Digest } from "../../src/model.ts";
 import { forRounds, pick } from "../seeded.ts";
 import { assertRefused, bytesOf, digestOf, randomDigest, textOf } from "./refusals.ts";
@@ -56,26 +57,45 @@ Deno.test("decodeManifest() gives back what encodeManifest() took, and again the
   });
 });
 
-Deno.test("encodeManifest() of 64 TiB, 8,192 segments and the longest texts stays under 1 MiB", () => {
+Deno.test("encodeManifest() of 64 TiB and of all that an acquisition can tell stays under 1 MiB", () => {
   const plain = manifestOf(65_536);
   const { acquisition } = plain;
-  const long = (length: number) => "€".repeat(length);
+  // Six bytes a character: what a service says, and what a host is called, may be nothing but such.
+  const long = (length: number) => "\u0001".repeat(length);
+  const told = (length: number) => "€".repeat(length);
   const longest: Manifest = {
     ...plain,
     acquisition: {
       ...acquisition,
+      // As much as refuseLongFacts() lets through.
       case: {
-        authority: long(4096),
-        case: long(256),
-        evidence: long(256),
-        examiner: long(256),
-        notes: long(16_384),
-        organization: long(256),
+        authority: told(4096),
+        case: told(256),
+        evidence: told(256),
+        examiner: told(256),
+        notes: told(16_384),
+        organization: told(256),
       },
+      custodyHeads: Array.from({ length: MAX_CUSTODY_HEADS }, (_, sequence) => ({
+        chain: "0".repeat(32),
+        digest: digestOf("0a"),
+        sequence: 99_999_999 - sequence,
+      })),
       destination: { fileSystem: long(64), path: long(4096) },
+      host: { hostname: long(256), operatingSystem: long(256), user: long(256) },
       parentDropped: long(4096),
-      snapshot: { ...acquisition.snapshot, description: long(1024), kmsKeyId: long(2048) },
+      snapshot: {
+        ...acquisition.snapshot,
+        description: long(1024),
+        instance: long(64),
+        kmsKeyId: long(2048),
+        ownerAccount: long(64),
+        storageTier: long(64),
+        tags: Object.fromEntries(Array.from({ length: 64 }, (_, tag) => [`${tag}${long(254)}`, long(256)])),
+        volumeId: long(64),
+      },
     },
+    source: { ...plain.source, endpoint: told(2048), region: told(64) },
   };
   assertEquals(plain.segments.length, 8192);
   assert(encodeManifest(plain).length < 600_000);
