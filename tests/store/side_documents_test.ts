@@ -14,7 +14,21 @@ import {
 import { fittingSessions, UnreadableList } from "../../src/store/_commit_documents.ts";
 import { UnreadableComparison } from "../../src/store/_verify_unreadable.ts";
 import { plainBlock } from "../../src/format/segment.ts";
+import { openStoreForWriting } from "../../src/store/mod.ts";
 import { SESSION } from "../format/samples.ts";
+import { readAgain } from "../second_reading.ts";
+import {
+  COUNTS,
+  FACTS,
+  listingOf,
+  reading,
+  SESSION as STARTED,
+  shapeOf,
+  SNAPSHOT,
+  sourceOf,
+  testWorld,
+  withFolder,
+} from "./fixtures.ts";
 
 /** As large as an entry can be. */
 function largest(block: number): UnreadableEntry {
@@ -153,3 +167,37 @@ Deno.test("fittingSessions() keeps no more sessions than a list may have", () =>
   assert(fitting.length <= MAX_SESSIONS && encodeSessions(fitting).length <= MAX_DOCUMENT_BYTES);
   assertEquals([fitting[0], fitting.at(-1)], [sessions[0], sessions.at(-1)]);
 });
+
+Deno.test("Acquisition.commit() commits with more unreadable blocks than a list can tell all of", () =>
+  withFolder(async (path) => {
+    const indexes = Array.from({ length: 2400 }, (_, at) => 3 * at);
+    const store = await openStoreForWriting(testWorld(), path);
+    const acquisition = await store.begin({
+      source: sourceOf(SNAPSHOT),
+      shape: shapeOf(1 << 16),
+      parent: undefined,
+      supersedes: undefined,
+    });
+    await acquisition.startSession(STARTED, { counts: () => COUNTS, takeEvents: () => [] });
+    for (const index of indexes) {
+      await acquisition.putUnreadable(index, { kind: "unreadable", ...largest(index) });
+    }
+    await acquisition.noteListing(listingOf(indexes));
+    const { id } = await acquisition.commit(FACTS);
+    store.close();
+    await readAgain(path, id);
+    await reading(path, async (opened) => {
+      const exhibit = await opened.exhibit(id);
+      const listed = await exhibit.unreadable() ?? [];
+      assertEquals(listed.map(({ first }) => first.block), indexes);
+      assertEquals(new Set(listed.map(({ first }) => first.detail.length)), new Set([64]));
+      const found: string[] = [];
+      const { signal } = new AbortController();
+      await opened.verify(exhibit, {
+        level: "full",
+        signal,
+        onFinding: ({ message }) => found.push(message),
+      });
+      assertEquals(found, []);
+    });
+  }));
