@@ -79,6 +79,8 @@ async function openLocked(
     file.truncate(Math.min(file.sizeBytes(), checkpoint.durableBytes));
     await requireRoom(names, { disk, reader, checkpoint });
     await writeCheckpoint(disk, names.checkpoint, checkpoint);
+    // Else a loss of power could leave an unfinished image of which nothing tells what it is.
+    await disk.syncDirectory(dirname(names.image));
     file.truncate(checkpoint.volumeSizeBytes);
     for (const leftover of [names.partialLog, names.partialMap]) {
       if (disk.stat(leftover)) disk.remove(leftover);
