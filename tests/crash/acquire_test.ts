@@ -3,15 +3,15 @@ import { acquireBoth, acquireChild, acquireParent, encryptedMode, PLAIN } from "
 import { exploreAll } from "./explore.ts";
 
 Deno.test("a plain acquisition survives a loss of power after any operation", () =>
-  exploreAll([acquireParent(PLAIN)], 2000));
-
-Deno.test("two acquisitions of one run survive a loss of power after any operation", () =>
-  exploreAll([acquireBoth(PLAIN)], 1000));
+  exploreAll([[acquireParent(PLAIN), 3200]]));
 
 Deno.test("an incremental acquisition survives a loss of power after any operation", () =>
-  exploreAll([acquireChild(PLAIN)], 1000));
+  exploreAll([[acquireChild(PLAIN), 2000]]));
+
+Deno.test("two acquisitions of one run survive a loss of power after any operation", () =>
+  exploreAll([[acquireBoth(PLAIN), 600]]));
 
 Deno.test("an encrypted acquisition survives a loss of power after any operation", async () => {
   const mode = await encryptedMode();
-  await exploreAll([acquireParent(mode), acquireChild(mode)], 250);
+  await exploreAll([[acquireParent(mode), 150], [acquireChild(mode), 150]]);
 });

@@ -6,6 +6,7 @@ import { Identities, makeIdentity } from "../../src/cipher_age.ts";
 import type { SnapshotId } from "../../src/model.ts";
 import type { Store, WriteOptions } from "../../src/store/mod.ts";
 import { acquire, type Order } from "../store/fixtures.ts";
+import type { CrashDisk } from "./crash_disk.ts";
 import type { Run, Scenario } from "./explore.ts";
 import {
   CHILD,
@@ -13,12 +14,14 @@ import {
   essenceOf,
   inStore,
   type Looking,
+  once,
   PARENT,
   PARENT_VOLUME,
   readStore,
   requireCommitted,
   requireWhole,
   SHAPE,
+  STORE,
 } from "./stores.ts";
 
 /** How the store is opened for writing, and how for looking. */
@@ -66,22 +69,37 @@ export async function acquireAll(run: Run, mode: Mode, snapshots: readonly Snaps
 
 /** Throws unless each of the blocks is recorded, in a journal or in an exhibit. */
 async function requireRecorded(
-  disk: Run["disk"],
+  disk: CrashDisk,
   { mode, snapshot, indexes }: {
     readonly mode: Mode;
     readonly snapshot: SnapshotId;
     readonly indexes: readonly number[];
   },
 ): Promise<void> {
-  await readStore(disk, mode, async (store) => {
+  const find = () => recordedBlocks(disk, mode, snapshot);
+  const recorded = await once(
+    disk,
+    { root: STORE, kind: `recorded of ${snapshot}`, leaveOut: ["tmp"] },
+    find,
+  );
+  if (recorded === "all") return;
+  const lost = indexes.filter((index) => !recorded?.has(index));
+  if (lost.length > 0) throw new Error(`blocks ${lost} of ${snapshot} were recorded, and are not`);
+}
+
+async function recordedBlocks(
+  disk: CrashDisk,
+  mode: Mode,
+  snapshot: SnapshotId,
+): Promise<Set<number> | "all" | undefined> {
+  return await readStore(disk, mode, async (store) => {
+    if (await store.newestOf(snapshot)) return "all";
     const head = (await store.journals()).find(({ source }) => source.snapshot === snapshot);
-    if (await store.newestOf(snapshot)) return;
-    if (!head) throw new Error(`${snapshot} has neither a journal nor an exhibit`);
-    const view = store.view(head);
+    const view = head && store.view(head);
+    if (!view) return undefined;
     try {
-      for (const index of indexes) {
-        if (!view.recorded(index)) throw new Error(`block ${index} of ${snapshot} was recorded, and is not`);
-      }
+      const indexes = [...PARENT_VOLUME.keys(), ...CHILD_VOLUME.keys()];
+      return new Set(indexes.filter((index) => view.recorded(index)));
     } finally {
       view.close();
     }

@@ -4,17 +4,18 @@
  * there, and is the end the same? Some of the runs that go on are crashed, too. A state is its seed: it is printed, and
  * `COLDCASE_SEED=… COLDCASE_STATE=…` runs it alone.
  */
+import type { Disk } from "../../src/model.ts";
 import type { Below } from "../seeded.ts";
 import { seededBelow } from "../seeded.ts";
 import { CrashDisk, type FolderNode } from "./crash_disk.ts";
 import { digestOf, type Leaves, Timeline } from "./states.ts";
 
 /** Throws where something does not hold. */
-type Check = (disk: CrashDisk) => Promise<void>;
+export type Check = (disk: CrashDisk) => Promise<void>;
 
 /** One run of the program on a disk. */
 export interface Run {
-  readonly disk: CrashDisk;
+  readonly disk: Disk;
   /** Another one in each run on one disk: no two make up the same names. */
   readonly seed: number;
   /** Tells what holds from here on, whatever crash follows. */
@@ -41,7 +42,7 @@ export interface Exploration {
   readonly violations: readonly string[];
 }
 
-/** States that are looked for in each round after each operation. */
+/** What is looked for after an operation, round by round; another one after the next, so that few rounds have all. */
 const ROUND: readonly Leaves[] = ["all", "nothing", "all_but_one", "only_one", "any", "any"];
 const FIRST_SEED = 1;
 /** Every so many states the run that goes on from one is crashed as well. */
@@ -51,8 +52,8 @@ const MAX_BARREN_ROUNDS = 60;
 /** More are of one cause, mostly. */
 const MAX_VIOLATIONS = 5;
 
-interface Plan {
-  /** Distinct states, at least. */
+export interface Plan {
+  /** Distinct states, at the least. */
   readonly states: number;
   readonly seed: number;
   /** Only this one, `POSITION.ROUND`. */
@@ -64,12 +65,6 @@ interface Recorded {
   readonly timeline: Timeline;
   readonly disk: CrashDisk;
   readonly promises: readonly { readonly from: number; readonly holds: Check }[];
-}
-
-/** From the environment: a seed that differs from run to run, unless one is told. */
-export function planFor(states: number): Plan {
-  const seed = Number(Deno.env.get("COLDCASE_SEED") ?? Date.now() % 2 ** 32);
-  return { states, seed, only: Deno.env.get("COLDCASE_STATE") };
 }
 
 export async function explore(scenario: Scenario, plan: Plan): Promise<Exploration> {
@@ -122,7 +117,9 @@ class Explorer {
     const { timeline } = recorded;
     const name = `${timeline.position}.${round}`;
     const below = seededBelow(this.#plan.seed + timeline.position * 7919 + round * 104_729);
-    const leaves = ROUND[round % ROUND.length]!;
+    // Where fewer states are wanted than there are operations, other ones each time.
+    if (below(recorded.disk.operations.length) >= this.#plan.states) return;
+    const leaves = ROUND[(round + 5 * timeline.position) % ROUND.length]!;
     const root = timeline.state(leaves, below);
     if (this.#plan.only !== undefined && this.#plan.only !== name) return;
     const key = `${recorded.promises.filter(({ from }) => from <= timeline.position).length} ${
@@ -204,18 +201,22 @@ class Explorer {
   }
 }
 
-/** Explores scenarios and tells the counts; throws where there was a violation. */
-export async function exploreAll(scenarios: readonly Scenario[], states: number): Promise<void> {
-  const plan = planFor(states);
+/**
+ * Explores scenarios, each until so many distinct states were checked, and tells the counts. Throws where
+ * there was a violation. The seed differs from run to run, unless COLDCASE_SEED tells one.
+ */
+export async function exploreAll(all: readonly (readonly [Scenario, states: number])[]): Promise<void> {
+  const seed = Number(Deno.env.get("COLDCASE_SEED") ?? Date.now() % 2 ** 32);
+  const only = Deno.env.get("COLDCASE_STATE");
   const violations: string[] = [];
-  for (const scenario of scenarios) {
-    const found = await explore(scenario, plan);
+  for (const [scenario, states] of all) {
+    const found = await explore(scenario, { states, seed, only });
     // deno-lint-ignore no-console
     console.log(
-      `${scenario.name}: ${found.states} states of ${found.operations} operations, ${found.violations.length} violations, COLDCASE_SEED=${plan.seed}`,
+      `${scenario.name}: ${found.states} states, ${found.violations.length} violations, after each of ${found.operations} operations, COLDCASE_SEED=${seed}`,
     );
     violations.push(...found.violations);
-    if (plan.only === undefined && found.states < states && found.violations.length === 0) {
+    if (only === undefined && found.states < states && found.violations.length === 0) {
       violations.push(`${scenario.name}: only ${found.states} states of ${states} were found`);
     }
   }

@@ -4,7 +4,7 @@
  */
 import type { Identities } from "../../src/cipher_age.ts";
 import { OperatorError } from "../../src/errors.ts";
-import type { ExhibitId, SnapshotId } from "../../src/model.ts";
+import type { Disk, ExhibitId, SnapshotId } from "../../src/model.ts";
 import {
   type EvidenceFinding,
   type Exhibit,
@@ -49,7 +49,7 @@ export const CHILD_VOLUME: Volume = new Map<number, Uint8Array | "unreadable">([
 ]);
 
 export async function inStore<T>(
-  disk: CrashDisk,
+  disk: Disk,
   how: WriteOptions & { readonly seed: number; readonly root?: string },
   body: (store: Store) => Promise<T>,
 ): Promise<T> {
@@ -69,7 +69,7 @@ export interface Looking {
 
 /** `undefined` where there is no store. */
 export async function readStore<T>(
-  disk: CrashDisk,
+  disk: Disk,
   { root = STORE, identities }: Looking,
   body: (store: Store) => Promise<T>,
 ): Promise<T | undefined> {
@@ -96,10 +96,13 @@ async function requireSound(store: Store, exhibit: Exhibit): Promise<void> {
   if (findings.length > 0) throw new Error(`${exhibit.id}: ${JSON.stringify(findings)}`);
 }
 
+/** Folders of a store that tell nothing of its exhibits. */
+export const BESIDE_EVIDENCE = ["journal", "tmp", "cache", "quarantine"];
+
 /** By the digest of what was looked at, for crashes leave the same again and again: what was found. */
 const known = new Map<string, unknown>();
 
-async function once<T>(
+export async function once<T>(
   disk: CrashDisk,
   { root, kind, leaveOut }: {
     readonly root: string;
@@ -121,8 +124,11 @@ async function once<T>(
 /** Throws where a committed exhibit is not whole, whatever a crash left of the rest. */
 export async function requireWhole(disk: CrashDisk, looking: Looking = {}): Promise<void> {
   const { root = STORE } = looking;
-  const leaveOut = ["journal", "tmp", "cache", "quarantine"];
-  await once(disk, { root, kind: "whole", leaveOut }, () => requireVisibleWhole(disk, looking));
+  await once(
+    disk,
+    { root, kind: "whole", leaveOut: BESIDE_EVIDENCE },
+    () => requireVisibleWhole(disk, looking),
+  );
 }
 
 async function requireVisibleWhole(disk: CrashDisk, looking: Looking): Promise<void> {
@@ -133,7 +139,9 @@ async function requireVisibleWhole(disk: CrashDisk, looking: Looking): Promise<v
 
 /** Throws unless the exhibit is committed. Whether it is whole, `requireWhole` asks of every state. */
 export async function requireCommitted(disk: CrashDisk, id: ExhibitId, looking: Looking = {}): Promise<void> {
-  const ids = await readStore(disk, looking, (store) => store.exhibitIds());
+  const { root = STORE } = looking;
+  const find = () => readStore(disk, looking, (store) => store.exhibitIds());
+  const ids = await once(disk, { root, kind: "ids", leaveOut: BESIDE_EVIDENCE }, find);
   if (!ids?.includes(id)) throw new Error(`${id} was committed, there are ${ids}`);
 }
 
