@@ -40,7 +40,7 @@ export {
   agePayloadSizeBytes,
   agePlaintextSizeBytes,
 } from "./cipher_age_chunks.ts";
-export { AgeReader, AgeWriter, type ReadableFile } from "./cipher_age_payload.ts";
+export { AgeReader, type AgeReaderOptions, AgeWriter, type ReadableFile } from "./cipher_age_payload.ts";
 
 const ARMOR_START = "-----BEGIN AGE ENCRYPTED FILE-----";
 

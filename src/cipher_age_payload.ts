@@ -102,6 +102,16 @@ export interface AgeReaderOptions {
   readonly headerBytes: number;
   /** What the file is called in messages. */
   readonly name: string;
+  /** It was found to be damaged: read what of it is sound. Where it was cut off, whole chunks before that count. */
+  readonly isDamaged?: boolean;
+}
+
+const NOTHING = new Uint8Array(0);
+
+/** Plaintext of the chunks that are there whole, of a payload that no age file has; `undefined` where there is none. */
+function wholeChunksBytes(payloadBytes: number): number | undefined {
+  const chunks = Math.floor((payloadBytes - AGE_NONCE_BYTES) / AGE_SEALED_BYTES);
+  return chunks > 0 ? chunks * AGE_CHUNK_BYTES : undefined;
 }
 
 /**
@@ -117,16 +127,20 @@ export class AgeReader implements ReadableFile {
   readonly #sizeBytes: number;
   readonly #lastIndex: number;
   #sealed = new Uint8Array(0);
-  #opened: { readonly index: number; readonly plaintext: Uint8Array };
+  #opened: { readonly index: number; readonly plaintext: Uint8Array } = { index: -1, plaintext: NOTHING };
+  readonly #isDamaged: boolean;
 
   /**
-   * Takes the file over: `close()` closes it. Opens the last chunk, which proves that nothing was cut off.
+   * Takes the file over: `close()` closes it. Opens the last chunk, which proves that nothing was cut off; not where the
+   * file is known to be damaged.
    * Throws `integrity` where that fails or the file has a size that no age file has, `format` where it has not
    * even a nonce; the file is then left open.
    */
   constructor(file: ReadableFile, options: AgeReaderOptions) {
     const payloadBytes = file.sizeBytes() - options.headerBytes;
-    const sizeBytes = agePlaintextSizeBytes(payloadBytes);
+    this.#isDamaged = options.isDamaged ?? false;
+    const sizeBytes = agePlaintextSizeBytes(payloadBytes) ??
+      (this.#isDamaged ? wholeChunksBytes(payloadBytes) : undefined);
     if (sizeBytes === undefined) {
       // age's own vectors count the nonce to the header.
       throw new OperatorError(
@@ -144,6 +158,7 @@ export class AgeReader implements ReadableFile {
     const nonce = new Uint8Array(AGE_NONCE_BYTES);
     this.#fill(nonce, options.headerBytes);
     this.#chunks = new AgeChunks(options.fileKey, nonce);
+    if (this.#isDamaged) return;
     const [plaintext] = this.#openChunks(this.#lastIndex, 1);
     this.#opened = { index: this.#lastIndex, plaintext: plaintext! };
   }
@@ -180,7 +195,7 @@ export class AgeReader implements ReadableFile {
   /** Closes the file, and forgets key and plaintext. */
   close(): void {
     this.#chunks.close();
-    this.#opened = { index: -1, plaintext: new Uint8Array(0) };
+    this.#opened = { index: -1, plaintext: NOTHING };
     this.#file.close();
   }
 
@@ -195,7 +210,9 @@ export class AgeReader implements ReadableFile {
     return Array.from({ length: count }, (_, nth) => {
       const chunk = sealed.subarray(nth * AGE_SEALED_BYTES, (nth + 1) * AGE_SEALED_BYTES);
       const place = { index: index + nth, isLast: index + nth === this.#lastIndex };
-      const plaintext = this.#chunks.open(chunk, place);
+      // In a file that was cut off the last chunk was none.
+      const plaintext = this.#chunks.open(chunk, place) ??
+        (this.#isDamaged ? this.#chunks.open(chunk, { ...place, isLast: false }) : undefined);
       if (plaintext === undefined) throw this.#refusal(place, chunk);
       return plaintext;
     });

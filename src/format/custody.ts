@@ -42,6 +42,7 @@ export const CUSTODY_ACTIONS = [
   "encrypt",
   "decrypt",
   "recipients",
+  "repair",
   "sign",
   "note",
   "timestamp",

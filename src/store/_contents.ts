@@ -12,6 +12,7 @@ import {
   AGE_NONCE_BYTES,
   type AgeHeader,
   AgeReader,
+  type AgeReaderOptions,
   decodeAgeHeader,
   encryptAge,
   type Identities,
@@ -61,6 +62,9 @@ export interface OpenedFile {
   /** Length of the file's own header. */
   readonly headerBytes: number;
 }
+
+/** How an age file is opened. */
+export type OpenAgeOptions = Pick<AgeReaderOptions, "isDamaged">;
 
 export class Contents {
   /** Headers for those who were added later. */
@@ -166,6 +170,12 @@ export class Contents {
     return bytes;
   }
 
+  /** A pack that was found to be damaged: what of it is sound. The file belongs to the caller. Throws as `openAge`. */
+  async openDamagedPack(name: ObjectName): Promise<ReadableFile> {
+    if (!this.isEncrypted) return this.#storage.open(name);
+    return (await this.openFile(name, { isDamaged: true })).reader;
+  }
+
   /** A pack, for many reads. The file belongs to the caller. */
   async openPack(name: ObjectName): Promise<ReadableFile> {
     return this.isEncrypted ? (await this.openFile(name)).reader : this.#storage.open(name);
@@ -186,10 +196,10 @@ export class Contents {
   }
 
   /** An age file of the store, with its file key. Closing its reader closes it. Throws as `openAge`. */
-  async openFile(name: ObjectName): Promise<OpenedFile> {
+  async openFile(name: ObjectName, options: OpenAgeOptions = {}): Promise<OpenedFile> {
     const file = this.#storage.open(name);
     try {
-      return await this.openAge(name, file);
+      return await this.openAge(name, file, options);
     } catch (error) {
       file.close();
       throw error;
@@ -200,7 +210,7 @@ export class Contents {
    * Opens an age file by its own header, or by one that was added. Takes the file over; where this throws, it stays
    * open. Throws `identity` where neither opens, `integrity` or `format` where what is there is damaged.
    */
-  async openAge(name: ObjectName, file: ReadableFile): Promise<OpenedFile> {
+  async openAge(name: ObjectName, file: ReadableFile, options: OpenAgeOptions = {}): Promise<OpenedFile> {
     if (!this.#identities) {
       throw new OperatorError(
         "identity",
@@ -212,17 +222,25 @@ export class Contents {
     const headerBytes = header.bytes.length;
     try {
       const fileKey = await this.#identities.openHeader(header, name);
-      return { reader: new AgeReader(file, { fileKey, headerBytes, name }), fileKey, headerBytes };
+      return {
+        reader: new AgeReader(file, { ...options, fileKey, headerBytes, name }),
+        fileKey,
+        headerBytes,
+      };
     } catch (error) {
       if (!(error instanceof OperatorError) || error.code !== "identity") throw error;
-      return await this.#openByAddedHeader(name, file, { identities: this.#identities, refusal: error });
+      const more = { ...options, identities: this.#identities, refusal: error };
+      return await this.#openByAddedHeader(name, file, more);
     }
   }
 
   async #openByAddedHeader(
     name: ObjectName,
     file: ReadableFile,
-    { identities, refusal }: { readonly identities: Identities; readonly refusal: OperatorError },
+    { identities, refusal, ...options }: OpenAgeOptions & {
+      readonly identities: Identities;
+      readonly refusal: OperatorError;
+    },
   ): Promise<OpenedFile> {
     const faults: OperatorError[] = [];
     const damaged = new Set<ObjectName>();
@@ -231,7 +249,8 @@ export class Contents {
       try {
         const fileKey = await identities.openHeader(wholeHeader(found.header, place), place);
         const headerBytes = found.offsetBytes;
-        return { reader: new AgeReader(file, { fileKey, headerBytes, name }), fileKey, headerBytes };
+        const reader = new AgeReader(file, { ...options, fileKey, headerBytes, name });
+        return { reader, fileKey, headerBytes };
       } catch (error) {
         // Another one may be as good.
         if (isFault(error)) faults.push(error);

@@ -9,7 +9,7 @@ import { createHmac, randomBytes } from "node:crypto";
 import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { decodeHex } from "@std/encoding/hex";
 import type { FooterEntry } from "../format/pack.ts";
-import type { Digest, ObjectName } from "../model.ts";
+import type { Digest, ObjectName, StoredObject } from "../model.ts";
 
 /** Where a block lies, as far as the index knows. */
 export interface BlockPlace {
@@ -131,6 +131,18 @@ export class Index {
   hasPack(pack: { readonly name: ObjectName; readonly sizeBytes: number }): boolean {
     return this.#selectPack.get(pack.name)?.["bytes"] === pack.sizeBytes ||
       (this.#additions?.hasPack(pack) ?? false);
+  }
+
+  /** What SQLite finds wrong with its file; `undefined`: nothing. Reads all of it. */
+  damage(): string | undefined {
+    const said = String(this.#database.prepare("PRAGMA integrity_check(1)").get()?.["integrity_check"]);
+    return said === "ok" ? undefined : said;
+  }
+
+  /** The packs that it knows. */
+  packs(): StoredObject[] {
+    return this.#database.prepare("SELECT name, bytes FROM packs").all()
+      .map((row) => ({ name: String(row["name"]), sizeBytes: Number(row["bytes"]) }));
   }
 
   addPack(

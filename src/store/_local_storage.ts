@@ -126,8 +126,34 @@ export class LocalStorage implements ObjectStorage {
     from: { readonly file: DiskFile; readonly digest: Digest; readonly sizeBytes: number },
   ): Promise<number> {
     if (await this.holds(name, from.digest)) return 0;
-    const temporary = await this.#temporaryPath();
-    const target = this.#disk.open(temporary, "create");
+    const { path, copiedBytes } = await this.#copyAside(name, from);
+    await this.#moveIntoPlace(path, name);
+    return copiedBytes;
+  }
+
+  /**
+   * Takes an object over in place of one that is missing or damaged. What is there goes to quarantine only when the
+   * sound one is durable beside it; `setAside`: where it is now.
+   *
+   * Throws `integrity` as `takeOver` does; then nothing was moved.
+   */
+  async restore(
+    name: ObjectName,
+    from: { readonly file: DiskFile; readonly digest: Digest; readonly sizeBytes: number },
+  ): Promise<{ readonly setAside: string | undefined }> {
+    const { path } = await this.#copyAside(name, from);
+    const isThere = this.#disk.stat(this.pathOf(name)) !== undefined;
+    const setAside = isThere ? await this.quarantine(name) : undefined;
+    await this.#moveIntoPlace(path, name);
+    return { setAside };
+  }
+
+  async #copyAside(
+    name: ObjectName,
+    from: { readonly file: DiskFile; readonly digest: Digest; readonly sizeBytes: number },
+  ): Promise<{ readonly path: string; readonly copiedBytes: number }> {
+    const path = await this.#temporaryPath();
+    const target = this.#disk.open(path, "create");
     let offset = 0;
     try {
       const hash = new Sha256();
@@ -159,8 +185,7 @@ export class LocalStorage implements ObjectStorage {
     } finally {
       target.close();
     }
-    await this.#moveIntoPlace(temporary, name);
-    return offset;
+    return { path, copiedBytes: offset };
   }
 
   /** The object as an open file, for many reads. Throws `not_found`, and `format` for a symbolic link. */
@@ -233,7 +258,8 @@ export class LocalStorage implements ObjectStorage {
     const file = this.open(name);
     try {
       const hash = new Sha256();
-      const buffer = new Uint8Array(COPY_BUFFER_BYTES);
+      // Most files are signatures and the like, and there are many.
+      const buffer = new Uint8Array(Math.min(COPY_BUFFER_BYTES, file.sizeBytes()));
       for (let offset = 0;;) {
         const length = file.read(buffer, offset);
         if (length === 0) return hash.digest();

@@ -45,6 +45,8 @@ export interface WriteOptions extends OpenOptions, RecipientWish {
   readonly case?: string | undefined;
   readonly mixedCases?: boolean;
   readonly unsafeFileSystem?: boolean;
+  /** To be repaired: it must be there, and is not cleared up, for what is damaged may be in the way of that. */
+  readonly isForRepair?: boolean;
 }
 
 /** Opens an existing store for reading. Throws `not_found` where there is none. */
@@ -56,10 +58,7 @@ export async function openStore(
   const disk = guardedDisk(world.disk, path);
   const storage = new LocalStorage({ disk, root: path, randomness: world.randomness });
   if (disk.stat(`${path}/${STORE_FILE}`) === undefined) {
-    throw new OperatorError("not_found", `Cannot open store "${path}": there is no store`, {
-      hints: ["Name the store with --store DIR or COLDCASE_STORE; acquire makes one."],
-      facts: { store: path },
-    });
+    throw noStore(path);
   }
   refuseLinksIn(disk, path);
   const file = await readStoreFile(storage);
@@ -71,6 +70,13 @@ export async function openStore(
     : inlineReaders(storage);
   const unlocked = { lock: undefined, isUnsafe: false };
   return new Store({ world, disk, storage, contents, packers, readers, path, file, ...unlocked });
+}
+
+function noStore(path: string): OperatorError {
+  return new OperatorError("not_found", `Cannot open store "${path}": there is no store`, {
+    hints: ["Name the store with --store DIR or COLDCASE_STORE; acquire makes one."],
+    facts: { store: path },
+  });
 }
 
 /**
@@ -88,6 +94,7 @@ export async function openStoreForWriting(
   const storage = new LocalStorage({ disk, root: path, randomness: world.randomness });
   refuseForeignFolder(disk, path);
   const isNew = disk.stat(`${path}/${STORE_FILE}`) === undefined;
+  if (isNew && options.isForRepair) throw noStore(path);
   if (!isNew) refuseLinksIn(disk, path);
   // An existing store is looked at before its lock: a wrong case or version is the better answer.
   if (!isNew) await checkWritable(storage, await readStoreFile(storage), path, options);
@@ -107,7 +114,7 @@ export async function openStoreForWriting(
     // A held copy is read back now and then: not worth a thread of its own.
     const readers = inlineReaders(storage);
     const store = new Store({ world, disk, storage, contents, packers, readers, path, file, lock, isUnsafe });
-    await store.tidyUp();
+    if (!options.isForRepair) await store.tidyUp();
     return store;
   } catch (error) {
     lock.release();

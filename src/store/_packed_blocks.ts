@@ -151,6 +151,12 @@ export class PackedBlocks {
     this.#withIndex((index) => index.addPack(pack));
   }
 
+  /** Reads the whole index anew from the packs that there are. */
+  async rebuildIndex(reason: string): Promise<void> {
+    this.#remakeIndex(reason);
+    await this.reconcile();
+  }
+
   /**
    * The bytes of the block with this digest, checked. The caller owns them.
    * Throws `integrity` where no pack holds it, or the one that does is damaged.

@@ -26,6 +26,7 @@ import type { LocalStorage } from "./_local_storage.ts";
 import { inventoryFaults } from "./_needed_files.ts";
 import { inventoryNames, loadOuter, type OuterExhibit } from "./_outer.ts";
 import { PackedBlocks } from "./_packed_blocks.ts";
+import { StoreRepair } from "./_repair.ts";
 import { StoreEvidence } from "./_store_evidence.ts";
 import { Progress } from "./_progress.ts";
 import { tidyUp } from "./_tidy_up.ts";
@@ -268,6 +269,12 @@ export class Store {
   /** Who can open the exhibits of an encrypted store. */
   get access(): Access {
     return new Access(this.#parts);
+  }
+
+  /** Mends what is damaged, with the help of another copy where there is one. */
+  repair(copy: Store | undefined): StoreRepair {
+    const partsOf = (store: Store) => ({ ...store.#parts, blocks: () => store.#packedBlocks() });
+    return new StoreRepair(partsOf(this), copy && partsOf(copy));
   }
 
   /** Copies an exhibit, and no more than it needs, into a store that is open for writing. */

@@ -116,7 +116,8 @@ async function badRecords({ name, stored, exhibit, contents }: DamagedPack): Pro
   return bad;
 }
 
-function entriesOf(pack: OpenPack): FooterEntry[] {
+/** The entries of a pack that is damaged: by its footer, or else by the records' headers. */
+export function entriesOf(pack: OpenPack): FooterEntry[] {
   try {
     return readEntries(pack);
   } catch (error) {

@@ -50,6 +50,11 @@ export class BlockCheck {
     this.#bad.addPack(records);
   }
 
+  /** Whether a good record holds the block. */
+  holds(digest: Digest): boolean {
+    return this.#good.packOf(digest) !== undefined;
+  }
+
   /** Blocks of segments that were not opened: which they are is not known. */
   addUnchecked(count: number): void {
     this.#uncheckedBlocks += count;

@@ -20,3 +20,11 @@ export type { AddSummary, NewRecipients } from "./_recipients_add.ts";
 export type { CustodyCheck, CustodyFacts } from "./_custody.ts";
 export type { EvidenceCheck, EvidenceFinding, SignedFile } from "./_evidence.ts";
 export type { HeldSignature } from "./_signatures.ts";
+export type {
+  DamagedJournal,
+  Refetch,
+  RepairedExhibit,
+  RepairStep,
+  RepairSummary,
+  StoreRepair,
+} from "./_repair.ts";
