@@ -170,7 +170,10 @@ class Verification {
   async #beginPack(pack: StoredObject): Promise<PackOutcome> {
     const { name } = pack;
     try {
-      const stat = await this.#storage.stat(name).catch(() => undefined); // reported by #checkFile
+      const stat = await this.#storage.stat(name).catch((error) => {
+        if (!isFault(error)) throw error; // a disk that fails says nothing of the evidence
+        return undefined; // reported by #checkFile
+      });
       if (!stat) return {};
       if (stat.sizeBytes > MAX_PACK_BYTES) {
         throw new OperatorError("format", `"${name}" has ${stat.sizeBytes} bytes, which no pack has`);
