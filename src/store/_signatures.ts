@@ -5,7 +5,7 @@
  *
  * @see store-format.md, "Signatures"
  */
-import { OperatorError } from "../errors.ts";
+import { isFault, OperatorError } from "../errors.ts";
 import { equalBytes } from "../format/ssh_wire.ts";
 import {
   decodeVerifyingKeys,
@@ -187,7 +187,8 @@ async function checkOne(
     try {
       verifyRaw(document.bytes, await readSmall(storage, raw), key);
     } catch (error) {
-      if (!(error instanceof OperatorError)) throw error;
+      // A disk that fails is no fault of the signature, and says itself what to do.
+      if (!isFault(error)) throw error;
       throw new OperatorError(error.code, error.message, { facts: { ...error.facts, file: raw } });
     }
   }
