@@ -92,15 +92,26 @@ export class Journal {
     const isPrivate = head.mode === "encrypted";
     const mode = isPrivate ? "create_private" : "create";
     await storage.makeFolder(folder, { isPrivate });
-    const map = disk.open(storage.pathOf(`${folder}/blocks`), mode);
-    map.truncate(head.volume.blockCount * SLOT_BYTES);
-    await map.sync();
-    const log = disk.open(storage.pathOf(`${folder}/log`), mode);
-    await log.sync();
-    // Else the head alone could outlive a loss of power, and with nothing to go on from it.
-    await disk.syncDirectory(storage.pathOf(folder));
-    await storage.replace(`${folder}/head.json`, encodeJournalHead(head), { isPrivate });
-    return new Journal({ head, map, log, logBytes: 0 });
+    const opened: DiskFile[] = [];
+    const open = (name: string) => {
+      const file = disk.open(storage.pathOf(`${folder}/${name}`), mode);
+      opened.push(file);
+      return file;
+    };
+    try {
+      const map = open("blocks");
+      map.truncate(head.volume.blockCount * SLOT_BYTES);
+      await map.sync();
+      const log = open("log");
+      await log.sync();
+      // Else the head alone could outlive a loss of power, and with nothing to go on from it.
+      await disk.syncDirectory(storage.pathOf(folder));
+      await storage.replace(`${folder}/head.json`, encodeJournalHead(head), { isPrivate });
+      return new Journal({ head, map, log, logBytes: 0 });
+    } catch (error) {
+      for (const file of opened) file.close();
+      throw error;
+    }
   }
 
   /**
