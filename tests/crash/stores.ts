@@ -131,7 +131,8 @@ export async function requireWhole(disk: CrashDisk, looking: Looking = {}): Prom
   );
 }
 
-async function requireVisibleWhole(disk: CrashDisk, looking: Looking): Promise<void> {
+/** The same, read anew. */
+export async function requireVisibleWhole(disk: Disk, looking: Looking): Promise<void> {
   await readStore(disk, looking, async (store) => {
     for (const id of await store.exhibitIds()) await requireSound(store, await store.exhibit(id));
   });
