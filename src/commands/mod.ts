@@ -41,6 +41,13 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./verify.ts")).verify,
   },
   {
+    name: "repair",
+    summary: "mends a damaged store, from what there is",
+    group: "Evidence",
+    synonyms: ["salvage", "fix", "heal"],
+    load: async () => (await import("./repair.ts")).repair,
+  },
+  {
     name: "keygen",
     summary: "an age identity, or a signing key",
     group: "Evidence",
