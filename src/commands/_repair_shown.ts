@@ -18,6 +18,9 @@ import { formatCount } from "../units.ts";
 import type { CustodyNote } from "./_custody.ts";
 import { findingsOf } from "./_findings.ts";
 
+/** Of what repairing looks at: signatures, tokens and the custody log are verify's. */
+const SOUND = "files and blocks are sound, nothing to do";
+
 /** Steps that are shown one by one. */
 const SHOWN_STEPS = 1000;
 
@@ -134,9 +137,9 @@ async function showResult(
   else if (!key && damaged > 0) codes.push(20);
   const done = doneText(restoredFiles, summary);
   const state = !key
-    ? damaged > 0 ? "DAMAGED; nothing was changed" : "sound, nothing to do"
+    ? damaged > 0 ? "DAMAGED; nothing was changed" : SOUND
     : damaged === 0
-    ? "sound, nothing to do"
+    ? SOUND
     : stillDamaged > 0
     ? `DAMAGED STILL, ${formatCount(stillDamaged)} findings; ${done}`
     : `repaired: ${done}`;

@@ -537,3 +537,46 @@ Deno.test("repair of an encrypted store leaves no fault in headers that were add
     assertEquals([findings, moved.length], [[], 1]);
     assertEquals(await allFindings(store, stage), []);
   }));
+
+for (const mode of MODES) {
+  Deno.test(`repair of ${aStore(mode)} takes signatures that hold from another copy, and no others`, () =>
+    onStage(mode, async (stage) => {
+      const { store, copy } = stage;
+      const kinds = {
+        "the manifest's": /\/manifest-.*\.sshsig$/,
+        "the inventory's": /\/inventory-.*\.sshsig$/,
+        "the manifest's raw one": /\/manifest-.*\.ed25519$/,
+      };
+      for (const [kind, pattern] of Object.entries(kinds)) {
+        put(store, stage.files);
+        put(copy, stage.files);
+        const [name] = named(store, pattern);
+        const sound = Deno.readFileSync(`${store}/${name}`);
+        flipBit(`${store}/${name}`, sound.length - 30);
+        const before = readAll(store);
+        const { steps, restoredFiles } = await repair(store, stage, { copy });
+        assertEquals([steps.map(({ file }) => file), restoredFiles], [[name], 1], kind);
+        assertEquals(Deno.readFileSync(`${store}/${name}`), sound);
+        assertNothingGone(store, before);
+        await assertWhole(stage);
+        // One that is damaged there too is not taken.
+        flipBit(`${store}/${name}`, sound.length - 30);
+        flipBit(`${copy}/${name}`, sound.length - 31);
+        const same = evidenceIn(store);
+        if (kind === "the inventory's") {
+          // A new one is made in place of it.
+          assertEquals((await repair(store, stage, { copy })).findings, []);
+          await assertWhole(stage);
+        } else {
+          await assertRejects(() => repair(store, stage, { copy }), OperatorError, "Cannot accept");
+          assertEquals(evidenceIn(store), same);
+        }
+      }
+      const [gone] = named(store, kinds["the manifest's"]);
+      put(store, stage.files);
+      put(copy, stage.files);
+      Deno.removeSync(`${store}/${gone}`);
+      assertEquals((await repair(store, stage, { copy })).restoredFiles, 1);
+      await assertWhole(stage);
+    }));
+}
