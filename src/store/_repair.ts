@@ -111,7 +111,7 @@ export class StoreRepair {
         return await this.#fromOutside(await loadOuter(storage, id), whole, restoredFiles);
       }
       // What would have been mended is damaged still.
-      if (!options.key && isFault(error)) return none;
+      if (outer.isDamaged && !options.key && isFault(error)) return none;
       throw error;
     }
     const repair = new ExhibitRepair(this.#parts, exhibit, whole);

@@ -76,7 +76,7 @@ export interface RepairSummary {
   readonly inventory: ObjectName | null;
   /** Blocks and files that are damaged or lost still. */
   readonly findings: number;
-  /** Packs that nothing given opens, sound as files. */
+  /** Packs that nothing given opens, sound as files or not. */
   readonly closedPacks: number;
 }
 
@@ -138,13 +138,13 @@ export class ExhibitRepair {
     this.#check.close();
   }
 
-  #summary({ closedPacks }: Survey, inventory: ObjectName | null): RepairSummary {
+  #summary({ closedPacks, packs }: Survey, inventory: ObjectName | null): RepairSummary {
     return {
       ...this.#counts,
       newPacks: this.#packs.packs.length,
       inventory,
       findings: this.#findings,
-      closedPacks: closedPacks.length,
+      closedPacks: closedPacks.length + packs.filter((pack) => pack.isClosed && isUnhelped(pack)).length,
     };
   }
 
@@ -164,12 +164,13 @@ export class ExhibitRepair {
   async #restore({ files, packs }: Survey): Promise<void> {
     const { storage, contents, readers } = this.#parts;
     const { blockSizeBytes: blockBytes } = this.#exhibit.shape;
+    const closed = new Set(packs.filter(({ isClosed }) => isClosed).map(({ file }) => file));
     for (const { file, remedy } of [...files, ...packs]) {
       this.#options.signal.throwIfAborted();
       if (remedy !== "copy") continue;
       const { sizeBytes } = await restoreFrom(this.#options.copy!, storage, file);
       this.#counts.restoredFiles++;
-      if (parseName(file)?.kind !== "pack") continue;
+      if (parseName(file)?.kind !== "pack" || closed.has(file)) continue;
       const key = await contents.packKey(file);
       const { good } = await readers.check({ name: file, key, blockBytes, depth: "records" });
       this.#check.addGood({ name: file, sizeBytes, entries: good });
@@ -177,8 +178,10 @@ export class ExhibitRepair {
   }
 
   /** Puts into new packs what damaged ones hold and, of lost blocks, what can be had elsewhere. */
-  async #gather({ packs }: Survey): Promise<void> {
+  async #gather({ packs, closedPacks }: Survey): Promise<void> {
     for (const { sources } of packs) for (const source of sources) await this.#salvage(source);
+    // What closed packs hold is not known: nothing is called lost, and nothing is asked for.
+    if (closedPacks.length > 0) return await this.#packs.finish();
     let isLacking = false;
     for await (const lost of this.#lost()) {
       const isFound = await this.#findInStore(lost) || await this.#findInCopy(lost);
@@ -290,10 +293,11 @@ export class ExhibitRepair {
         this.#check.report({ code: "segment_unusable", file, message }, range);
       }
     }
-    const isWhole = this.#findings === 0;
-    // A pack that is missing is left in the list while its blocks may still be in nothing else.
+    const isWhole = this.#findings === 0 && closedPacks.length === 0;
+    // A pack that is missing, or closed, is left in the list while its blocks may still be in nothing else.
     for (const { file, state } of isWhole ? [] : packs.filter(isUnhelped)) {
-      this.#report({ code: "file_missing", file, message: `"${file}" is ${state}` });
+      const code = state === "missing" ? "file_missing" : "file_damaged";
+      this.#report({ code, file, message: `"${file}" is ${state}` });
     }
     return isWhole;
   }
@@ -319,13 +323,15 @@ export class ExhibitRepair {
     // The newest counts, and the clock of who wrote the one before may have been ahead.
     const committedMs = Math.max(world.clock.nowMs(), Date.parse(inventory.committedAt) + 1);
     const bytes = encode(formatTime(committedMs));
+    // Blocks may have turned out to be lost only when their segment was there again.
+    this.#refuseKey(key);
     return await putInventory(storage, { exhibit: id, bytes, key });
   }
 }
 
-/** Missing, and nothing of it could be had: only its name tells that it was there. */
-function isUnhelped({ state, remedy }: PackDamage): boolean {
-  return state === "missing" && remedy === "none";
+/** Missing, and nothing of it could be had: only its name tells that it was there. Or damaged, and not opened. */
+function isUnhelped({ remedy, isClosed }: PackDamage): boolean {
+  return remedy === "none" || (isClosed && remedy !== "copy");
 }
 
 /** Refuses a key that did not sign the manifest. */

@@ -35,6 +35,8 @@ interface OuterRepair {
   readonly restoredFiles: number;
   /** Files that are damaged still. */
   readonly lacking: readonly RepairStep[];
+  /** Something was found, and told. */
+  readonly isDamaged: boolean;
   /** True: what lies behind what was mended can be looked at now. */
   readonly isChanged: boolean;
 }
@@ -61,10 +63,10 @@ export async function repairOuter(
     signatures.push(...await manifestSignatures(parts, newest.manifestFiles[0], options));
   }
   const all = [...steps, ...others, ...signatures];
-  if (all.length === 0) return { restoredFiles: 0, lacking: [], isChanged: false };
+  if (all.length === 0) return { restoredFiles: 0, lacking: [], isDamaged: false, isChanged: false };
   options.onSteps(all, { lostBlocks: 0, lostBlocksInCopy: 0 });
   const lacking = all.filter(({ remedy }) => remedy === "none");
-  if (!key) return { restoredFiles: 0, lacking, isChanged: false };
+  if (!key) return { restoredFiles: 0, lacking, isDamaged: true, isChanged: false };
   let restoredFiles = 0;
   for (const { file, remedy } of [...steps, ...others]) {
     if (remedy !== "copy") continue;
@@ -82,7 +84,7 @@ export async function repairOuter(
     if (remedy === "copy" || remedy === "none") continue;
     await setAsideSigned(parts, file, { isThere: state === "damaged" });
   }
-  return { restoredFiles, lacking, isChanged: true };
+  return { restoredFiles, lacking, isDamaged: true, isChanged: true };
 }
 
 /** Which there are, or were: a signature tells also of one that is gone. */

@@ -31,6 +31,8 @@ export interface SalvageSource {
 
 /** A pack of the inventory that is not sound. */
 export interface PackDamage extends RepairStep {
+  /** Nothing given opens what is there: others may have it opened, so it stays where it is. */
+  readonly isClosed: boolean;
   readonly sources: readonly SalvageSource[];
 }
 
@@ -78,7 +80,9 @@ export async function surveyExhibit(input: SurveyInput): Promise<Survey> {
   try {
     const surveyed = await surveyPacks(input, packs, coming);
     const lost = { lostBlocks: 0, lostBlocksInCopy: 0 };
-    for await (const { digest } of lostBlocks(exhibit, input)) {
+    // While packs are closed what they hold is not known, and nothing is called lost.
+    const isKnown = surveyed.closedPacks.length === 0;
+    for await (const { digest } of isKnown ? lostBlocks(exhibit, input) : []) {
       if (coming.packOf(digest)) continue;
       lost.lostBlocks++;
       if (copy?.contents.isReadable && await copy.blocks().find(digest)) lost.lostBlocksInCopy++;
@@ -109,7 +113,11 @@ async function surveyPacks(
     readBytes += sizeBytes;
     input.onProgress?.({ readBytes, totalBytes });
   }
-  for (const { file: name, remedy, sources } of damages) {
+  for (const { file: name, remedy, isClosed, sources } of damages) {
+    if (remedy === "copy" && isClosed) {
+      closedPacks.push(name);
+      continue;
+    }
     const entries = remedy === "copy"
       ? await copy!.blocks().entriesOf(name)
       : sources.flatMap((source) => source.entries);
@@ -121,13 +129,13 @@ async function surveyPacks(
 async function damageOf(
   input: SurveyInput,
   name: ObjectName,
-  found: PackCheck | undefined,
+  found: LookedAt | undefined,
 ): Promise<PackDamage> {
   const { parts: { storage }, copy } = input;
   if (found) input.check.addBad({ name, sizeBytes: 0, entries: found.bad });
   const state = found ? "damaged" : "missing";
-  if (copy && await stateOf(copy.storage, name) === "sound" && await isReadable(copy, name)) {
-    return { file: name, state, remedy: "copy", sources: [] };
+  if (copy && await stateOf(copy.storage, name) === "sound") {
+    return { file: name, state, remedy: "copy", isClosed: !await isReadable(copy, name), sources: [] };
   }
   const sources: SalvageSource[] = [];
   const { contents } = input.parts;
@@ -146,8 +154,9 @@ async function damageOf(
     sources.push({ name, contents: copy.contents, isOfCopy: true, entries: there.good });
   }
   const goodRecords = new Set(sources.flatMap(({ entries }) => entries.map(({ digest }) => digest))).size;
-  const remedy = goodRecords > 0 ? "salvage" : found ? "set_aside" : "none";
-  return { file: name, state, remedy, goodRecords, badRecords: found?.bad.length ?? 0, sources };
+  const isClosed = found?.isClosed ?? false;
+  const remedy = goodRecords > 0 ? "salvage" : found && !isClosed ? "set_aside" : "none";
+  return { file: name, state, remedy, isClosed, goodRecords, badRecords: found?.bad.length ?? 0, sources };
 }
 
 /** Whether it can be looked into there; of a plain store it always can. */
@@ -161,6 +170,11 @@ async function isReadable(copy: RepairCopy, name: ObjectName): Promise<boolean> 
   }
 }
 
+/** What is known of a pack; `isClosed`: nothing given opens it. */
+interface LookedAt extends PackCheck {
+  readonly isClosed: boolean;
+}
+
 /** Where a pack is looked at, and of what exhibit it is. */
 interface Looking {
   readonly parts: RepairCopy;
@@ -171,10 +185,10 @@ interface Looking {
 async function checkOne(
   input: Looking,
   name: ObjectName,
-): Promise<PackCheck | "closed" | undefined> {
+): Promise<LookedAt | "closed" | undefined> {
   const { parts: { storage, contents, readers }, exhibit } = input;
-  const damaged: PackCheck = { readBytes: 0, findings: [], good: [], bad: [] };
-  const because = (message: string): PackCheck => ({
+  const damaged: LookedAt = { readBytes: 0, findings: [], good: [], bad: [], isClosed: false };
+  const because = (message: string): LookedAt => ({
     ...damaged,
     findings: [{ code: "file_damaged", file: name, message }],
   });
@@ -195,7 +209,8 @@ async function checkOne(
     });
     if (!isOpened && check.findings.length === 0) return "closed";
     // What fails at once where a file is read that must be whole may hold sound records nevertheless.
-    return isFault(opening.error) ? { ...check, ...await salvageable(input, name) } : check;
+    const records = isFault(opening.error) ? await salvageable(input, name) : {};
+    return { ...check, ...records, isClosed: isUnopened(opening.error) };
   } catch (error) {
     if (!isFault(error)) throw error;
     return because(error.message);

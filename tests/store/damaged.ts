@@ -47,6 +47,7 @@ export type Mode = "plain" | "encrypted";
 
 const EXAMINER = await makeIdentity("x25519");
 const LINEAGE = await makeIdentity("x25519");
+const DIGESTS = await Identities.of([{ secret: LINEAGE.secret, place: "test" }]);
 const OPENS = await Identities.of([{ secret: EXAMINER.secret, place: "test" }]);
 
 /** Files of a store by their names, and the exhibit. */
@@ -145,8 +146,8 @@ export interface Repairs {
   readonly refetch?: Refetch;
   /** Changes nothing. */
   readonly isDryRun?: boolean;
-  /** Nothing is given to open with. */
-  readonly isClosed?: boolean;
+  /** Nothing is given to open with, or what opens digests only. */
+  readonly opens?: "nothing" | "digests";
 }
 
 export interface Repaired extends RepairedExhibit {
@@ -158,7 +159,11 @@ export interface Repaired extends RepairedExhibit {
 /** The whole of a repair, as the command has it. */
 export async function repair(path: string, { mode, id }: Made, how: Repairs = {}): Promise<Repaired> {
   const world = how.world ?? testWorld(undefined, 7);
-  const open = how.isClosed ? {} : opening(mode);
+  const open = how.opens === "nothing"
+    ? {}
+    : how.opens === "digests"
+    ? { identities: DIGESTS }
+    : opening(mode);
   const copy = how.copy === undefined ? undefined : await openStore(testWorld(), how.copy, open);
   let store: Store | undefined;
   try {

@@ -402,11 +402,11 @@ Deno.test("repair of an encrypted store without an identity takes whole files, a
       put(store, stage.files);
       DAMAGES[damage]!(store);
       const before = evidenceIn(store);
-      const alone = await repair(store, stage, { isClosed: true });
+      const alone = await repair(store, stage, { opens: "nothing" });
       assertEquals(alone.lacking.length, 1, damage);
       assertEquals(alone.needsIdentity, damage === "a flipped bit in a record");
       assertEquals(evidenceIn(store), before);
-      const { lacking, restoredFiles } = await repair(store, stage, { copy, isClosed: true });
+      const { lacking, restoredFiles } = await repair(store, stage, { copy, opens: "nothing" });
       assertEquals([lacking, restoredFiles], [[], 1], damage);
       await assertWhole(stage);
     }
@@ -580,3 +580,28 @@ for (const mode of MODES) {
       await assertWhole(stage);
     }));
 }
+
+Deno.test("repair of an encrypted store with a lineage's identity leaves packs alone that others may open", () =>
+  onStage("encrypted", async (stage) => {
+    const { store, copy } = stage;
+    for (const damage of ["a flipped bit in a record", "a truncated pack", "a missing pack"]) {
+      put(store, stage.files);
+      DAMAGES[damage]!(store);
+      const before = evidenceIn(store);
+      const asked = serving(VOLUME);
+      const alone = await repair(store, stage, { opens: "digests", ...asked });
+      assertEquals([alone.findings.length, alone.needsIdentity, alone.moved], [1, true, []], damage);
+      assertEquals([evidenceIn(store), asked.asked], [before, []]);
+      const { findings, restoredFiles } = await repair(store, stage, { copy, opens: "digests" });
+      assertEquals([findings, restoredFiles], [[], 1], damage);
+      await assertWhole(stage);
+    }
+  }));
+
+Deno.test("repair without a key says of an exhibit that can't be opened that it can't, and not that it is sound", () =>
+  onStage("plain", async (stage) => {
+    const { store } = stage;
+    const [signature] = named(store, /\/manifest-.*\.sshsig$/);
+    flip(store, signature!, -30);
+    await assertRejects(() => repair(store, stage, { isDryRun: true }), OperatorError, "Cannot accept");
+  }));
