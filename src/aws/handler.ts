@@ -4,6 +4,7 @@
  * a block's body into a buffer of exactly one block. It decides nothing: no retries, no meaning of answers
  * (see retry.ts and errors.ts), and it never signs.
  */
+import { BlockBuffers } from "../buffers.ts";
 import type { Clock } from "../model.ts";
 import { type Environment, extraAuthorities, type Proxy, proxyFor } from "./proxy.ts";
 import { BrokenAnswer, Trouble } from "./trouble.ts";
@@ -22,6 +23,8 @@ export interface HandlerOptions {
   readonly clock: Clock;
   /** A request that moves no byte for so long is given up. Real time, not the injected clock's. */
   readonly stallMs?: number;
+  /** Memory for blocks. */
+  readonly buffers?: BlockBuffers;
 }
 
 /** What the handler saw on the wire, for counts and for the clock. */
@@ -55,6 +58,7 @@ export class FetchHandler {
   readonly #environment: Environment;
   readonly #clock: Clock;
   readonly #stallMs: number;
+  readonly #buffers: BlockBuffers;
   readonly #clients = new Map<string, Deno.HttpClient>();
   readonly #flights = new Set<Flight>();
   readonly #bodies = new WeakMap<ReadableStream<Uint8Array>, Flight>();
@@ -64,6 +68,7 @@ export class FetchHandler {
     this.#environment = options.environment;
     this.#clock = options.clock;
     this.#stallMs = options.stallMs ?? DEFAULT_STALL_MS;
+    this.#buffers = options.buffers ?? new BlockBuffers();
   }
 
   /** The SDK's entry. Throws `Trouble` where no answer of the service came. */
@@ -107,7 +112,7 @@ export class FetchHandler {
   ): Promise<Uint8Array<ArrayBuffer>> {
     const flight = this.#bodies.get(body);
     try {
-      return await this.#readInto(body, sizeBytes, { flight, startBytes: sizeBytes });
+      return await this.#readInto(body, this.#buffers.take(sizeBytes), { flight, limitBytes: sizeBytes });
     } catch (cause) {
       if (cause instanceof Trouble && cause.kind === "endless") {
         throw new Trouble("length", `body is longer than the block of ${sizeBytes} bytes`, { requestId });
@@ -211,7 +216,10 @@ export class FetchHandler {
       return { ...facts, body: response.body };
     }
     const body = response.body
-      ? await this.#readInto(response.body, MAX_ANSWER_BYTES, { flight, startBytes: 16 * 1024 })
+      ? await this.#readInto(response.body, new Uint8Array(16 * 1024), {
+        flight,
+        limitBytes: MAX_ANSWER_BYTES,
+      })
       : new Uint8Array(0);
     flight.settle();
     if (isHtml(body)) {
@@ -222,15 +230,16 @@ export class FetchHandler {
     return { ...facts, body };
   }
 
-  /** Reads the whole body into one buffer. Throws `Trouble` of kind `endless` beyond `limitBytes`. */
+  /**
+   * Reads the whole body into one buffer: `buffer`, or a larger one where that is too small. Throws `Trouble` of kind
+   * `endless` beyond `limitBytes`.
+   */
   async #readInto(
     body: ReadableStream<Uint8Array>,
-    limitBytes: number,
-    options: { readonly flight: Flight | undefined; readonly startBytes: number },
+    buffer: Uint8Array<ArrayBuffer>,
+    { flight, limitBytes }: { readonly flight: Flight | undefined; readonly limitBytes: number },
   ): Promise<Uint8Array<ArrayBuffer>> {
-    const { flight } = options;
     const reader = body.getReader({ mode: "byob" });
-    let buffer = new Uint8Array(Math.min(limitBytes, options.startBytes));
     let length = 0;
     while (length < limitBytes) {
       if (length === buffer.length) buffer = grown(buffer, limitBytes);

@@ -22,6 +22,7 @@ import type { Rate } from "../units.ts";
 import { BlockFetcher, type BlockRequest } from "./block.ts";
 import { chooseProvider, type CredentialOptions } from "./chain.ts";
 import { type Call, changedCall, listCall } from "./calls.ts";
+import type { BlockBuffers } from "../buffers.ts";
 import { EbsClient, type PageRequest } from "./client.ts";
 import { type CredentialFacts, CredentialKeeper } from "./credentials.ts";
 import { Describer } from "./describe.ts";
@@ -48,6 +49,8 @@ export interface SourceOptions extends CredentialOptions {
   readonly maxConcurrency?: number;
   /** A request that moves no byte for so long is given up and sent again. 20 seconds where not given. */
   readonly stallMs?: number;
+  /** Memory for blocks: whoever is done with a block's bytes may give them back there. */
+  readonly buffers?: BlockBuffers;
   readonly onEvent?: (event: SourceEvent) => void;
 }
 
@@ -72,8 +75,13 @@ export async function openSource(options: SourceOptions): Promise<AwsSource> {
   const { region } = place;
   // An endpoint that is not AWS's is asked for everything; a private one of AWS serves EBS only.
   const elsewhere = isAwsEndpoint(place.endpoint) ? undefined : endpointUrl ?? place.endpoint;
-  const stall = options.stallMs === undefined ? {} : { stallMs: options.stallMs };
-  const handler = new FetchHandler({ environment, clock, ...stall });
+  const { stallMs, buffers } = options;
+  const handler = new FetchHandler({
+    environment,
+    clock,
+    ...(stallMs === undefined ? {} : { stallMs }),
+    ...(buffers === undefined ? {} : { buffers }),
+  });
   const skewMs = () => handler.facts.clockSkewMs;
   const chosen = await chooseProvider(options, {
     environment,

@@ -143,7 +143,10 @@ function requestOf(event: { readonly call: string; readonly blockIndex: number |
   return event.blockIndex === undefined ? event.call : `${event.call} of block ${event.blockIndex}`;
 }
 
-type SourceTuning = Pick<SourceOptions, "firstAnswerWithinMs" | "giveUpAfterMs" | "maxConcurrency" | "rate">;
+type SourceTuning = Pick<
+  SourceOptions,
+  "buffers" | "firstAnswerWithinMs" | "giveUpAfterMs" | "maxConcurrency" | "rate"
+>;
 
 /** Opens the source. Throws `usage` for options that cannot be used. */
 export async function openAws(

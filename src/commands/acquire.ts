@@ -2,6 +2,7 @@
  * `acquire`: snapshots into a store. New, resumed and incremental read the same here; the loop itself is in
  * acquisition/, the store in store/, the service in aws/.
  */
+import { BlockBuffers } from "../buffers.ts";
 import { resolve } from "@std/path";
 import {
   type AcquireInput,
@@ -144,7 +145,10 @@ With -r, -R or --passphrase a new store is encrypted, with age, before anything 
     const encryption = await encryptionOf(context, options);
     const key = await openKey(context, options["sign-key"]);
     const watch = new SourceWatch(context);
+    // From the source to the store, and back.
+    const buffers = new BlockBuffers();
     const source = await openAws(context, options, watch, {
+      buffers,
       rate: options.rate,
       giveUpAfterMs: options["commit-partial"] ? PARTIAL_GIVE_UP_MS : options["give-up-after"],
       maxConcurrency: options.concurrency,
@@ -156,6 +160,7 @@ With -r, -R or --passphrase a new store is encrypted, with age, before anything 
         mixedCases: options["mixed-cases"],
         unsafeFileSystem: options["unsafe-filesystem"],
         workers: options.workers ?? Math.max(1, world.host.cpuCount - 1),
+        buffers,
         ...encryption,
       });
       out.note(`store ${path} (${opened.fileSystem}, ${formatSize(opened.freeBytes)} free)`);

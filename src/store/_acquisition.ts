@@ -172,8 +172,10 @@ export class Acquisition {
     return this.#enqueue(async () => {
       this.#fetchedBlocks++;
       this.#progress.unreadable.delete(index);
-      if (block.digest === this.#zeroDigest) this.#packing.note(index, plainBlock("zero"));
-      else await this.#packing.put(index, block);
+      if (block.digest === this.#zeroDigest) {
+        this.#packing.note(index, plainBlock("zero"));
+        this.#parts.packers.buffers?.giveBack(block.bytes);
+      } else await this.#packing.put(index, block);
       await this.#packing.closeFull();
     });
   }

@@ -4,6 +4,7 @@
  *
  * @see store-format.md, "Store file"
  */
+import type { BlockBuffers } from "../buffers.ts";
 import { encodeHex } from "@std/encoding/hex";
 import type { Identities } from "../cipher_age.ts";
 import { OperatorError } from "../errors.ts";
@@ -44,6 +45,8 @@ export interface WriteOptions extends OpenOptions, RecipientWish {
   /** The case whose evidence it shall hold; `undefined`: not told. */
   readonly case?: string | undefined;
   readonly mixedCases?: boolean;
+  /** Get the memory of blocks back when they are held. */
+  readonly buffers?: BlockBuffers;
   readonly unsafeFileSystem?: boolean;
   /** To be repaired: it must be there, and is not cleared up, for what is damaged may be in the way of that. */
   readonly isForRepair?: boolean;
@@ -109,8 +112,8 @@ export async function openStoreForWriting(
     const contents = contentsOf(world, storage, file, options);
     const { workers = 0 } = options;
     const packers = workers > 0
-      ? workerPackers(new Threads({ count: workers, root: path }))
-      : inlinePackers(disk);
+      ? workerPackers(new Threads({ count: workers, root: path }), options.buffers)
+      : inlinePackers(disk, options.buffers);
     // A held copy is read back now and then: not worth a thread of its own.
     const readers = inlineReaders(storage);
     const store = new Store({ world, disk, storage, contents, packers, readers, path, file, lock, isUnsafe });

@@ -36,7 +36,7 @@ class StoreThread {
         this.#files.set(request.pack, new PackFile(this.#disk, request.place));
         return undefined;
       case "add":
-        return this.#fileOf(request.pack).add(request.block);
+        return { sizeBytes: this.#fileOf(request.pack).add(request.block), bytes: request.block.bytes };
       case "close": {
         const closed = await this.#fileOf(request.pack).close();
         this.#files.delete(request.pack);
@@ -73,10 +73,14 @@ self.onmessage = async ({ data }: MessageEvent<ToThread>) => {
     (result) => ({ number, result }),
     (error) => ({ number, failure: tellError(error) }),
   );
-  // A block that lies in its record's memory takes that with it.
-  const block = "result" in answer && answer.result instanceof Uint8Array ? answer.result : undefined;
-  const transfer = block
-    ? ownedBuffer(block, block.byteOffset === RECORD_HEADER_BYTES ? RECORD_HEADER_BYTES : 0)
-    : [];
-  self.postMessage(answer, transfer);
+  self.postMessage(answer, "result" in answer ? memoryOf(answer.result) : []);
 };
+
+/** What goes back with an answer instead of being copied. */
+function memoryOf(result: ThreadResults[keyof ThreadResults]): ArrayBuffer[] {
+  if (result instanceof Uint8Array) {
+    // A block that lies in its record's memory takes that with it.
+    return ownedBuffer(result, result.byteOffset === RECORD_HEADER_BYTES ? RECORD_HEADER_BYTES : 0);
+  }
+  return result && "bytes" in result ? ownedBuffer(result.bytes) : [];
+}

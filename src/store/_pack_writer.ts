@@ -10,7 +10,7 @@ import type { Packer } from "./_packers.ts";
 /** A pack closes when it reaches this size: what a kill loses at the most, of each pack that is open. */
 export const PACK_TARGET_BYTES = 64 * 1024 * 1024;
 
-/** Bytes of blocks that a packer was given and has not written yet, at the most: it is never idle for want of one. */
+/** Bytes of blocks that a packer was given and has not written yet: with more it is busy, with less it may run idle. */
 const MAX_BACKLOG_BYTES = 4 * 1024 * 1024;
 
 export class PackWriter {
@@ -21,6 +21,8 @@ export class PackWriter {
   #failure: unknown;
   /** Ends when all that was added before is written; never rejects. */
   #written: Promise<void> = Promise.resolve();
+  /** Ends when the next block is written, or failed to be. */
+  #next = Promise.withResolvers<void>();
 
   constructor(packer: Packer) {
     this.#packer = packer;
@@ -30,20 +32,24 @@ export class PackWriter {
     return this.#sizeBytes + this.#backlogBytes >= PACK_TARGET_BYTES;
   }
 
-  /** True where the next block would wait for earlier ones. */
+  /** True where the next block would wait for earlier ones: whoever has another pack, or time, should use it. */
   get isBusy(): boolean {
-    return this.#backlogBytes >= MAX_BACKLOG_BYTES;
+    return this.#failure === undefined && this.#backlogBytes >= MAX_BACKLOG_BYTES;
+  }
+
+  /** Ends when one more block is written; never rejects. Only while it is busy. */
+  async lessBusy(): Promise<void> {
+    await this.#next.promise;
   }
 
   has(digest: Digest): boolean {
     return this.#digests.has(digest);
   }
 
-  /** Adds a block, whose digest was checked and whose bytes are the packer's now. Returns when the next may come. */
-  async add(block: PackBlock): Promise<void> {
+  /** Adds a block, whose digest was checked and whose bytes are the packer's now. */
+  add(block: PackBlock): void {
     this.#throwIfFailed();
     const { length } = block.bytes;
-    const before = this.#written;
     this.#digests.add(block.digest);
     this.#backlogBytes += length;
     // Whoever adds next, or closes, is told of a failure.
@@ -55,9 +61,11 @@ export class PackWriter {
       (error) => {
         this.#failure ??= error;
       },
-    );
-    if (this.isBusy) await before;
-    this.#throwIfFailed();
+    ).finally(() => {
+      const { resolve } = this.#next;
+      this.#next = Promise.withResolvers();
+      resolve();
+    });
   }
 
   /** Writes the rest and makes the file durable. No `add` after it. */

@@ -2,6 +2,7 @@
  * Where packs are made and written: in this thread, or in worker threads. What is asked of both is the same, so that
  * whoever puts blocks into packs reads the same with no worker or eight.
  */
+import type { BlockBuffers } from "../buffers.ts";
 import type { Disk } from "../model.ts";
 import type { PackBlock } from "./_pack_encoder.ts";
 import { type ClosedPack, PackFile, type PackPlace } from "./_pack_file.ts";
@@ -20,20 +21,27 @@ export interface Packer {
 /** Makes packers; `count` of them are worth having at once. */
 export interface Packers {
   readonly count: number;
+  /** Get the bytes of each block back when they are not needed any more; `undefined`: nobody wants them. */
+  readonly buffers: BlockBuffers | undefined;
   /** @param position Below `count`: the thread that it works in. */
   start(position: number, place: PackPlace): Packer;
   close(): void;
 }
 
 /** In this thread, at once. */
-export function inlinePackers(disk: Disk): Packers {
+export function inlinePackers(disk: Disk, buffers?: BlockBuffers): Packers {
   return {
     count: 1,
+    buffers,
     start(_, place) {
       const file = new PackFile(disk, place);
       return {
         // deno-lint-ignore require-await -- a failure must reject, not throw
-        add: async (block) => file.add(block),
+        add: async (block) => {
+          const sizeBytes = file.add(block);
+          buffers?.giveBack(block.bytes);
+          return sizeBytes;
+        },
         close: () => file.close(),
         abandon: () => file.abandon(),
       };
@@ -43,16 +51,24 @@ export function inlinePackers(disk: Disk): Packers {
 }
 
 /** In worker threads, which are closed with it. */
-export function workerPackers(threads: Threads): Packers {
+export function workerPackers(threads: Threads, buffers?: BlockBuffers): Packers {
   let packs = 0;
   return {
     count: threads.count,
-    start: (position, place) => startIn(threads.at(position), packs++, place),
+    buffers,
+    start: (position, place) => startIn(threads.at(position), { pack: packs++, place, buffers }),
     close: () => threads.close(),
   };
 }
 
-function startIn(thread: Thread, pack: number, place: PackPlace): Packer {
+function startIn(
+  thread: Thread,
+  { pack, place, buffers }: {
+    readonly pack: number;
+    readonly place: PackPlace;
+    readonly buffers: BlockBuffers | undefined;
+  },
+): Packer {
   const started = thread.ask({ type: "start", pack, place });
   // Whoever adds or closes is told.
   started.catch(() => undefined);
@@ -60,7 +76,8 @@ function startIn(thread: Thread, pack: number, place: PackPlace): Packer {
     add: async (block) => {
       const added = thread.ask({ type: "add", pack, block }, ownedBuffer(block.bytes));
       // All are waited for at once: one that fails must not leave another unheard.
-      const [, sizeBytes] = await Promise.all([started, added]);
+      const [, { sizeBytes, bytes }] = await Promise.all([started, added]);
+      buffers?.giveBack(bytes);
       return sizeBytes;
     },
     close: () => thread.ask({ type: "close", pack }),

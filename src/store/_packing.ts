@@ -99,23 +99,27 @@ export class Packing {
     this.#loosely().noteUnreadable(entry);
   }
 
-  /** Sees to it that a pack holds the block. Its bytes are the packer's from now on. */
+  /** Sees to it that a pack holds the block. Its bytes go back to the packers' buffers. */
   async put(index: number, block: VerifiedBlock): Promise<void> {
+    const { blocks, contents, packers } = this.#parts;
     const { digest } = block;
     const stored = { state: "stored", digest } as const;
     const open = this.#open.find((pack) => pack?.writer.has(digest));
     if (open) {
       this.#forget(index);
-      return open.pending.note(index, stored);
+      open.pending.note(index, stored);
+      return packers.buffers?.giveBack(block.bytes);
     }
     // A copy counts once it was read back, which needs an identity: in an encrypted store a miss costs space.
-    const { blocks, contents } = this.#parts;
     const held = contents.isEncrypted ? undefined : await blocks.isHeld(digest);
-    if (held) return this.note(index, stored, { name: held.pack, sizeBytes: held.packBytes });
+    if (held) {
+      this.note(index, stored, { name: held.pack, sizeBytes: held.packBytes });
+      return packers.buffers?.giveBack(block.bytes);
+    }
     const pack = await this.#packForNext();
     this.#forget(index);
+    pack.writer.add({ index, digest, bytes: block.bytes });
     pack.pending.note(index, stored);
-    await pack.writer.add({ index, digest, bytes: block.bytes });
   }
 
   /** Starts to close what is full. Waits where the packs before are not recorded yet. */
@@ -146,17 +150,23 @@ export class Packing {
 
   /** The first packer that has time; the next one is started only where all before it are busy. */
   async #packForNext(): Promise<OpenPack> {
-    const { packers, storage, contents, clock, folder } = this.#parts;
-    for (let position = 0; position < packers.count; position++) {
-      const open = this.#open[position];
-      if (open && !open.writer.isBusy) return open;
-      if (open) continue;
-      const number = this.#freeNumber();
-      const path = storage.pathOf(`${folder}/open-${number}.pack`);
-      const writer = new PackWriter(packers.start(position, { path, cipher: await contents.packCipher() }));
-      return this.#open[position] = { number, writer, pending: new Pending(clock.monotonicMs()) };
+    for (;;) {
+      const busy: PackWriter[] = [];
+      for (let position = 0; position < this.#parts.packers.count; position++) {
+        const open = this.#open[position] ?? await this.#start(position);
+        if (!open.writer.isBusy) return open;
+        busy.push(open.writer);
+      }
+      await Promise.race(busy.map((writer) => writer.lessBusy()));
     }
-    return this.#open[0]!;
+  }
+
+  async #start(position: number): Promise<OpenPack> {
+    const { packers, storage, contents, clock, folder } = this.#parts;
+    const number = this.#freeNumber();
+    const path = storage.pathOf(`${folder}/open-${number}.pack`);
+    const writer = new PackWriter(packers.start(position, { path, cipher: await contents.packCipher() }));
+    return this.#open[position] = { number, writer, pending: new Pending(clock.monotonicMs()) };
   }
 
   #freeNumber(): number {

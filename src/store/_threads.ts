@@ -21,8 +21,8 @@ export type ThreadRequest =
 /** What each request is answered with. */
 export interface ThreadResults {
   readonly start: undefined;
-  /** Size of the file. */
-  readonly add: number;
+  /** Size of the file; and the block's bytes, which are not needed any more. */
+  readonly add: { readonly sizeBytes: number; readonly bytes: Uint8Array };
   readonly close: ClosedPack;
   readonly abandon: undefined;
   readonly check: PackCheck;

@@ -3,14 +3,29 @@
  * worker meets reaches whoever asked.
  */
 import { assert, assertEquals, assertRejects } from "@std/assert";
+import { BlockBuffers } from "../../src/buffers.ts";
 import { OperatorError } from "../../src/errors.ts";
 import { sha256 } from "../../src/format/digests.ts";
 import { openStoreForWriting } from "../../src/store/mod.ts";
 import { inlinePackers, type Packers, workerPackers } from "../../src/store/_packers.ts";
+import type { Contents } from "../../src/store/_contents.ts";
+import { LocalStorage } from "../../src/store/_local_storage.ts";
 import { PackWriter } from "../../src/store/_pack_writer.ts";
+import type { PackedBlocks } from "../../src/store/_packed_blocks.ts";
+import { Packing } from "../../src/store/_packing.ts";
 import { Threads } from "../../src/store/_threads.ts";
 import { quickDisk } from "./faulty_disk.ts";
-import { acquire, noise, pattern, reading, shapeOf, testWorld, type Volume, withFolder } from "./fixtures.ts";
+import {
+  acquire,
+  noise,
+  pattern,
+  reading,
+  shapeOf,
+  testWorld,
+  verifiedBlock,
+  type Volume,
+  withFolder,
+} from "./fixtures.ts";
 
 const BLOCK = 1 << 18;
 
@@ -24,10 +39,20 @@ function blocks(count: number): Uint8Array<ArrayBuffer>[] {
   });
 }
 
+class CountedBuffers extends BlockBuffers {
+  readonly given: number[] = [];
+
+  override giveBack(bytes: Uint8Array): void {
+    this.given.push(bytes.length);
+    super.giveBack(bytes);
+  }
+}
+
 async function packWith(packers: Packers, path: string, count: number) {
   const writer = new PackWriter(packers.start(0, { path, cipher: undefined }));
   for (const [index, bytes] of blocks(count).entries()) {
-    await writer.add({ index, digest: sha256(bytes), bytes });
+    writer.add({ index, digest: sha256(bytes), bytes });
+    if (writer.isBusy) await writer.lessBusy();
   }
   return await writer.close();
 }
@@ -46,6 +71,69 @@ Deno.test("Packers make the same pack in this thread and in workers", () =>
     } finally {
       threads.close();
     }
+  }));
+
+Deno.test("Packers give the memory of blocks back when they are written, in this thread and in workers", () =>
+  withFolder(async (root) => {
+    for (const workers of [0, 2]) {
+      const buffers = new CountedBuffers();
+      const packers = workers === 0
+        ? inlinePackers(quickDisk, buffers)
+        : workerPackers(new Threads({ count: workers, root }), buffers);
+      try {
+        const { path, digest } = await packWith(packers, `${root}/${workers}`, 40);
+        assertEquals(buffers.given, Array(40).fill(BLOCK), `${workers} workers`);
+        assertEquals(sha256(Deno.readFileSync(path)), digest);
+      } finally {
+        packers.close();
+      }
+    }
+  }));
+
+Deno.test("Packing gives blocks to the first packer, to the next while that is busy, and waits where all are", () =>
+  withFolder(async (root) => {
+    const { clock, disk, randomness } = testWorld();
+    const storage = new LocalStorage({ disk, root, randomness });
+    /** By packer: what ends the writing of each of its blocks. */
+    const writing: (() => void)[][] = [[], []];
+    const packers: Packers = {
+      count: 2,
+      buffers: undefined,
+      start: (position) => ({
+        add: () => new Promise((resolve) => writing[position]!.push(() => resolve(1))),
+        close: () => Promise.reject(new Error("nothing is closed here")),
+        abandon: () => undefined,
+      }),
+      close: () => undefined,
+    };
+    const packing = new Packing({
+      storage,
+      clock,
+      packers,
+      folder: "journal",
+      contents: { packCipher: () => Promise.resolve(undefined) } as unknown as Contents,
+      blocks: { isHeld: () => Promise.resolve(undefined) } as unknown as PackedBlocks,
+    }, () => Promise.resolve());
+    const all = blocks(40).map(verifiedBlock);
+    let next = 0;
+    const put = async (count: number) => {
+      for (const end = next + count; next < end; next++) await packing.put(next, all[next]!);
+      return writing.map((of) => of.length);
+    };
+    // 16 of these blocks are 4 MiB: a packer with so many to write is busy.
+    assertEquals(await put(16), [16, 0], "one packer is enough where it keeps up");
+    assertEquals(await put(3), [16, 3], "nobody waits for the first while the second has time");
+    writing[0]![0]!();
+    assertEquals(await put(14), [17, 16], "the first again, as soon as it has time");
+    let isPut = false;
+    const last = put(1).then((counts) => {
+      isPut = true;
+      return counts;
+    });
+    for (let turn = 0; turn < 100; turn++) await Promise.resolve();
+    assertEquals(isPut, false, "both are busy");
+    writing[1]![0]!();
+    assertEquals(await last, [17, 17]);
   }));
 
 Deno.test("Packers in workers pass on what the disk says, to the next block or the close", () =>
