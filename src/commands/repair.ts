@@ -26,7 +26,7 @@ export const repair = defineCommand({
   description:
     `Repairs a store: all exhibits, where none is named. It reads every file of them, says what is damaged and what it will do, and does it. --dry-run says it and changes nothing.
 
-Good records of a damaged pack, and lost blocks that other packs, another copy (--from) or AWS (--refetch) still have, go into new packs, and a new inventory is signed; that takes a key that signed the manifest. Manifest and signatures stay as they are. A block counts only with the digest that the signed segments tell. Other damaged files, and the manifest, come from another copy only.
+Good records of a damaged pack, and lost blocks that other packs, another copy (--from) or AWS (--refetch) still have, go into new packs, and a new inventory is signed; that takes a key that signed the manifest. Manifest and signatures stay as they are. A block counts only with the digest that the signed segments tell. The manifest, segments, side documents and signatures come from another copy only; where those are sound a damaged inventory is made anew.
 
 What is nowhere found stays lost: it is named by the byte range of the volume, and the command ends with 20. Damaged files are moved to quarantine, none is deleted or overwritten.
 
@@ -123,7 +123,7 @@ async function repairAll(context: CommandContext, job: RepairJob): Promise<numbe
   const codes = [await journals(context, job, mending)];
   const damage = await mending.indexDamage();
   if (damage !== undefined) {
-    out.note(`the index is damaged: ${damage}; ${key ? "it is made anew" : "would make it anew"}`);
+    out.note(`the index is damaged: ${damage}; it ${key ? "is" : "would be"} made anew`);
     if (!key) codes.push(20);
   }
   if (key) await store.tidyUp();

@@ -11,7 +11,7 @@ import { Exhibit } from "./_exhibit.ts";
 import { Index } from "./_index.ts";
 import { journalFolder, readHead } from "./_journal.ts";
 import { EXHIBITS_FOLDER, INDEX_FILE, JOURNAL_FOLDER, PACKS_FOLDER, parseName } from "./_layout.ts";
-import { loadOuter, type OuterExhibit } from "./_outer.ts";
+import { inventoryNames, loadOuter, type OuterExhibit } from "./_outer.ts";
 import { ExhibitRepair, type RepairOptions, type RepairSummary } from "./_repair_exhibit.ts";
 import {
   type RepairCopy,
@@ -79,14 +79,20 @@ export class StoreRepair {
     return this.#parts.storage.quarantine(journalFolder(exhibit));
   }
 
-  /** Exhibits that are committed, or were: a signature over an inventory is there. */
+  /** Exhibits that are committed, or were: a signature over an inventory is there, or in the other copy. */
   async exhibitIds(): Promise<ExhibitId[]> {
     const ids = new Set<ExhibitId>();
     for await (const { name } of this.#parts.storage.list(`${EXHIBITS_FOLDER}/`)) {
       const [, id = "", file = ""] = name.split("/");
-      if (isExhibitId(id) && /^inventory-[0-9a-f]{64}\.[0-9a-f]{16}\.sshsig$/.test(file)) ids.add(id);
+      if (!isExhibitId(id) || ids.has(id)) continue;
+      const isSigned = /^inventory-[0-9a-f]{64}\.[0-9a-f]{16}\.sshsig$/.test(file);
+      if (isSigned || await this.#isInCopy(id)) ids.add(id);
     }
     return [...ids];
+  }
+
+  async #isInCopy(id: ExhibitId): Promise<boolean> {
+    return this.#copy !== undefined && (await inventoryNames(this.#copy.storage, id)).length > 0;
   }
 
   /** Throws what ends it: `identity`, `storage`, and a fault that nothing here mends. */

@@ -9,7 +9,9 @@
 import { isFault } from "../errors.ts";
 import { decodeInventory, MAX_INVENTORY_BYTES } from "../format/inventory.ts";
 import { decodeManifest, MAX_MANIFEST_BYTES } from "../format/manifest.ts";
+import type { VerifyingKey } from "../format/verifying_key.ts";
 import type { ExhibitId, ObjectName } from "../model.ts";
+import { inventoryNames } from "./_outer.ts";
 import { readChecked } from "./_checked.ts";
 import { EXHIBITS_FOLDER, manifestName, mapName } from "./_layout.ts";
 import type { RepairOptions } from "./_repair_exhibit.ts";
@@ -19,13 +21,19 @@ import { type SignatureStep, signatureSteps } from "./_repair_signatures.ts";
 import { checkSignatures } from "./_signatures.ts";
 import { isUnopened } from "./_verify_unopened.ts";
 
+interface UsableInventory {
+  readonly name: ObjectName;
+  readonly committedAt: string;
+  /** Fingerprints of those whose signatures over it hold. */
+  readonly signers: readonly string[];
+  /** The manifest's, and of an encrypted exhibit the map's. */
+  readonly manifestFiles: readonly [ObjectName, ...ObjectName[]];
+}
+
 /** Inventories of an exhibit, by what they are good for. */
 interface Inventories {
   /** Sound and signed, the newest first. */
-  readonly usable: readonly {
-    readonly name: ObjectName;
-    readonly manifestFiles: readonly [ObjectName, ...ObjectName[]];
-  }[];
+  readonly usable: readonly UsableInventory[];
   readonly steps: readonly RepairStep[];
   /** Of sound ones: what another copy's signatures mend. */
   readonly signatures: SignatureStep[];
@@ -60,7 +68,7 @@ export async function repairOuter(
     if (step) others.push(step);
   }
   if (newest && others.length === 0) {
-    signatures.push(...await manifestSignatures(parts, newest.manifestFiles[0], options));
+    signatures.push(...await manifestSignatures(parts, newest, options));
   }
   const all = [...steps, ...others, ...signatures];
   if (all.length === 0) return { restoredFiles: 0, lacking: [], isDamaged: false, isChanged: false };
@@ -98,7 +106,10 @@ async function surveyInventories(
     const stem = /^(.*\/inventory-[0-9a-f]{64})\.[0-9a-f]{16}\.sshsig$/.exec(name)?.[1];
     if (stem !== undefined) signed.add(`${stem}.txt`);
   }
-  const usable: (Inventories["usable"][number] & { readonly committedAt: string })[] = [];
+  // Without a signature there is no exhibit: that there was one only another copy can tell.
+  const isGone = signed.size === 0;
+  if (isGone && copy) { for (const name of await inventoryNames(copy.storage, id)) signed.add(name); }
+  const usable: UsableInventory[] = [];
   const damaged: RepairStep[] = [];
   const signatures: SignatureStep[] = [];
   for (const name of signed) {
@@ -106,13 +117,14 @@ async function surveyInventories(
       const bytes = await readChecked(storage, name, MAX_INVENTORY_BYTES);
       const { manifest, map, committedAt } = decodeInventory(bytes, `"${name}"`);
       const document = { name, bytes, namespace: "coldcase-inventory@v1" } as const;
-      const mended = await signatureSteps({ storage, copy }, document);
+      const mended = await signatureSteps({ storage, copy }, document, () => isGone);
       const check = await checkSignatures(storage, document);
       if (check.held.length + mended.length === 0) throw check.faults[0]!; // its signature led us here
       signatures.push(...mended);
       const manifestFile = manifestName(id, manifest, map === null ? "" : ".age");
       const mapFiles = map === null ? [] : [mapName(id, map)];
-      usable.push({ name, committedAt, manifestFiles: [manifestFile, ...mapFiles] });
+      const signers = check.held.map(({ key }) => key.fingerprint);
+      usable.push({ name, committedAt, signers, manifestFiles: [manifestFile, ...mapFiles] });
     } catch (error) {
       if (!isFault(error)) throw error;
       // Another copy's is of use only where its bytes are what is wrong.
@@ -155,18 +167,18 @@ async function setAsideSigned(
 /** Signatures over a manifest whose file is sound; none where it can't be opened. */
 async function manifestSignatures(
   { storage, contents }: RepairParts,
-  name: ObjectName,
+  { manifestFiles: [name], signers: inventorySigners }: UsableInventory,
   { copy }: Pick<RepairOptions, "copy">,
 ): Promise<SignatureStep[]> {
   if (!copy) return [];
   try {
     const bytes = await contents.read(name, MAX_MANIFEST_BYTES);
     const { signer } = decodeManifest(bytes, `"${name}"`).acquisition;
-    return await signatureSteps(
-      { storage, copy },
-      { name, bytes, namespace: "coldcase-manifest@v1" },
-      signer,
-    );
+    const document = { name, bytes, namespace: "coldcase-manifest@v1" } as const;
+    // One key must have signed both, whoever made the inventory that counts now.
+    const isWanted = ({ fingerprint }: VerifyingKey) =>
+      fingerprint === signer || inventorySigners.includes(fingerprint);
+    return await signatureSteps({ storage, copy }, document, isWanted);
   } catch (error) {
     if (!isFault(error) && !isUnopened(error)) throw error;
     return []; // whoever opens the exhibit is told
