@@ -16,21 +16,32 @@ import { formatTime } from "../units.ts";
 import { Index } from "./_index.ts";
 import { EXHIBITS_FOLDER, PACKS_FOLDER, parseName } from "./_layout.ts";
 import { type RepairOptions, wrongKey } from "./_repair_exhibit.ts";
-import { type RepairParts, restoreFrom, stateOf, stepFor } from "./_repair_files.ts";
+import { type RepairParts, type RepairStep, restoreFrom, stateOf, stepFor } from "./_repair_files.ts";
 import { checkSignatures, putInventory } from "./_signatures.ts";
 
 interface Rebuilding {
   readonly copy: RepairOptions["copy"];
   readonly key: SigningKey;
+  readonly onSteps: RepairOptions["onSteps"];
 }
 
 /** Makes the inventory anew of what there is. Throws `integrity` where a file that it must name is not sound. */
 export async function rebuildInventory(
   parts: RepairParts,
   id: ExhibitId,
-  { copy, key }: Rebuilding,
+  { copy, key, onSteps }: Rebuilding,
 ): Promise<{ readonly restoredFiles: number }> {
   const { storage, world } = parts;
+  let restoredFiles = 0;
+  const restore = async (step: RepairStep) => {
+    onSteps([step], { lostBlocks: 0, lostBlocksInCopy: 0 });
+    await restoreFrom(copy!, storage, step.file);
+    restoredFiles++;
+  };
+  for (const name of copy ? await namesOf(copy.storage, id) : []) {
+    const step = await stepFor({ storage, copy }, name);
+    if (step?.remedy === "copy") await restore(step);
+  }
   const { name: manifestFile, manifest, bytes } = await onlyManifest(parts, id, key);
   const map = await mapOf(parts, id, manifest);
   const { sessions, description, unreadable } = manifest.acquisition.documents;
@@ -46,16 +57,11 @@ export async function rebuildInventory(
     ...segmentFiles.values(),
     ...documents.map((digest) => fileFor(parts, { kind: "document", digest, map: map?.map, id })),
   ];
-  let restoredFiles = 0;
   const files: StoredObject[] = [];
   for (const name of names) {
     const step = await stepFor({ storage, copy }, name);
-    if (step?.remedy === "copy") {
-      await restoreFrom(copy!, storage, name);
-      restoredFiles++;
-    } else if (step) {
-      throw cannotRebuild(id, name, `which is ${step.state}`);
-    }
+    if (step?.remedy === "copy") await restore(step);
+    else if (step) throw cannotRebuild(id, name, `which is ${step.state}`);
     files.push((await storage.stat(name))!);
   }
   const packs = await packsFor(parts, { manifest, segmentFiles });
@@ -97,7 +103,7 @@ function fileFor(
 /** The one signed manifest of the folder. Throws `integrity` where there is none, or several. */
 async function onlyManifest({ storage, contents }: RepairParts, id: ExhibitId, key: SigningKey) {
   const found: { name: ObjectName; manifest: Manifest; bytes: Uint8Array; signers: string[] }[] = [];
-  for (const name of await namesOf(storage, id, "manifest")) {
+  for (const name of await namesOf(storage, id, ["manifest"])) {
     try {
       const bytes = await contents.read(name, MAX_MANIFEST_BYTES);
       const manifest = decodeManifest(bytes, `"${name}"`);
@@ -126,7 +132,7 @@ async function mapOf({ storage, contents }: RepairParts, id: ExhibitId, manifest
   if (!contents.isEncrypted) return undefined;
   const { sessions, description, unreadable } = manifest.acquisition.documents;
   const documents = [sessions, description, unreadable].filter((digest) => digest !== null);
-  for (const name of await namesOf(storage, id, "map")) {
+  for (const name of await namesOf(storage, id, ["map"])) {
     try {
       const map = decodeFileMap(await contents.read(name, MAX_FILE_MAP_BYTES), `"${name}"`);
       const isWhole = manifest.segments.every((digest) => fileOf(map.segments, digest) !== undefined) &&
@@ -142,14 +148,16 @@ async function mapOf({ storage, contents }: RepairParts, id: ExhibitId, manifest
   });
 }
 
+/** Manifests and maps of the exhibit that are sound. */
 async function namesOf(
   storage: RepairParts["storage"],
   id: ExhibitId,
-  kind: "manifest" | "map",
+  kinds: readonly string[] = ["manifest", "map"],
 ): Promise<ObjectName[]> {
   const names: ObjectName[] = [];
   for await (const { name } of storage.list(`${EXHIBITS_FOLDER}/${id}/`)) {
-    if (parseName(name)?.kind === kind && await stateOf(storage, name) === "sound") names.push(name);
+    const kind = parseName(name)?.kind;
+    if (kind && kinds.includes(kind) && await stateOf(storage, name) === "sound") names.push(name);
   }
   return names;
 }
