@@ -6,12 +6,7 @@
  */
 import { BlockBuffers } from "../buffers.ts";
 import type { Clock } from "../model.ts";
-import {
-  type Environment,
-  extraAuthorities,
-  type Proxy,
-  proxyFor,
-} from "./proxy.ts";
+import { type Environment, extraAuthorities, type Proxy, proxyFor } from "./proxy.ts";
 import { BrokenAnswer, Trouble } from "./trouble.ts";
 import { headersOf, hostOf, isHtml, type SdkRequest, urlOf } from "./wire.ts";
 
@@ -83,9 +78,7 @@ export class FetchHandler {
   ): Promise<{ response: SdkResponse }> {
     const url = urlOf(request);
     // The SDK's own type of a signal is looser than the platform's; we only ever pass the platform's.
-    const signal = options.abortSignal instanceof AbortSignal
-      ? options.abortSignal
-      : undefined;
+    const signal = options.abortSignal instanceof AbortSignal ? options.abortSignal : undefined;
     const flight = this.#takeOff(signal);
     let requestId: string | undefined;
     try {
@@ -106,9 +99,7 @@ export class FetchHandler {
     } catch (cause) {
       flight.settle();
       const trouble = troubleOf(cause, signal, flight);
-      throw requestId === undefined || signal?.aborted
-        ? trouble
-        : new BrokenAnswer(trouble, requestId);
+      throw requestId === undefined || signal?.aborted ? trouble : new BrokenAnswer(trouble, requestId);
     }
   }
 
@@ -123,22 +114,13 @@ export class FetchHandler {
   ): Promise<Uint8Array<ArrayBuffer>> {
     const flight = this.#bodies.get(body);
     try {
-      return await this.#readInto(body, this.#buffers.take(sizeBytes), {
-        flight,
-        limitBytes: sizeBytes,
-      });
+      return await this.#readInto(body, this.#buffers.take(sizeBytes), { flight, limitBytes: sizeBytes });
     } catch (cause) {
       if (cause instanceof Trouble && cause.kind === "endless") {
-        throw new Trouble(
-          "length",
-          `body is longer than the block of ${sizeBytes} bytes`,
-          { requestId },
-        );
+        throw new Trouble("length", `body is longer than the block of ${sizeBytes} bytes`, { requestId });
       }
       const trouble = troubleOf(cause, undefined, flight);
-      throw requestId === undefined
-        ? trouble
-        : new BrokenAnswer(trouble, requestId);
+      throw requestId === undefined ? trouble : new BrokenAnswer(trouble, requestId);
     } finally {
       flight?.settle();
     }
@@ -147,9 +129,7 @@ export class FetchHandler {
   /** Drops the body of a block that nobody will read. */
   discard(body: ReadableStream<Uint8Array>): void {
     const flight = this.#bodies.get(body);
-    flight?.controller.abort(
-      new Trouble("discarded", "the answer was not used"),
-    );
+    flight?.controller.abort(new Trouble("discarded", "the answer was not used"));
     flight?.settle();
   }
 
@@ -169,9 +149,7 @@ export class FetchHandler {
 
   close(): void {
     for (const flight of [...this.#flights]) {
-      flight.controller.abort(
-        new Trouble("discarded", "the source was closed"),
-      );
+      flight.controller.abort(new Trouble("discarded", "the source was closed"));
       flight.settle();
     }
     for (const client of this.#clients.values()) client.close();
@@ -183,9 +161,7 @@ export class FetchHandler {
     const key = proxy?.url ?? "";
     const known = this.#clients.get(key);
     if (known) return known;
-    const client = Deno.createHttpClient(
-      clientOptions(proxy, extraAuthorities(this.#environment)),
-    );
+    const client = Deno.createHttpClient(clientOptions(proxy, extraAuthorities(this.#environment)));
     this.#clients.set(key, client);
     return client;
   }
@@ -209,10 +185,7 @@ export class FetchHandler {
     };
     this.#flights.add(flight);
     // One timer for all requests: a timer a chunk would cost more than the chunk.
-    this.#watch ??= setInterval(
-      () => this.#abortStalled(),
-      Math.max(10, this.#stallMs / 20),
-    );
+    this.#watch ??= setInterval(() => this.#abortStalled(), Math.max(10, this.#stallMs / 20));
     return flight;
   }
 
@@ -220,42 +193,27 @@ export class FetchHandler {
     const now = performance.now();
     for (const flight of this.#flights) {
       if (now - flight.lastActivityMs < this.#stallMs) continue;
-      flight.controller.abort(
-        new Trouble("stalled", `no byte for ${this.#stallMs / 1000} s`),
-      );
+      flight.controller.abort(new Trouble("stalled", `no byte for ${this.#stallMs / 1000} s`));
     }
   }
 
   #measureSkew(date: string | null): void {
     const serverMs = Date.parse(date ?? "");
     // The header has whole seconds, so the middle of that second is the best guess.
-    if (!Number.isNaN(serverMs)) {
-      this.facts.clockSkewMs = Math.round(serverMs + 500 - this.#clock.nowMs());
-    }
+    if (!Number.isNaN(serverMs)) this.facts.clockSkewMs = Math.round(serverMs + 500 - this.#clock.nowMs());
   }
 
   async #answer(response: Response, flight: Flight): Promise<SdkResponse> {
     const headers: Record<string, string> = {};
     for (const [name, value] of response.headers) headers[name] = value;
-    const facts = {
-      statusCode: response.status,
-      reason: response.statusText,
-      headers,
-    };
+    const facts = { statusCode: response.status, reason: response.statusText, headers };
     if (response.status >= 300 && response.status < 400) {
       await response.body?.cancel();
-      throw new Trouble(
-        "redirect",
-        `HTTP ${response.status} to ${hostOf(headers.location)}`,
-        {
-          status: response.status,
-        },
-      );
+      throw new Trouble("redirect", `HTTP ${response.status} to ${hostOf(headers.location)}`, {
+        status: response.status,
+      });
     }
-    if (
-      response.body && response.status === 200 &&
-      headers["x-amz-checksum"] !== undefined
-    ) {
+    if (response.body && response.status === 200 && headers["x-amz-checksum"] !== undefined) {
       this.#bodies.set(response.body, flight);
       return { ...facts, body: response.body };
     }
@@ -267,13 +225,9 @@ export class FetchHandler {
       : new Uint8Array(0);
     flight.settle();
     if (isHtml(body)) {
-      throw new Trouble(
-        "html",
-        `an HTML page (HTTP ${response.status}), not the service's answer`,
-        {
-          status: response.status,
-        },
-      );
+      throw new Trouble("html", `an HTML page (HTTP ${response.status}), not the service's answer`, {
+        status: response.status,
+      });
     }
     return { ...facts, body };
   }
@@ -285,17 +239,13 @@ export class FetchHandler {
   async #readInto(
     body: ReadableStream<Uint8Array>,
     buffer: Uint8Array<ArrayBuffer>,
-    { flight, limitBytes }: {
-      readonly flight: Flight | undefined;
-      readonly limitBytes: number;
-    },
+    { flight, limitBytes }: { readonly flight: Flight | undefined; readonly limitBytes: number },
   ): Promise<Uint8Array<ArrayBuffer>> {
     const reader = body.getReader({ mode: "byob" });
     const stop = flight?.controller.signal;
     // Deno's fetch forgets its signal once the Response is collected (2.9.6, measured): a body that stalls would be
     // waited for without end.
-    const cancel = () =>
-      void reader.cancel(stop?.reason).catch(() => undefined); // it failed by itself
+    const cancel = () => void reader.cancel(stop?.reason).catch(() => undefined); // it failed by itself
     stop?.addEventListener("abort", cancel, { once: true });
     try {
       return await this.#readAll(reader, buffer, { flight, limitBytes });
@@ -307,17 +257,12 @@ export class FetchHandler {
   async #readAll(
     reader: ReadableStreamBYOBReader,
     buffer: Uint8Array<ArrayBuffer>,
-    { flight, limitBytes }: {
-      readonly flight: Flight | undefined;
-      readonly limitBytes: number;
-    },
+    { flight, limitBytes }: { readonly flight: Flight | undefined; readonly limitBytes: number },
   ): Promise<Uint8Array<ArrayBuffer>> {
     let length = 0;
     while (length < limitBytes) {
       if (length === buffer.length) buffer = grown(buffer, limitBytes);
-      const { value, done } = await reader.read(
-        new Uint8Array(buffer.buffer, length),
-      );
+      const { value, done } = await reader.read(new Uint8Array(buffer.buffer, length));
       // A BYOB read takes the buffer away and gives it back, also at the end (measured).
       flight?.controller.signal.throwIfAborted(); // what is cancelled ends as if it were whole
       if (value) buffer = new Uint8Array(value.buffer);
@@ -338,30 +283,19 @@ function unlessStopped<T>(promise: Promise<T>, stop: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {
     const onAbort = () => reject(stop.reason);
     stop.addEventListener("abort", onAbort, { once: true });
-    promise.then(resolve, reject).finally(() =>
-      stop.removeEventListener("abort", onAbort)
-    );
+    promise.then(resolve, reject).finally(() => stop.removeEventListener("abort", onAbort));
   });
 }
 
-function grown(
-  buffer: Uint8Array<ArrayBuffer>,
-  limitBytes: number,
-): Uint8Array<ArrayBuffer> {
+function grown(buffer: Uint8Array<ArrayBuffer>, limitBytes: number): Uint8Array<ArrayBuffer> {
   const larger = new Uint8Array(Math.min(buffer.length * 2, limitBytes));
   larger.set(buffer);
   return larger;
 }
 
-function clientOptions(
-  proxy: Proxy | undefined,
-  caCerts: string[],
-): Deno.CreateHttpClientOptions {
+function clientOptions(proxy: Proxy | undefined, caCerts: string[]): Deno.CreateHttpClientOptions {
   const via = proxy === undefined ? {} : {
-    proxy: {
-      url: proxy.url,
-      ...(proxy.basicAuth ? { basicAuth: proxy.basicAuth } : {}),
-    },
+    proxy: { url: proxy.url, ...(proxy.basicAuth ? { basicAuth: proxy.basicAuth } : {}) },
   };
   return {
     caCerts,
@@ -373,15 +307,9 @@ function clientOptions(
   };
 }
 
-function troubleOf(
-  cause: unknown,
-  signal: AbortSignal | undefined,
-  flight: Flight | undefined,
-): unknown {
+function troubleOf(cause: unknown, signal: AbortSignal | undefined, flight: Flight | undefined): unknown {
   if (signal?.aborted) return signal.reason;
-  const reason = flight?.controller.signal.aborted
-    ? flight.controller.signal.reason
-    : undefined;
+  const reason = flight?.controller.signal.aborted ? flight.controller.signal.reason : undefined;
   if (reason instanceof Trouble) return reason;
   return cause;
 }
