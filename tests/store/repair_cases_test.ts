@@ -247,3 +247,31 @@ Deno.test("repair without a key says of an exhibit that can't be opened that it 
     flip(store, signature!, -30);
     await assertRejects(() => repair(store, stage, { isDryRun: true }), OperatorError, "Cannot accept");
   }));
+
+Deno.test("repair of an encrypted pack whose end is damaged or cut off has the records before it", () =>
+  onStage("encrypted", async (stage) => {
+    const { store } = stage;
+    const pack = largestPack(store);
+    const { size } = Deno.statSync(`${store}/${pack}`);
+    const sealed = 65_536 + 16;
+    // Two whole chunks, in which the first of two records ends, come before the last one.
+    const lastBytes = (size - ageHeaderBytes(`${store}/${pack}`)) % sealed;
+    const damages: Readonly<Record<string, () => void>> = {
+      "in the last chunk": () => flip(store, pack, -60),
+      "cut within it": () => Deno.truncateSync(`${store}/${pack}`, size - 100),
+      "cut before it": () => Deno.truncateSync(`${store}/${pack}`, size - lastBytes),
+      "cut in the tag before it": () => Deno.truncateSync(`${store}/${pack}`, size - lastBytes + 10),
+    };
+    for (const [damage, inflict] of Object.entries(damages)) {
+      put(store, stage.files);
+      inflict();
+      const { summary, findings } = await repair(store, stage);
+      assertEquals([summary?.salvagedBlocks, findings.length], [1, 1], damage);
+    }
+  }));
+
+/** Up to the payload's first chunk: the header's lines, and the nonce. */
+function ageHeaderBytes(path: string): number {
+  const text = new TextDecoder("latin1").decode(Deno.readFileSync(path));
+  return text.indexOf("\n", text.indexOf("\n--- ") + 1) + 1 + 16;
+}
