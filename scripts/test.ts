@@ -8,7 +8,7 @@
  */
 
 /** Folders that `deno task test` leaves out. */
-const SLOW = ["tests/slow", "tests/bench", "tests/vectors"];
+const SLOW = ["tests/slow", "tests/storm", "tests/bench", "tests/vectors"];
 
 /** What a run of the tests came to. */
 export interface TestCounts {

@@ -1,0 +1,5 @@
+/** A hundred and more random kills of what is done with exhibits. `deno task test:storm`. */
+import { storm } from "./storm.ts";
+
+Deno.test("copies, encryptions and exports that are killed at random moments come to the end of undisturbed ones", () =>
+  storm(["encrypt", "copy", "export"], 34));
