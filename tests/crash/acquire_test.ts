@@ -3,13 +3,13 @@ import { acquireBoth, acquireChild, acquireParent, encryptedMode, PLAIN } from "
 import { exploreAll } from "./explore.ts";
 
 Deno.test("a plain acquisition survives a loss of power after any operation", () =>
-  exploreAll([[acquireParent(PLAIN), 3200]]));
+  exploreAll([[acquireParent(PLAIN), 4000]]));
 
 Deno.test("an incremental acquisition survives a loss of power after any operation", () =>
-  exploreAll([[acquireChild(PLAIN), 2000]]));
+  exploreAll([[acquireChild(PLAIN), 1000]]));
 
 Deno.test("two acquisitions of one run survive a loss of power after any operation", () =>
-  exploreAll([[acquireBoth(PLAIN), 600]]));
+  exploreAll([[acquireBoth(PLAIN), 300]]));
 
 Deno.test("an encrypted acquisition survives a loss of power after any operation", async () => {
   const mode = await encryptedMode();

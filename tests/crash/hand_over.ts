@@ -29,7 +29,7 @@ import {
   STORE,
 } from "./stores.ts";
 
-const TARGET = "/case/other";
+export const TARGET = "/case/other";
 const BOTH = [PARENT, CHILD];
 const signal = new AbortController().signal;
 const SECOND_KEY = await otherKey(testWorld());

@@ -1,9 +1,10 @@
 /** What is done with exhibits survives a loss of power at any moment, as acquisitions do. */
 import { exploreAll } from "./explore.ts";
 import * as scenarios from "./hand_over.ts";
+import { repairing } from "./repairing.ts";
 
 Deno.test("a copy survives a loss of power after any operation", () =>
-  exploreAll([[scenarios.copying, 800], [scenarios.copyingEncrypted, 400]]));
+  exploreAll([[scenarios.copying, 400], [scenarios.copyingEncrypted, 200]]));
 
 Deno.test("an encryption survives a loss of power after any operation", () =>
   exploreAll([[scenarios.encrypting, 150]]));
@@ -12,7 +13,9 @@ Deno.test("a decryption survives a loss of power after any operation", () =>
   exploreAll([[scenarios.decrypting, 150]]));
 
 Deno.test("signatures, addenda and the custody log survive a loss of power after any operation", () =>
-  exploreAll([[scenarios.addingToPlain, 1000], [scenarios.addingToEncrypted, 60]]));
+  exploreAll([[scenarios.addingToPlain, 600], [scenarios.addingToEncrypted, 60]]));
+
+Deno.test("a repair survives a loss of power after any operation", () => exploreAll([[repairing, 120]]));
 
 Deno.test("an export survives a loss of power after any operation", () =>
-  exploreAll([[scenarios.exporting, 1200], [scenarios.exportingAnew, 400]]));
+  exploreAll([[scenarios.exporting, 2500], [scenarios.exportingAnew, 400]]));

@@ -65,6 +65,8 @@ export async function inStore<T>(
 export interface Looking {
   readonly root?: string;
   readonly identities?: Identities | undefined;
+  /** True where something was damaged before. */
+  readonly mayHaveQuarantine?: boolean;
 }
 
 /** `undefined` where there is no store. */
@@ -184,7 +186,7 @@ async function readEssence(
   });
   if (!essences) throw new Error(`there is no store at ${root}`);
   // A crash damages nothing that was counted upon.
-  if (disk.stat(`${root}/quarantine`)) {
+  if (!looking.mayHaveQuarantine && disk.stat(`${root}/quarantine`)) {
     throw new Error(`in quarantine: ${disk.list(`${root}/quarantine`)}`);
   }
   return JSON.stringify(essences);

@@ -124,7 +124,7 @@ Deno.test("an acquisition survives a network that fails at any request, in any w
     assert(requests > 15, `${requests} requests`);
     for (const [number, kind] of KINDS.entries()) {
       for (const isForGood of [false, true]) {
-        const stride = isForGood ? 14 : 7;
+        const stride = isForGood ? 22 : 11;
         for (let at = 1 + (seed + number) % stride; at <= requests; at += stride) {
           faults++;
           const fault = await violationOf({ simulator, network, whole }, { kind, at, isForGood });

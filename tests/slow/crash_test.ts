@@ -2,6 +2,7 @@
 import { acquireBoth, acquireChild, acquireParent, encryptedMode, PLAIN } from "../crash/acquisitions.ts";
 import { exploreAll } from "../crash/explore.ts";
 import * as scenarios from "../crash/hand_over.ts";
+import { repairing } from "../crash/repairing.ts";
 
 Deno.test("a hundred thousand losses of power lose nothing that was recorded", async () => {
   const mode = await encryptedMode();
@@ -17,6 +18,7 @@ Deno.test("a hundred thousand losses of power lose nothing that was recorded", a
     [scenarios.decrypting, 2000],
     [scenarios.addingToPlain, 4000],
     [scenarios.addingToEncrypted, 500],
+    [repairing, 1000],
     [scenarios.exporting, 3000],
     [scenarios.exportingAnew, 2000],
   ]);
