@@ -81,8 +81,8 @@ With -r, -R or --passphrase a new store is encrypted, with age, before anything 
     workers: {
       value: "N",
       parse: wholeNumber({ min: 0, max: 64 }),
-      summary: "threads that pack blocks; default: a core less than there are",
-      details: "0: the thread that fetches packs too.",
+      summary: "threads that pack blocks, at most; default: as many as cores, up to 8",
+      details: "Each is begun when those before it are busy. 0: the thread that fetches packs too.",
     },
     "give-up-after": {
       value: "TIME",
@@ -159,7 +159,7 @@ With -r, -R or --passphrase a new store is encrypted, with age, before anything 
         case: options.case,
         mixedCases: options["mixed-cases"],
         unsafeFileSystem: options["unsafe-filesystem"],
-        workers: options.workers ?? Math.max(1, world.host.cpuCount - 1),
+        workers: options.workers ?? Math.min(8, world.host.cpuCount),
         buffers,
         ...encryption,
       });
