@@ -3,7 +3,7 @@ import { acquireBoth, acquireChild, acquireParent, encryptedMode, PLAIN } from "
 import { exploreAll } from "./explore.ts";
 
 Deno.test("a plain acquisition survives a loss of power after any operation", () =>
-  exploreAll([[acquireParent(PLAIN), 4000]]));
+  exploreAll([[acquireParent(PLAIN), 4500]]));
 
 Deno.test("an incremental acquisition survives a loss of power after any operation", () =>
   exploreAll([[acquireChild(PLAIN), 1000]]));
@@ -13,5 +13,5 @@ Deno.test("two acquisitions of one run survive a loss of power after any operati
 
 Deno.test("an encrypted acquisition survives a loss of power after any operation", async () => {
   const mode = await encryptedMode();
-  await exploreAll([[acquireParent(mode), 150], [acquireChild(mode), 150]]);
+  await exploreAll([[acquireParent(mode), 70], [acquireChild(mode), 70]]);
 });

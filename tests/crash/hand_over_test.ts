@@ -7,15 +7,15 @@ Deno.test("a copy survives a loss of power after any operation", () =>
   exploreAll([[scenarios.copying, 400], [scenarios.copyingEncrypted, 200]]));
 
 Deno.test("an encryption survives a loss of power after any operation", () =>
-  exploreAll([[scenarios.encrypting, 150]]));
+  exploreAll([[scenarios.encrypting, 60]]));
 
 Deno.test("a decryption survives a loss of power after any operation", () =>
-  exploreAll([[scenarios.decrypting, 150]]));
+  exploreAll([[scenarios.decrypting, 60]]));
 
 Deno.test("signatures, addenda and the custody log survive a loss of power after any operation", () =>
-  exploreAll([[scenarios.addingToPlain, 600], [scenarios.addingToEncrypted, 60]]));
+  exploreAll([[scenarios.addingToPlain, 600], [scenarios.addingToEncrypted, 30]]));
 
 Deno.test("a repair survives a loss of power after any operation", () => exploreAll([[repairing, 120]]));
 
 Deno.test("an export survives a loss of power after any operation", () =>
-  exploreAll([[scenarios.exporting, 2500], [scenarios.exportingAnew, 400]]));
+  exploreAll([[scenarios.exporting, 2800], [scenarios.exportingAnew, 600]]));
