@@ -243,7 +243,7 @@ export class FetchHandler {
   ): Promise<Uint8Array<ArrayBuffer>> {
     const reader = body.getReader({ mode: "byob" });
     const stop = flight?.controller.signal;
-    // Deno's fetch forgets its signal once the Response is collected (2.9.6, measured): a body that stalls would be
+    // Deno's fetch can lose its signal, it seems when the Response is collected (2.9.6): a body that stalls would be
     // waited for without end.
     const cancel = () => void reader.cancel(stop?.reason).catch(() => undefined); // it failed by itself
     stop?.addEventListener("abort", cancel, { once: true });
