@@ -51,6 +51,9 @@ async function makeStore(path: string, [first, ...others]: readonly [NewIdentity
   store.close();
 }
 
+/** The tests keep their identity in the store's root, where the recipes run. */
+const KEY = { "~/key.txt": "key.txt" };
+
 outside(
   "age opens every file of a store by the added headers, and finds the same as by the old ones",
   NEEDS,
@@ -72,7 +75,7 @@ outside(
       for (const added of [bob, carol]) {
         Deno.writeTextFileSync(`${path}/key.txt`, `${added.secret}\n`);
         assertNotEquals((await run(["age", "-d", "-i", "key.txt", ageFiles[0]!], path)).code, 0);
-        const { code, stdout, stderr } = await runRecipe("added header", path);
+        const { code, stdout, stderr } = await runRecipe("added header", path, KEY);
         assertEquals([code, stderr], [0, ""]);
         assertEquals(stdout.trim().split("\n").sort(), expected.sort());
       }
@@ -88,7 +91,7 @@ outside(
       const [alice, bob] = [await makeIdentity("x25519"), await makeIdentity("x25519")];
       const said = async (who: NewIdentity) => {
         Deno.writeTextFileSync(`${path}/key.txt`, `${who.secret}\n`);
-        return await runRecipe("added header", path);
+        return await runRecipe("added header", path, KEY);
       };
       const none = { code: 0, stdout: "no header was added for key.txt\n", stderr: "" };
       await makeStore(path, [alice]);
@@ -111,7 +114,7 @@ outside(
       await makeStore(path, [alice, bob]);
       Deno.writeTextFileSync(`${path}/key.txt`, `${alice.secret}\n`);
       const check = async () => {
-        const { stdout, stderr } = await runRecipe("signatures", path);
+        const { stdout, stderr } = await runRecipe("signatures", path, KEY);
         return stdout + stderr;
       };
       const isHeaders = (name: string) => /\/headers-[0-9a-f]{64}\.txt$/.test(name);

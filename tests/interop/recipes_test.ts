@@ -209,7 +209,10 @@ outside(
       const signature = filesBelow(root).find((file) => /\/manifest-.*\.sshsig$/.test(file))!;
       const made = await runScript(AUTHORITY.replaceAll("SIGNATURE", signature), root);
       assertEquals(made.code, 0, made.stderr);
-      assertEquals(await printed("time-stamp", root), "Verification: OK\n");
+      assertMatch(
+        await printed("time-stamp", root),
+        /^exhibits\/.*\.sshsig\.[0-9a-f]{16}\.tst: Verification: OK\n$/,
+      );
       Deno.writeTextFileSync(`${root}/${signature}`, "\n", { append: true });
       const bad = await runRecipe("time-stamp", root);
       assert(bad.code !== 0 && !bad.stdout.includes("OK"), bad.stdout);
@@ -255,7 +258,8 @@ outside("the same recipes read an encrypted store by its map, with age", [
     const { imageDigest } = (await store.exhibit(exhibit)).manifest;
     store.close();
     Deno.writeTextFileSync(`${root}/key.txt`, encodeIdentityFile(made, { atMs: 0 }));
-    const named = { [EXAMPLE]: exhibit };
+    const key = { "~/key.txt": `${root}/key.txt` };
+    const named = { [EXAMPLE]: exhibit, ...key };
     assertEquals(await printed("image digest", root, named), `${imageDigest}  -\n${imageDigest}\n`);
     assertEquals(await printed("inventory", root, named), "");
     assertEquals(await printed("all files", root), "");
@@ -275,12 +279,19 @@ outside("the same recipes read an encrypted store by its map, with age", [
     const digests = [0, 1, 9000].map((index) => sha256(VOLUME.get(index) as Uint8Array));
     // Block 8 is block 0 again: nobody read back what was encrypted, so it may lie there twice.
     assertEquals([...new Set(records.map(([, , , digest]) => digest!))].sort(), [...digests].sort());
-    const good = (await printed("signatures", root)).trim().split("\n");
+    const good = (await printed("signatures", root, key)).trim().split("\n");
     assert(good.some((line) => line.startsWith('Good "coldcase-manifest@v1"')), good.join("\n"));
     assertEquals(good.filter((line) => !line.startsWith("Good ")), []);
-    const raw = (await printed("raw signatures", root)).trim().split("\n");
+    const raw = (await printed("raw signatures", root, key)).trim().split("\n");
     assertEquals(raw, new Array(good.length).fill("Signature Verified Successfully"));
     const manifest = filesBelow(root).find((name) => /\/manifest-.*\.sshsig$/.test(name))!;
     flipBit(`${root}/${manifest}`, 40);
-    assert((await runRecipe("signatures", root)).stdout.includes(`${manifest}: FAILED`));
+    assert((await runRecipe("signatures", root, key)).stdout.includes(`${manifest}: FAILED`));
+    // Nobody's signature looks forged for want of a key.
+    const keyless = { "~/key.txt": `${root}/none.txt` };
+    for (const [name, ending] of [["signatures", "sshsig"], ["raw signatures", "ed25519"]] as const) {
+      const { stdout } = await runRecipe(name, root, keyless);
+      const told = stdout.split("\n").filter((line) => /: (FAILED|NOT OPENED)$/.test(line));
+      assertEquals(told, [manifest.replace(/sshsig$/, `${ending}: NOT OPENED`)]);
+    }
   }));
