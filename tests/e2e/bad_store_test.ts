@@ -141,7 +141,7 @@ Deno.test("acquire refuses to resume with another Region, endpoint or parent, an
 
 Deno.test("verify and export name damage with file and place, exit 20", async () => {
   await withSnapshots(async (stage) => {
-    assertExit(await stage.run(["acquire", FIRST]), 0);
+    assertExit(await stage.run(["acquire", FIRST, "--workers", "1"]), 0);
     const pack = (await run("find", [`${stage.store}/packs`, "-type", "f"])).trim();
     const file = Deno.openSync(pack, { read: true, write: true });
     file.seekSync(600_000, Deno.SeekMode.Start);
