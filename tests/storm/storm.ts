@@ -136,7 +136,9 @@ async function liveOnce(
   await victim.prepare();
   stage.getRequests();
   let kills = 0;
-  for (let most = 1 + life.below(MOST_KILLS); most > 0; most--) {
+  // An image that has its name is whole: a kill after that leaves nothing to go on with.
+  const isDone = () => victim.args[0] === "export" && isThere(`${victim.target}/out.img`);
+  for (let most = 1 + life.below(MOST_KILLS); most > 0 && !isDone(); most--) {
     const running = stage.start(victim.args);
     const timer = setTimeout(() => running.kill("SIGKILL"), life.below(life.wholeMs));
     const { exitCode, stderr } = await running.ended;
@@ -145,8 +147,7 @@ async function liveOnce(
     if (exitCode === 0) break;
     kills++;
   }
-  const isDone = victim.args[0] === "export" && isThere(`${victim.target}/out.img`);
-  if (!isDone) assertExit(await stage.run(victim.args), 0);
+  if (!isDone()) assertExit(await stage.run(victim.args), 0);
   const requests = stage.getRequests();
   assertLessOrEqual(
     requests,
