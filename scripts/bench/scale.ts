@@ -86,9 +86,10 @@ class Simulator {
 }
 
 async function firstLine(stdout: ReadableStream<Uint8Array>): Promise<{ readonly url: string }> {
+  const decoder = new TextDecoder();
   let text = "";
-  for await (const piece of stdout.pipeThrough(new TextDecoderStream())) {
-    text += piece;
+  for await (const piece of stdout) {
+    text += decoder.decode(piece, { stream: true });
     if (text.includes("\n")) break;
   }
   return JSON.parse(text.split("\n")[0]!);
