@@ -4,7 +4,7 @@
  */
 import type { CommandContext } from "../cli/mod.ts";
 import { OperatorError } from "../errors.ts";
-import type { EvidenceFinding, Finding } from "../store/mod.ts";
+import type { EvidenceFinding, Exhibit, Finding } from "../store/mod.ts";
 import { formatCount } from "../units.ts";
 
 /** Findings shown; all are counted. */
@@ -24,4 +24,17 @@ export function findingsOf({ out }: CommandContext, exhibit: string) {
       return { count };
     },
   };
+}
+
+/** Shows that the source serves a block otherwise than the exhibit has it. */
+export function showSourceDiffers(
+  { out }: CommandContext,
+  exhibit: Exhibit,
+  { blockIndex, message }: { readonly blockIndex: number; readonly message: string },
+): void {
+  const volumeOffsetBytes = blockIndex * exhibit.shape.blockSizeBytes;
+  const place = { exhibit: exhibit.id, firstBlock: blockIndex, volumeOffsetBytes };
+  out.event({ type: "finding", code: "source_differs", ...place, message });
+  const where = `block ${blockIndex} (from byte ${volumeOffsetBytes} of the volume)`;
+  out.error(new OperatorError("integrity", `${exhibit.id}: ${where}: ${message}`));
 }

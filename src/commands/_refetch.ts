@@ -5,11 +5,11 @@
  */
 import { refetchBlocks, Spending } from "../acquisition/mod.ts";
 import type { CommandContext } from "../cli/mod.ts";
-import { OperatorError } from "../errors.ts";
 import type { Refetch } from "../store/mod.ts";
 import { formatCount } from "../units.ts";
 import { type AwsOptionValues, openAws, SourceWatch } from "./_aws.ts";
 import type { CustodyNote } from "./_custody.ts";
+import { showSourceDiffers } from "./_findings.ts";
 import { costText, pricesFrom, pricesText } from "./_prices.ts";
 
 interface RefetchOptionValues extends AwsOptionValues {
@@ -65,13 +65,7 @@ export function refetchFrom(
           take,
           onProgress: ({ triedBlocks }) =>
             progress.update({ done: triedBlocks, costUsd: spending.spent().totalUsd }),
-          onRefused({ blockIndex, message }) {
-            const volumeOffsetBytes = blockIndex * exhibit.shape.blockSizeBytes;
-            const place = { exhibit: exhibit.id, firstBlock: blockIndex, volumeOffsetBytes };
-            out.event({ type: "finding", code: "source_differs", ...place, message });
-            const where = `block ${blockIndex} (from byte ${volumeOffsetBytes} of the volume)`;
-            out.error(new OperatorError("integrity", `${exhibit.id}: ${where}: ${message}`));
-          },
+          onRefused: (refused) => showSourceDiffers(context, exhibit, refused),
         });
       } finally {
         progress.end();

@@ -19,6 +19,7 @@ import { formatCount, formatSize, parseUsd } from "../units.ts";
 import { type AwsOptionValues, openAws, SourceWatch } from "./_aws.ts";
 import { addDigests } from "./_addenda.ts";
 import { CUSTODY_OPTIONS, openKeyIfAny, withCustody } from "./_custody.ts";
+import { showSourceDiffers } from "./_findings.ts";
 import { IDENTITY_OPTIONS, openStoreWith } from "./_identities.ts";
 import { costText, PRICE_OPTIONS, pricesFrom, pricesText } from "./_prices.ts";
 import { exhibitsToVerify, refuseWithoutContents, verifyOpened } from "./_verify_opened.ts";
@@ -198,7 +199,7 @@ async function compareOne(
 }
 
 async function compareShown(
-  { out, signal }: CommandContext,
+  context: CommandContext,
   job: {
     readonly exhibit: Exhibit;
     readonly source: BlockSource;
@@ -206,6 +207,7 @@ async function compareShown(
     readonly watch: SourceWatch;
   },
 ): Promise<SourceComparison> {
+  const { out, signal } = context;
   const { exhibit, source, spending, watch } = job;
   const total = comparisonRequests(exhibit).getRequests;
   const label = `compare ${exhibit.manifest.source.snapshot}`;
@@ -219,13 +221,7 @@ async function compareShown(
       signal,
       onProgress: ({ comparedBlocks }) =>
         progress.update({ done: comparedBlocks, costUsd: spending.spent().totalUsd }),
-      onDifference({ blockIndex, message }) {
-        const volumeOffsetBytes = blockIndex * exhibit.shape.blockSizeBytes;
-        const place = { exhibit: exhibit.id, firstBlock: blockIndex, volumeOffsetBytes };
-        out.event({ type: "finding", code: "source_differs", ...place, message });
-        const where = `block ${blockIndex} (from byte ${volumeOffsetBytes} of the volume)`;
-        out.error(new OperatorError("integrity", `${exhibit.id}: ${where}: ${message}`));
-      },
+      onDifference: (difference) => showSourceDiffers(context, exhibit, difference),
     });
   } finally {
     progress.end();
