@@ -93,6 +93,9 @@ Deno.test("repair salvages, says what is lost, and reads that from AWS again, on
       assertExit(refused, 20);
       assertStringIncludes(refused.stderr, "not taken");
       assertEquals(eventOf(refused, "summary")["refetchedBlocks"], 0);
+      const compared = await elsewhere.run(["verify", "--against-source", "--json"]);
+      assertExit(compared, 20);
+      for (const { stdout } of [refused, compared]) assertStringIncludes(stdout, `"code":"source_differs"`);
     } finally {
       await elsewhere.simulator.close();
     }
