@@ -29,15 +29,21 @@ export function customEndpoint(
   const text = endpointUrl ?? configured;
   if (text === undefined) return undefined;
   const url = URL.canParse(text) ? new URL(text) : undefined;
-  if (url === undefined || !["http:", "https:"].includes(url.protocol) || url.username !== "") {
+  const hasUser = url !== undefined && (url.username !== "" || url.password !== "");
+  if (url === undefined || !["http:", "https:"].includes(url.protocol) || hasUser) {
     throw new OperatorError(
       "usage",
       `Cannot use endpoint "${
-        url?.username ? url.host : text
+        hasUser ? url.host : withoutUser(text)
       }": expected an http or https URL without a user`,
     );
   }
   return text.replace(/\/+$/, "");
+}
+
+/** What is no URL at all may still have a password in it. */
+function withoutUser(text: string): string {
+  return text.replace(/^(\w+:)?(\/\/)?.*@/, "$1$2");
 }
 
 /**

@@ -96,6 +96,7 @@ export function classify(thrown: unknown, place: Place): Verdict {
   if (thrown instanceof OperatorError) return fatal(thrown, undefined);
   if (thrown instanceof CredentialsFailure) return classifyCredentials(thrown, place);
   if (thrown instanceof Trouble) return classifyTrouble(thrown, place.call);
+  if (thrown instanceof Deno.errors.NotCapable) return fatal(notPermitted(thrown, place.call), undefined);
   if (thrown instanceof BrokenAnswer) {
     return { ...classify(thrown.cause, place), requestId: thrown.requestId };
   }
@@ -111,6 +112,14 @@ export function classify(thrown: unknown, place: Place): Verdict {
 
 function fatal(error: OperatorError, requestId: string | undefined): Verdict {
   return { kind: "fatal", error, reason: error.message, requestId };
+}
+
+/** Deno has not given the permission to connect: no waiting changes that. */
+function notPermitted(error: Error, call: Call): OperatorError {
+  return new OperatorError("usage", `Cannot ${call.what}: ${shortened(error.message)}`, {
+    hints: ["Start it with --allow-net, as deno task coldcase does."],
+    cause: error,
+  });
 }
 
 /** Whether the SDK could not read the error's body: then it is not the service that speaks. */

@@ -44,10 +44,25 @@ function parseProxy(value: string, name: string): Proxy {
     });
   }
   const basicAuth = url.username === "" ? undefined : {
-    username: decodeURIComponent(url.username),
-    password: decodeURIComponent(url.password),
+    username: unescaped(url.username, name),
+    password: unescaped(url.password, name),
   };
   return { url: `${url.protocol}//${url.host}`, basicAuth };
+}
+
+function unescaped(text: string, name: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch (error) {
+    if (!(error instanceof URIError)) throw error;
+    throw new OperatorError(
+      "usage",
+      `Cannot use the proxy of ${name}: a % in its user or password is no escape`,
+      {
+        hints: ["Write a % of a user or password as %25."],
+      },
+    );
+  }
 }
 
 /**

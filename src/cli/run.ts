@@ -62,8 +62,18 @@ function outputFor(program: Program, shared: SharedInput): Output {
     ...shared,
     terminal,
     clock: world.clock,
-    environment: (name) => world.environment(name),
+    environment: (name) => environmentIfAllowed(world, name),
   });
+}
+
+/** For colors and the like. Where Deno withholds the environment, what needs it more says so. */
+function environmentIfAllowed(world: World, name: string): string | undefined {
+  try {
+    return world.environment(name);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotCapable) return undefined;
+    throw error;
+  }
 }
 
 async function dispatch(args: readonly string[], program: Program, out: Output): Promise<number> {
@@ -181,10 +191,22 @@ function onSignal(name: StopSignal, { stop, out, program }: Stopping): void {
 function report(error: unknown, program: Program, out: Output): number {
   out.close();
   if (error instanceof ClosedOutput) return 0;
-  const shown = error instanceof OperatorError ? error : bugReport(error, program.version, out.verbose);
+  const shown = error instanceof OperatorError
+    ? error
+    : error instanceof Deno.errors.NotCapable
+    ? withheld(error)
+    : bugReport(error, program.version, out.verbose);
   out.error(shown);
   if (shown !== error && out.verbose && error instanceof Error) out.detail(error.stack ?? "no stack");
   return shown.exitCode;
+}
+
+/** Deno has not given a permission that the command needs: whoever started it can. */
+function withheld(error: Error): OperatorError {
+  return new OperatorError("usage", `Cannot go on: ${error.message}`, {
+    hints: ["start it as deno task coldcase does, with the permissions that README names"],
+    cause: error,
+  });
 }
 
 /** Anything that is no `OperatorError` is a bug of ours; the operator is told so, and what to do with it. */

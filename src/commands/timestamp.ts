@@ -45,6 +45,17 @@ The token lies beside the signature; "openssl ts -verify" checks it, with the au
         hints: ["Give --tsa URL."],
       });
     }
+    const { host, username, password } = new URL(tsa);
+    if (username !== "" || password !== "") {
+      // The command line is on the record, and every process of the host can see it.
+      throw new OperatorError(
+        "usage",
+        `Cannot ask "${host}": its URL has a user or password, expected none`,
+        {
+          hints: ["Name an authority that asks for none, or one behind a proxy of yours that adds them."],
+        },
+      );
+    }
     const key = await openKeyIfAny(context, options["sign-key"]);
     const store = await openStoreWith(context, options);
     try {
@@ -134,7 +145,7 @@ async function ask(
     return bytes;
   } catch (error) {
     signal.throwIfAborted();
-    if (error instanceof OperatorError) throw error;
+    if (error instanceof OperatorError || error instanceof Deno.errors.NotCapable) throw error;
     return refuse(messageOf(error), error);
   }
 }

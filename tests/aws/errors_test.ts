@@ -173,3 +173,11 @@ Deno.test("classify() tells a role that may not be assumed from one that could n
   const over = new CredentialsFailure("no credentials", { cause: new Error("the SSO session has expired") });
   assertEquals(classify(over, PLACE).kind, "expired");
 });
+
+Deno.test("classify() ends at once where Deno may not connect, and says which permission is missing", () => {
+  const thrown = new Deno.errors.NotCapable('Requires net access to "ebs.example:443", run again');
+  const error = errorOf(classify(thrown, PLACE));
+  assertEquals(error.code, "usage");
+  assertStringIncludes(error.message, 'Requires net access to "ebs.example:443"');
+  assertStringIncludes(error.hints.join(), "--allow-net");
+});

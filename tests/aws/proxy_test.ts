@@ -28,6 +28,15 @@ Deno.test("proxyFor() keeps the password out of what is shown", () => {
   assertNotMatch(`${bad.message}${bad.hints}`, /hidden/);
 });
 
+Deno.test("proxyFor() refuses a password with a % that is no escape, without showing it", () => {
+  const error = assertThrows(
+    () => proxyFor(new URL("https://x"), () => "http://me:100%hidden@proxy:3128"),
+    OperatorError,
+  );
+  assertEquals(error.code, "usage");
+  assertNotMatch(`${error.message}${error.hints}`, /hidden/);
+});
+
 const EXEMPT: readonly (readonly [string, string, boolean])[] = [
   ["*", "https://any.example", true],
   ["any.example", "https://any.example", true],

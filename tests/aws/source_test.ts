@@ -367,6 +367,13 @@ Deno.test("openSource() refuses what is no Region, no endpoint, no proxy", async
     await refused({}, { endpointUrl: "http://me:SECRET@host" }),
     `Cannot use endpoint "host"`,
   );
+  assertStringIncludes(
+    await refused({}, { endpointUrl: "http://:SECRET@host" }),
+    `Cannot use endpoint "host"`,
+  );
+  for (const endpointUrl of ["http://me:SECRET@[bad", "me:SECRET@[bad", "//me:SECRET@host"]) {
+    assertStringIncludes(await refused({}, { endpointUrl }), "Cannot use endpoint");
+  }
   assertStringIncludes(await refused({ HTTP_PROXY: "http://me:SECRET@[::bad" }), "HTTP_PROXY");
 });
 

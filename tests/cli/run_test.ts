@@ -3,7 +3,7 @@
  * code, for success, every kind of failure, signals and a reader that went away.
  */
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { ClosedOutput, type CommandEntry, defineCommand, STORE_OPTIONS } from "../../src/cli/mod.ts";
+import { ClosedOutput, type CommandEntry, defineCommand, run, STORE_OPTIONS } from "../../src/cli/mod.ts";
 import { OperatorError } from "../../src/errors.ts";
 import { entry, stage } from "./fakes.ts";
 
@@ -70,6 +70,24 @@ Deno.test("run() shows an operator's error with its hints and exit code", async 
     hints: broken.hints,
     facts: broken.facts,
   }]);
+});
+
+Deno.test("run() takes a permission that Deno withholds for a wrong call, not for a bug", async () => {
+  const refuse = () => {
+    throw new Deno.errors.NotCapable('Requires env access to "X", run again with the --allow-env flag');
+  };
+  const { program, terminal } = stage([entry("ask", (context) => {
+    context.world.environment("X");
+    return Promise.resolve(0);
+  })]);
+  const bare = { ...program, world: { ...program.world, environment: refuse } };
+  assertEquals(await run(["--version"], bare), 0);
+  assertEquals(await run(["ask"], bare), 2);
+  assertEquals(
+    terminal.stderr.text,
+    'coldcase: error: Cannot go on: Requires env access to "X", run again with the --allow-env flag\n' +
+      "coldcase: hint: start it as deno task coldcase does, with the permissions that README names\n",
+  );
 });
 
 Deno.test("run() calls anything else a bug and shows its stack with -v only", async () => {
