@@ -10,6 +10,7 @@ import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { decodeHex } from "@std/encoding/hex";
 import type { FooterEntry } from "../format/pack.ts";
 import type { Digest, ObjectName, StoredObject } from "../model.ts";
+import { parseName } from "./_layout.ts";
 
 /** Where a block lies, as far as the index knows. */
 export interface BlockPlace {
@@ -32,6 +33,29 @@ const TABLES = `
     digest BLOB PRIMARY KEY, pack INTEGER NOT NULL, offset INTEGER NOT NULL, stored INTEGER NOT NULL
   ) WITHOUT ROWID;
 `;
+
+/** What SQLite keeps of `TABLES`: once asked of a database of ours, then remembered. */
+let ownSchema: string | undefined;
+
+/**
+ * A store that somebody hands over can have any database in this place: a view in place of a table may never end, and
+ * no signal reaches a thread that SQLite computes in.
+ */
+function refuseForeignSchema(database: DatabaseSync): void {
+  if (ownSchema === undefined) {
+    const own = new DatabaseSync(":memory:");
+    own.exec(TABLES);
+    ownSchema = schemaOf(own);
+    own.close();
+  }
+  if (schemaOf(database) !== ownSchema) throw new Error("index has other tables than its own");
+}
+
+function schemaOf(database: DatabaseSync): string {
+  // One more than there are: more need not be read.
+  const rows = database.prepare("SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY name LIMIT 4");
+  return JSON.stringify(rows.all());
+}
 
 export class Index {
   readonly #database: DatabaseSync;
@@ -62,7 +86,8 @@ export class Index {
       const version = this.#database.prepare("PRAGMA user_version").get()?.["user_version"];
       const isUsable = version === INDEX_VERSION || (version === 0 && !this.#isReadOnly);
       if (!isUsable) throw new Error(`index has version ${version}`);
-      if (!this.#isReadOnly) this.#database.exec(TABLES);
+      if (version === 0) this.#database.exec(TABLES);
+      refuseForeignSchema(this.#database);
       if (version === 0) this.#database.exec(`PRAGMA user_version = ${INDEX_VERSION}`);
       this.#select = this.#database.prepare(
         "SELECT name, bytes, offset, stored FROM blocks JOIN packs ON packs.id = blocks.pack WHERE digest = ?",
@@ -120,8 +145,10 @@ export class Index {
   lookUp(digest: Digest): BlockPlace | undefined {
     const row = this.#select.get(this.#keyOf(digest));
     if (!row) return this.#additions?.lookUp(digest);
+    const pack = String(row["name"]);
+    if (parseName(pack)?.kind !== "pack") throw new Error("index tells of a pack by a name that no pack has");
     return {
-      pack: String(row["name"]),
+      pack,
       packBytes: Number(row["bytes"]),
       offset: Number(row["offset"]),
       storedBytes: Number(row["stored"]),

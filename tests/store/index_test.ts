@@ -67,6 +67,19 @@ const BREAKAGES: Record<string, (path: string) => void> = {
     Deno.writeFileSync(path, bytes);
   },
   "is of another version": (path) => edit(path, "PRAGMA user_version = 99"),
+  "has a view in place of a table, which never ends": (path) =>
+    edit(
+      path,
+      "ALTER TABLE blocks RENAME TO held",
+      "CREATE VIEW blocks AS WITH RECURSIVE endless(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM endless) " +
+        "SELECT digest, pack, offset, stored FROM held, endless WHERE n < 0",
+    ),
+  "has a trigger that never ends": (path) =>
+    edit(
+      path,
+      "CREATE TRIGGER never AFTER INSERT ON blocks BEGIN INSERT OR REPLACE INTO packs (name, bytes) " +
+        "WITH RECURSIVE endless(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM endless) SELECT n, n FROM endless; END",
+    ),
   "has other tables": (path) => edit(path, "DROP TABLE blocks", "CREATE TABLE blocks (digest TEXT)"),
   ...Object.fromEntries(
     Object.entries(LIES).map((
