@@ -3,8 +3,9 @@
  * code. Nothing else.
  */
 import config from "./deno.json" with { type: "json" };
+import { versionOf } from "./src/build.ts";
 import { type Interrupts, realTerminal, run, type StopSignal } from "./src/cli/mod.ts";
-import { COMMANDS } from "./src/commands/mod.ts";
+import { COMMANDS, versionText } from "./src/commands/mod.ts";
 import { realWorld } from "./src/world.ts";
 
 const SIGNALS: readonly StopSignal[] = Deno.build.os === "windows"
@@ -23,11 +24,12 @@ const interrupts: Interrupts = {
 };
 
 if (import.meta.main) {
+  const world = realWorld();
   const exitCode = await run(Deno.args, {
     commands: COMMANDS,
-    version: config.version,
-    versionText: () => `coldcase ${config.version}\nDeno ${Deno.version.deno} (${Deno.build.target})`,
-    world: realWorld(),
+    version: versionOf(config.version),
+    versionText: () => versionText(config.version, world),
+    world,
     terminal: realTerminal(),
     interrupts,
   });

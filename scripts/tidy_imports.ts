@@ -17,7 +17,8 @@ export const IMPORT_TABLE: Readonly<Record<string, readonly string[]>> = {
   errors: ["model"],
   units: ["model", "errors"],
   buffers: [],
-  world: ["model"],
+  build: [],
+  world: ["model", "build"],
   format: BASE,
   plan: CODECS,
   cipher: CODECS,
@@ -40,6 +41,7 @@ export const IMPORT_TABLE: Readonly<Record<string, readonly string[]>> = {
   acquisition: [...CODECS, "plan", "store"],
   commands: [
     ...CODECS,
+    "build",
     "buffers",
     "plan",
     "cipher",
@@ -54,7 +56,7 @@ export const IMPORT_TABLE: Readonly<Record<string, readonly string[]>> = {
     "acquisition",
     "commands",
   ],
-  main: [...BASE, "cli", "commands", "world"],
+  main: [...BASE, "build", "cli", "commands", "world"],
 };
 
 /** Folders without a door: each file is a chapter of its own. */

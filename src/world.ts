@@ -4,6 +4,7 @@
  */
 import * as fs from "node:fs";
 import * as os from "node:os";
+import { executablePath } from "./build.ts";
 import type { Clock, Disk, DiskFile, FileStat, HostFacts, OpenMode, Randomness, World } from "./model.ts";
 
 /** The real world. Reads the environment and the host's facts when asked, not before. */
@@ -187,6 +188,6 @@ function hostFacts(): HostFacts {
     cpuCount: navigator.hardwareConcurrency,
     processId: Deno.pid,
     runtime: `Deno ${Deno.version.deno} (${Deno.build.target})`,
-    programPath: Deno.build.standalone ? Deno.execPath() : undefined,
+    programPath: executablePath(),
   };
 }

@@ -26,7 +26,7 @@ export interface Program {
   /** `0.1.0`. */
   readonly version: string;
   /** What `--version` prints, without the final line feed. Called only then. */
-  readonly versionText: () => string;
+  readonly versionText: () => string | Promise<string>;
   readonly world: World;
   readonly terminal: Terminal;
   readonly interrupts: Interrupts;
@@ -83,7 +83,7 @@ async function dispatch(args: readonly string[], program: Program, out: Output):
     terminal.stderr.write(shortTopHelp(commands));
     return 2;
   }
-  if (first === "--version" || first === "-V") return showVersion(program, out);
+  if (first === "--version" || first === "-V") return await showVersion(program, out);
   if (first === "-h") return show(out, shortTopHelp(commands));
   if (first === "--help") return show(out, topHelp(commands));
   if (first === "help") return await help(rest, program, out);
@@ -91,7 +91,7 @@ async function dispatch(args: readonly string[], program: Program, out: Output):
   const command = await entry.load();
   const environment = (name: string) => program.world.environment(name);
   const parsed = parseCommand({ name: entry.name, command, args: rest, environment });
-  if (parsed.kind === "version") return showVersion(program, out);
+  if (parsed.kind === "version") return await showVersion(program, out);
   if (parsed.kind === "help") {
     return show(out, (parsed.short ? shortCommandHelp : commandHelp)(entry, command));
   }
@@ -104,9 +104,10 @@ function show(out: Output, text: string): number {
   return 0;
 }
 
-function showVersion(program: Program, out: Output): number {
-  out.event({ type: "version", version: program.version, text: program.versionText() });
-  out.result(`${program.versionText()}\n`);
+async function showVersion(program: Program, out: Output): Promise<number> {
+  const text = await program.versionText();
+  out.event({ type: "version", version: program.version, text });
+  out.result(`${text}\n`);
   return 0;
 }
 

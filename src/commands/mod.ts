@@ -3,6 +3,12 @@
  * table and its steps and is loaded only when that command is asked for: the top help and `--version` stay quick.
  */
 import type { CommandEntry } from "../cli/mod.ts";
+import type { World } from "../model.ts";
+
+/** What `--version` prints, without the final line feed. @param release `0.1.0`. */
+export async function versionText(release: string, world: World): Promise<string> {
+  return (await import("./_version.ts")).versionText(release, world);
+}
 
 export const COMMANDS: readonly CommandEntry[] = [
   {
