@@ -3,11 +3,13 @@
  * only when it is made. Each method is one request; what it throws is the SDK's or the handler's own
  * (errors.ts gives it a meaning). Also keeps the tally of requests and request ids.
  */
+import type { GetSnapshotBlockCommandOutput, GetSnapshotBlockRequest } from "@aws-sdk/client-ebs";
 import type { SnapshotId, SourceEvent, VerifiedBlock } from "../model.ts";
 import { type DeclaredBlock, verifyBlock } from "./checksum.ts";
 import type { CredentialKeeper, Identity } from "./credentials.ts";
 import type { FetchHandler } from "./handler.ts";
 import type { RawPage } from "./listing.ts";
+import { Operation } from "./operation.ts";
 import type { Environment } from "./proxy.ts";
 import { type Place, sdkSettings } from "./place.ts";
 import { BrokenAnswer, Trouble } from "./trouble.ts";
@@ -61,6 +63,7 @@ export class EbsClient {
   };
   readonly #sdk: Sdk;
   readonly #client: InstanceType<Sdk["EBSClient"]>;
+  readonly #blocks: Operation<GetSnapshotBlockRequest, GetSnapshotBlockCommandOutput>;
   readonly #options: EbsOptions;
 
   constructor(sdk: Sdk, options: EbsOptions) {
@@ -70,6 +73,11 @@ export class EbsClient {
       ...sdkSettings({ ...options, endpointUrl: options.endpointUrl ?? options.endpoint }),
       credentials: credentialsFor(options.keeper),
       requestHandler: options.handler,
+    });
+    this.#blocks = new Operation({
+      client: this.#client,
+      handler: options.handler,
+      schema: sdk.GetSnapshotBlock$,
     });
   }
 
@@ -83,7 +91,10 @@ export class EbsClient {
     this.tally.listRequests++;
     const command = new this.#sdk.ListSnapshotBlocksCommand({ SnapshotId: snapshot, ...paging(page) });
     const output = await this.#noted(this.#client.send(command, { abortSignal: signal }));
-    const blocks = output.Blocks?.map((block) => ({ index: block.BlockIndex, token: block.BlockToken }));
+    const blocks = elementsOf(output.Blocks)?.map((block) => ({
+      index: block.BlockIndex,
+      token: block.BlockToken,
+    }));
     return rawPage(output, blocks);
   }
 
@@ -100,7 +111,7 @@ export class EbsClient {
       ...paging(page),
     });
     const output = await this.#noted(this.#client.send(command, { abortSignal: signal }));
-    const blocks = output.ChangedBlocks?.map((block) => ({
+    const blocks = elementsOf(output.ChangedBlocks)?.map((block) => ({
       index: block.BlockIndex,
       token: block.SecondBlockToken,
     }));
@@ -111,12 +122,8 @@ export class EbsClient {
     const { blockSizeBytes } = call;
     await this.#options.keeper.current();
     this.tally.getRequests++;
-    const command = new this.#sdk.GetSnapshotBlockCommand({
-      SnapshotId: call.snapshot,
-      BlockIndex: call.index,
-      BlockToken: call.token,
-    });
-    const output = await this.#noted(this.#client.send(command, { abortSignal: signal }));
+    const request = { SnapshotId: call.snapshot, BlockIndex: call.index, BlockToken: call.token };
+    const output = await this.#noted(this.#blocks.send(request, signal));
     const { requestId } = output.$metadata;
     const declared: DeclaredBlock = {
       dataLength: output.DataLength,
@@ -166,6 +173,14 @@ function paging(page: PageRequest) {
     // AWS ignores it beside a page token; not sending it is clearer.
     ...(pageToken !== undefined || !startingBlock ? {} : { StartingBlockIndex: startingBlock }),
   };
+}
+
+/** The SDK passes on whatever stands where a list should be. */
+function elementsOf<T>(blocks: T[] | undefined): T[] | undefined {
+  const given: unknown = blocks ?? undefined;
+  const isList = Array.isArray(given) && given.every((one) => typeof one === "object" && one !== null);
+  if (given === undefined || isList) return blocks ?? undefined;
+  throw new Trouble("malformed", "a page whose blocks are no list");
 }
 
 function rawPage(

@@ -58,6 +58,9 @@ const RENEW_BEFORE_MS = 5 * 60_000;
 /** How often refused credentials are looked for again. */
 const LOOK_EVERY_MS = 4_000;
 
+/** The same for those that still do: a look may start a program, or ask a service, before each block otherwise. */
+const LOOK_AHEAD_EVERY_MS = 30_000;
+
 export interface KeeperOptions {
   readonly provider: Provider;
   readonly clock: Clock;
@@ -104,7 +107,8 @@ export class CredentialKeeper {
       return this.#held();
     }
     const leftMs = this.#leftMs(held);
-    if (leftMs >= RENEW_BEFORE_MS || !this.canRenew) return held;
+    const everyMs = leftMs > 0 ? LOOK_AHEAD_EVERY_MS : LOOK_EVERY_MS;
+    if (leftMs >= RENEW_BEFORE_MS || !this.canRenew || !this.#isTimeToLook(everyMs)) return held;
     try {
       await this.#read();
     } catch (failure) {
@@ -121,10 +125,16 @@ export class CredentialKeeper {
   async renew(generation: number): Promise<boolean> {
     if (generation !== this.#generation) return true;
     // Dozens of blocks wait together: one look every few seconds is enough for all of them.
-    const nowMs = this.#options.clock.monotonicMs();
-    if (this.#reading === undefined && nowMs - this.#lookedMs < LOOK_EVERY_MS) return false;
-    this.#lookedMs = nowMs;
+    if (this.#reading === undefined && !this.#isTimeToLook(LOOK_EVERY_MS)) return false;
     return await this.#read();
+  }
+
+  /** True at most once in so long. */
+  #isTimeToLook(everyMs: number): boolean {
+    const nowMs = this.#options.clock.monotonicMs();
+    if (nowMs - this.#lookedMs < everyMs) return false;
+    this.#lookedMs = nowMs;
+    return true;
   }
 
   /** `undefined` before the first reading. */

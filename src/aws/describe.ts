@@ -76,11 +76,18 @@ export class Describer {
     return Account && Arn && UserId ? { account: Account, arn: Arn, userId: UserId } : undefined;
   }
 
-  /** What is known of the credentials; reads them where that has not happened. Throws `access`. */
+  /** What is known of the credentials; reads them where that has not happened. Throws `access`; `source` for no answer. */
   async credentials(signal: AbortSignal): Promise<CredentialFacts> {
     const { keeper, retry } = this.#options;
     const call = asideCall("GetCallerIdentity", "get credentials", []);
-    await retry.run({ call, signal, isAside: true, limits: ASIDE_LIMITS, send: () => keeper.current() });
+    try {
+      await retry.run({ call, signal, isAside: true, limits: ASIDE_LIMITS, send: () => keeper.current() });
+    } catch (thrown) {
+      if (!(thrown instanceof Unanswered)) throw thrown;
+      throw new OperatorError("source", `Cannot get credentials from ${keeper.source}: ${thrown.message}`, {
+        facts: { credentials: keeper.source, canRenew: keeper.canRenew },
+      });
+    }
     const facts = keeper.facts();
     if (facts === undefined) throw new Error("credentials were read, but none are held");
     return facts;

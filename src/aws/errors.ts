@@ -82,6 +82,12 @@ const THROTTLED = new Set([
   "SlowDown",
 ]);
 
+/** What the SDK calls an error that names no type. AWS's services always name one: a proxy or a portal answered. */
+const NAMELESS = new Set(["Unknown", "UnknownError", "NotFound"]);
+
+/** AWS's longest has half of that. */
+const MAX_TYPE_LENGTH = 100;
+
 /** The members of an SDK exception that are used here. */
 interface ServiceAnswer {
   readonly type: string;
@@ -102,7 +108,7 @@ export function classify(thrown: unknown, place: Place): Verdict {
   }
   const answer = serviceAnswer(thrown);
   if (answer !== undefined && answer.status >= 300) {
-    return isForeign(thrown) ? foreignAnswer(answer) : classifyAnswer(answer, place);
+    return isForeign(thrown) || isNameless(answer) ? foreignAnswer(answer) : classifyAnswer(answer, place);
   }
   if (answer !== undefined || thrown instanceof SyntaxError) {
     return malformed("an answer that is not of the API's form", answer?.requestId, place.call);
@@ -126,6 +132,11 @@ function notPermitted(error: Error, call: Call): OperatorError {
 function isForeign(thrown: unknown): boolean {
   return thrown instanceof SyntaxError ||
     (thrown instanceof Error && thrown.message.includes("Deserialization error"));
+}
+
+/** With 5xx, 408 and 429 the status alone says what to do. */
+function isNameless({ type, status }: ServiceAnswer): boolean {
+  return NAMELESS.has(type) && status < 500 && status !== 408 && status !== 429;
 }
 
 function foreignAnswer({ status, requestId }: ServiceAnswer): Verdict {
@@ -291,7 +302,8 @@ export function serviceAnswer(thrown: unknown): ServiceAnswer | undefined {
   const status = facts.$metadata?.httpStatusCode ?? facts.$response?.statusCode;
   if (status === undefined) return undefined;
   return {
-    type: thrown.name,
+    // A hostile answer names a type of megabytes.
+    type: thrown.name.slice(0, MAX_TYPE_LENGTH),
     message: thrown.message,
     reason: typeof facts.Reason === "string" ? shortened(facts.Reason) : undefined,
     status,

@@ -41,11 +41,23 @@ export interface HandlerFacts {
  */
 const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
 
+/** Ids go into records, which hold no longer text; AWS's have 36 characters. */
+const MAX_REQUEST_ID_LENGTH = 256;
+const REQUEST_ID_HEADER = /^x-amzn?-request-?id$/;
+
 const DEFAULT_STALL_MS = 20_000;
+
+/** EBS refuses a date that is five minutes off. */
+const MIN_CORRECTED_SKEW_MS = 4 * 60_000;
+
+/** The wall clock may be slewed by so much while a request is under way. */
+const MAX_JUMP_MS = 5_000;
 
 /** A request under way, watched for stalls until its body ends. */
 interface Flight {
   readonly controller: AbortController;
+  /** By the host's two clocks. */
+  readonly startedMs: { readonly wall: number; readonly monotonic: number };
   lastActivityMs: number;
   settle(): void;
 }
@@ -59,6 +71,7 @@ export class FetchHandler {
   readonly #clock: Clock;
   readonly #stallMs: number;
   readonly #buffers: BlockBuffers;
+  /** By origin: which proxy leads there does not change. */
   readonly #clients = new Map<string, Deno.HttpClient>();
   readonly #flights = new Set<Flight>();
   readonly #bodies = new WeakMap<ReadableStream<Uint8Array>, Flight>();
@@ -69,6 +82,12 @@ export class FetchHandler {
     this.#clock = options.clock;
     this.#stallMs = options.stallMs ?? DEFAULT_STALL_MS;
     this.#buffers = options.buffers ?? new BlockBuffers();
+  }
+
+  /** Now, for a signature: our clock, unless the service was seen to go by another that it would refuse ours for. */
+  get serviceNowMs(): number {
+    const skewMs = this.facts.clockSkewMs ?? 0;
+    return this.#clock.nowMs() + (Math.abs(skewMs) < MIN_CORRECTED_SKEW_MS ? 0 : skewMs);
   }
 
   /** The SDK's entry. Throws `Trouble` where no answer of the service came. */
@@ -93,9 +112,12 @@ export class FetchHandler {
       });
       const response = await unlessStopped(asked, stop);
       flight.lastActivityMs = performance.now();
-      this.#measureSkew(response.headers.get("date"));
-      requestId = response.headers.get("x-amzn-requestid") ?? undefined;
-      return { response: await this.#answer(response, flight) };
+      const skewMs = this.#skewOf(response.headers.get("date"), flight);
+      requestId = response.headers.get("x-amzn-requestid")?.slice(0, MAX_REQUEST_ID_LENGTH);
+      const answer = await this.#answer(response, flight);
+      // Not by a stranger's clock: `#answer` refuses what it takes for one's.
+      if (skewMs !== undefined) this.facts.clockSkewMs = skewMs;
+      return { response: answer };
     } catch (cause) {
       flight.settle();
       const trouble = troubleOf(cause, signal, flight);
@@ -157,12 +179,11 @@ export class FetchHandler {
   }
 
   #clientFor(url: URL): Deno.HttpClient {
-    const proxy = proxyFor(url, this.#environment);
-    const key = proxy?.url ?? "";
-    const known = this.#clients.get(key);
+    const known = this.#clients.get(url.origin);
     if (known) return known;
+    const proxy = proxyFor(url, this.#environment);
     const client = Deno.createHttpClient(clientOptions(proxy, extraAuthorities(this.#environment)));
-    this.#clients.set(key, client);
+    this.#clients.set(url.origin, client);
     return client;
   }
 
@@ -173,6 +194,7 @@ export class FetchHandler {
     signal?.addEventListener("abort", onAbort, { once: true });
     const flight: Flight = {
       controller,
+      startedMs: { wall: this.#clock.nowMs(), monotonic: this.#clock.monotonicMs() },
       lastActivityMs: performance.now(),
       settle: () => {
         signal?.removeEventListener("abort", onAbort);
@@ -197,15 +219,22 @@ export class FetchHandler {
     }
   }
 
-  #measureSkew(date: string | null): void {
+  /** AWS's clock minus ours; `undefined` where it can't be told. */
+  #skewOf(date: string | null, { startedMs }: Flight): number | undefined {
     const serverMs = Date.parse(date ?? "");
+    const nowMs = this.#clock.nowMs();
+    const jumpMs = nowMs - startedMs.wall - (this.#clock.monotonicMs() - startedMs.monotonic);
+    // The clock was set meanwhile, or the host slept: the answer may be as old as that.
+    if (Number.isNaN(serverMs) || Math.abs(jumpMs) > MAX_JUMP_MS) return undefined;
     // The header has whole seconds, so the middle of that second is the best guess.
-    if (!Number.isNaN(serverMs)) this.facts.clockSkewMs = Math.round(serverMs + 500 - this.#clock.nowMs());
+    return Math.round(serverMs + 500 - nowMs);
   }
 
   async #answer(response: Response, flight: Flight): Promise<SdkResponse> {
     const headers: Record<string, string> = {};
-    for (const [name, value] of response.headers) headers[name] = value;
+    for (const [name, value] of response.headers) {
+      headers[name] = REQUEST_ID_HEADER.test(name) ? value.slice(0, MAX_REQUEST_ID_LENGTH) : value;
+    }
     const facts = { statusCode: response.status, reason: response.statusText, headers };
     if (response.status >= 300 && response.status < 400) {
       await response.body?.cancel();

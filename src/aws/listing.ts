@@ -7,6 +7,7 @@ import type { SourceEvent, VolumeShape } from "../model.ts";
 import { volumeShape } from "../units.ts";
 import type { Call } from "./calls.ts";
 import { Unanswered } from "./request.ts";
+import { Trouble } from "./trouble.ts";
 
 /** A page as the SDK read it: nothing of it is trusted yet. */
 export interface RawPage {
@@ -136,6 +137,13 @@ export async function* followPages(options: FollowOptions): AsyncGenerator<Check
     if (page.nextToken === undefined) return;
     if (page.nextToken === pageToken) throw refused(call, "a page names itself as the next, it does not end");
     pageToken = page.nextToken;
+  }
+}
+
+/** Throws `Trouble` of kind `malformed` for an answer with no member of a page. */
+export function refuseNothing({ blocks, nextToken, volumeSize, blockSize }: RawPage): void {
+  if ([blocks, nextToken, volumeSize, blockSize].every((member) => member === undefined)) {
+    throw new Trouble("malformed", "an answer with nothing in it");
   }
 }
 

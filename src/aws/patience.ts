@@ -45,6 +45,11 @@ export class Patience {
     this.#options = options;
   }
 
+  /** Whether the service was ever there. */
+  get hasAnswered(): boolean {
+    return this.#hasAnswered;
+  }
+
   /** Whether all snapshots of the call were read before. */
   hasRead(call: Call): boolean {
     return call.snapshots.every((id) => this.#read.has(id));

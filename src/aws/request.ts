@@ -52,10 +52,16 @@ export interface Progress extends Struggle {
   generation: number;
   serviceSinceMs: number | undefined;
   readonly requestIds: string[];
+  /** On the monotonic clock. */
+  readonly startedMs: number;
+  /** People were told that an aside is waited for. */
+  isToldOf: boolean;
 }
 
-export function newProgress(): Progress {
+export function newProgress(startedMs: number): Progress {
   return {
+    startedMs,
+    isToldOf: false,
     attempts: 0,
     failures: 0,
     damaged: 0,

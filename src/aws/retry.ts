@@ -7,7 +7,7 @@
 import { OperatorError } from "../errors.ts";
 import type { Randomness } from "../model.ts";
 import { formatDuration } from "../units.ts";
-import type { Call } from "./calls.ts";
+import { type Call, serviceOf } from "./calls.ts";
 import { type CredentialKeeper, credentialsRefused } from "./credentials.ts";
 import { classify, type Verdict } from "./errors.ts";
 import type { Pacer, Slot } from "./pacing.ts";
@@ -25,6 +25,12 @@ const MAX_SKEW_CORRECTIONS = 2;
 /** AWS takes a date that is five minutes off; EC2, fifteen. */
 const MIN_REFUSED_SKEW_MS = 4 * 60_000;
 const MAX_RENEWALS = 3;
+/** Looks for other credentials, each after some seconds, before the service is asked with the old ones again. */
+const LOOKS_BEFORE_REQUEST = 6;
+/** An aside that fails for longer is left. It may stand between people and the first block. */
+const ASIDE_PATIENCE_MS = 30_000;
+/** An aside that takes longer is told of. */
+const ASIDE_TOLD_AFTER_MS = 10_000;
 
 export interface RetryOptions extends PatienceOptions {
   readonly randomness: Randomness;
@@ -40,6 +46,7 @@ export class Retry {
   readonly #patience: Patience;
   #retries = 0;
   #throttles = 0;
+  #toldSkewMs = 0;
 
   constructor(options: RetryOptions) {
     this.#options = options;
@@ -50,23 +57,32 @@ export class Retry {
     return { retries: this.#retries, throttles: this.#throttles };
   }
 
+  /** Whether all snapshots of the call were read before. */
+  hasRead(call: Call): boolean {
+    return this.#patience.hasRead(call);
+  }
+
   /**
    * The answer, and how many attempts failed before it. Throws `OperatorError` (`access`, `source`,
    * `not_found`, `interrupted`), or `Unanswered`.
    */
   async run<T>(request: Request<T>): Promise<{ readonly value: T; readonly failures: number }> {
-    const progress = newProgress();
-    for (let isRetry = request.isRepeated ?? false;;) {
-      try {
-        const value = await this.#attempt(request, progress, isRetry);
-        if (!request.isAside) this.#patience.answered(request.call);
-        return { value, failures: progress.failures };
-      } catch (thrown) {
-        if (request.signal.aborted) throw interrupted(request.call);
-        const verdict = thrown instanceof Attempted ? thrown.verdict : this.#classify(thrown, request.call);
-        await this.#overcome(verdict, request, progress);
-        isRetry = verdict.kind !== "throttle";
+    const progress = newProgress(this.#options.clock.monotonicMs());
+    try {
+      for (let isRetry = request.isRepeated ?? false;;) {
+        try {
+          const value = await this.#attempt(request, progress, isRetry);
+          if (!request.isAside) this.#patience.answered(request.call);
+          return { value, failures: progress.failures };
+        } catch (thrown) {
+          if (request.signal.aborted) throw interrupted(request.call);
+          const verdict = thrown instanceof Attempted ? thrown.verdict : this.#classify(thrown, request.call);
+          await this.#overcome(verdict, request, progress);
+          isRetry = verdict.kind !== "throttle";
+        }
       }
+    } finally {
+      if (progress.isToldOf) this.#recovered(progress);
     }
   }
 
@@ -82,14 +98,24 @@ export class Retry {
       if (isRetry) this.#retries++;
       const value = await request.send(request.signal);
       slot.release("success");
+      this.#tellSkew();
       return value;
     } catch (thrown) {
       const verdict = this.#classify(thrown, request.call);
       slot.release(outcomeOf(verdict));
       // What was stopped did not fail.
       if (!request.signal.aborted) this.#tell(verdict, request.call);
+      this.#tellSkew();
       throw new Attempted(verdict);
     }
+  }
+
+  /** Once where the clocks differ so that requests are refused for it, and again when that has changed. */
+  #tellSkew(): void {
+    const skewMs = this.#options.skewMs();
+    if (skewMs === undefined || Math.abs(skewMs - this.#toldSkewMs) < MIN_REFUSED_SKEW_MS) return;
+    this.#toldSkewMs = skewMs;
+    this.#options.onEvent({ type: "clock_skew", skewMs });
   }
 
   /** Each failed request is told of once, the last try of a block that stays unreadable too. */
@@ -127,8 +153,12 @@ export class Retry {
         }
         return await this.#backOff(verdict, request, { failures: progress.damaged, ...BACKOFF });
       case "malformed":
+        // From a service that gave what was asked for before, it is somebody else's.
+        if (request.isAside || this.hasRead(request.call)) {
+          return await this.#trouble({ ...verdict, kind: "retry", from: "stranger" }, request, progress);
+        }
         progress.malformed++;
-        if (progress.malformed >= MAX_MALFORMED || request.isAside) throw noListing(verdict, request.call);
+        if (progress.malformed >= MAX_MALFORMED) throw noListing(verdict, request.call);
         return await this.#backOff(verdict, request, { failures: progress.malformed, ...BACKOFF });
       case "skew":
         return await this.#correctClock(verdict, request, progress);
@@ -149,8 +179,25 @@ export class Retry {
     if (progress.failures >= (request.limits?.trouble ?? Infinity)) throw new Unanswered(verdict, progress);
     const nowMs = this.#options.clock.monotonicMs();
     progress.serviceSinceMs = verdict.from === "service" ? progress.serviceSinceMs ?? nowMs : undefined;
-    if (!request.isAside) this.#patience.check(verdict, request.call, progress);
+    if (request.isAside) this.#checkAside(verdict, request, progress);
+    else this.#patience.check(verdict, request.call, progress);
     await this.#backOff(verdict, request, { failures: progress.failures, ...BACKOFF });
+  }
+
+  /** The patience for an aside, which has its own. Throws `Unanswered` at its end. */
+  #checkAside(verdict: Verdict, { call }: Request<unknown>, progress: Progress): void {
+    const { clock, onEvent } = this.#options;
+    const forMs = clock.monotonicMs() - progress.startedMs;
+    if (forMs >= ASIDE_PATIENCE_MS) throw new Unanswered(verdict, progress);
+    if (forMs < ASIDE_TOLD_AFTER_MS || progress.isToldOf) return;
+    progress.isToldOf = true;
+    const waitingFor = `${serviceOf(call.action).toUpperCase()} to answer ${call.action} (${verdict.reason})`;
+    onEvent({ type: "waiting", waitingFor, sinceMs: Math.round(clock.nowMs() - forMs) });
+  }
+
+  #recovered({ startedMs }: Progress): void {
+    const { clock, onEvent } = this.#options;
+    onEvent({ type: "recovered", waitedMs: Math.round(clock.monotonicMs() - startedMs) });
   }
 
   async #throttled(verdict: Verdict, request: Request<unknown>, progress: Progress): Promise<void> {
@@ -173,15 +220,15 @@ export class Retry {
     if (verdict.mayBeExpired && Math.abs(skewMs ?? 0) < MIN_REFUSED_SKEW_MS) {
       return await this.#renew({ ...verdict, kind: "expired" }, request, progress);
     }
-    if (skewMs === undefined || progress.skews > MAX_SKEW_CORRECTIONS) {
+    const maxCorrections = skewMs === undefined ? 1 : MAX_SKEW_CORRECTIONS;
+    if (progress.skews > maxCorrections) {
       const reason = `${verdict.reason} (our clock was corrected by ${
         formatDuration(Math.abs(skewMs ?? 0))
       })`;
       const kind = verdict.mayBeExpired ? "expired" : "rejected";
       return await this.#renew({ ...verdict, kind, reason }, request, progress);
     }
-    // The SDK has taken the same offset from the same header and signs with it from now on.
-    this.#options.onEvent({ type: "clock_skew", skewMs });
+    // SDK and handler have taken the same offset from the same header and sign with it from now on.
   }
 
   async #renew(
@@ -190,24 +237,34 @@ export class Retry {
     progress: Progress,
   ): Promise<void> {
     const { keeper, profile } = this.#options;
-    const { what } = request.call;
     let reason = verdict.reason;
-    if (progress.renewals < MAX_RENEWALS) {
-      progress.renewals++;
-      try {
-        if (await keeper.renew(progress.generation)) return;
-      } catch (thrown) {
-        const failure = this.#classify(thrown, request.call);
-        if (failure.kind === "fatal") throw failure.error;
-        if (failure.kind === "retry") return await this.#trouble(failure, request, progress);
-        reason = failure.reason;
+    for (let looks = 1;; looks++) {
+      if (progress.renewals < MAX_RENEWALS) {
+        progress.renewals++;
+        try {
+          if (await keeper.renew(progress.generation)) return;
+        } catch (thrown) {
+          const failure = this.#classify(thrown, request.call);
+          if (failure.kind === "fatal") throw failure.error;
+          if (failure.kind === "retry") return await this.#trouble(failure, request, progress);
+          reason = failure.reason;
+        }
       }
+      if (!this.#mayAwaitCredentials(verdict, request)) {
+        throw credentialsRefused({ what: request.call.what, reason, keeper, profile });
+      }
+      await this.#awaitCredentials(reason, request);
+      progress.renewals = 0;
+      // The service alone knows whether it still refuses them; dozens of blocks need not all ask it all the time.
+      if (looks >= LOOKS_BEFORE_REQUEST) return;
     }
-    if (!keeper.canRenew || keeper.facts() === undefined || verdict.kind === "rejected" || request.isAside) {
-      throw credentialsRefused({ what, reason, keeper, profile });
-    }
-    await this.#awaitCredentials(reason, request);
-    progress.renewals = 0;
+  }
+
+  #mayAwaitCredentials(verdict: Verdict, request: Request<unknown>): boolean {
+    const { keeper } = this.#options;
+    if (!keeper.canRenew || keeper.facts() === undefined || verdict.kind === "rejected") return false;
+    // Before anything was read an aside comes first, and says at once what is wrong with the credentials.
+    return !request.isAside || this.#patience.hasAnswered;
   }
 
   /** Credentials that renew themselves, but have not yet: a login that ran out, a file not yet rewritten. */

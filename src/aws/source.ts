@@ -28,7 +28,7 @@ import { type CredentialFacts, CredentialKeeper } from "./credentials.ts";
 import { Describer } from "./describe.ts";
 import { customEndpoint, isAwsEndpoint } from "./endpoint.ts";
 import { FetchHandler } from "./handler.ts";
-import { type CheckedPage, followPages, type RawPage } from "./listing.ts";
+import { type CheckedPage, followPages, type RawPage, refuseNothing } from "./listing.ts";
 import { Pacer } from "./pacing.ts";
 import { type Place, resolvePlace } from "./place.ts";
 import { type Environment, proxyFor } from "./proxy.ts";
@@ -60,7 +60,7 @@ type ListOptions = CallOptions & { readonly startingBlock?: number };
 export interface AwsSource extends BlockSource {
   /** URL of the proxy in use, without user and password; `undefined` for a direct connection. */
   readonly proxy: string | undefined;
-  /** Where the credentials come from. Reads them if that has not happened. Throws `access`. */
+  /** Where the credentials come from. Reads them if that has not happened. Throws `access`; `source` for no answer. */
   credentials(): Promise<CredentialFacts>;
 }
 
@@ -217,7 +217,12 @@ class EbsSource implements AwsSource {
       startingBlock: options?.startingBlock ?? 0,
       onEvent,
       fetchPage: async (page) => {
-        const send = (signal: AbortSignal) => fetchOne({ ...page, maxResults: 10_000 }, signal);
+        const send = async (signal: AbortSignal) => {
+          const raw = await fetchOne({ ...page, maxResults: 10_000 }, signal);
+          // Where the service has listed this before, an answer with nothing in it is somebody else's.
+          if (retry.hasRead(call)) refuseNothing(raw);
+          return raw;
+        };
         return (await retry.run({ call, signal, send })).value;
       },
     });

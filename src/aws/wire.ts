@@ -30,14 +30,11 @@ export function urlOf(request: SdkRequest): URL {
 }
 
 /** Headers as signed, but for those that fetch makes itself. */
-export function headersOf(request: SdkRequest): Headers {
-  const headers = new Headers(request.headers);
+export function headersOf(request: SdkRequest): Record<string, string> {
   // fetch makes both from the URL and the body, equal to what was signed.
-  headers.delete("host");
-  headers.delete("content-length");
+  const { host: _host, "content-length": _length, ...headers } = request.headers;
   // A block must arrive as it is: what a proxy compresses would be a different length than declared.
-  headers.set("accept-encoding", "identity");
-  return headers;
+  return { ...headers, "accept-encoding": "identity" };
 }
 
 /** Whether somebody else answered: no call of ours is ever answered with HTML. */
