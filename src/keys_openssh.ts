@@ -214,8 +214,11 @@ function dearmor(text: string, name: string): Uint8Array {
       { hints: ["make one with `coldcase keygen --sign` or `ssh-keygen -t ed25519`"] },
     );
   }
-  const match = /^-----BEGIN [A-Z ]+-----\s+([A-Za-z0-9+/=\s]+?)\s+-----END OPENSSH PRIVATE KEY-----\s*$/
-    .exec(text);
+  // One class for base64 and blanks alike: two parts of a pattern that may both take blanks try all ways to share them.
+  const match =
+    /^-----BEGIN OPENSSH PRIVATE KEY-----(\s[A-Za-z0-9+/=\s]*\s)-----END OPENSSH PRIVATE KEY-----\s*$/.exec(
+      text,
+    );
   if (!match) {
     malformed(name, `it is not armored as "-----BEGIN ${LABEL}-----", base64, "-----END ${LABEL}-----"`);
   }

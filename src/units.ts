@@ -27,6 +27,11 @@ const SIZE_UNITS: Readonly<Record<string, number>> = {
   TB: 1e12,
 };
 
+/** As it stands in a message: a whole file given by mistake is none. */
+function shown(text: string): string {
+  return text.length <= 100 ? text : `${text.slice(0, 100)}…`;
+}
+
 /**
  * Bytes of a size such as `2GiB`, `650MB`, `4096`. K, M, G, T alone are binary. At least 1 byte.
  * Throws `usage`.
@@ -38,7 +43,7 @@ export function parseSize(text: string): number {
   if (!Number.isSafeInteger(bytes) || bytes < 1) {
     throw new OperatorError(
       "usage",
-      `Cannot read size "${text}": expected a number and B, KiB, MiB, GiB or TiB`,
+      `Cannot read size "${shown(text)}": expected a number and B, KiB, MiB, GiB or TiB`,
     );
   }
   return bytes;
@@ -50,35 +55,48 @@ export type Rate = { readonly bytesPerSecond: number } | { readonly requestsPerS
 /** `20MiB/s` or `300req/s`. Throws `usage`. */
 export function parseRate(text: string): Rate {
   const requests = /^(\d+(?:\.\d+)?) ?req\/s$/.exec(text.trim());
-  if (requests && Number(requests[1]) > 0) return { requestsPerSecond: Number(requests[1]) };
+  const perSecond = Number(requests?.[1] ?? 0);
+  if (perSecond > 0 && Number.isFinite(perSecond)) return { requestsPerSecond: perSecond };
   const bytes = /^(.+)\/s$/.exec(text.trim());
   if (!bytes || requests) {
-    throw new OperatorError("usage", `Cannot read rate "${text}": expected for example 20MiB/s or 300req/s`);
+    throw new OperatorError(
+      "usage",
+      `Cannot read rate "${shown(text)}": expected for example 20MiB/s or 300req/s`,
+    );
   }
   return { bytesPerSecond: parseSize(bytes[1]!) };
 }
 
+/** A hundred years. */
+const MAX_DURATION_MS = 36_525 * 86_400e3;
 const DURATION_UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1e3, m: 60e3, h: 3600e3, d: 86_400e3 };
 
 /** Milliseconds of `30s`, `15m`, `24h`, `2d`. Throws `usage`. */
 export function parseDuration(text: string): number {
   const match = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(text.trim());
-  if (!match) {
+  const ms = match ? Number(match[1]) * DURATION_UNITS[match[2]!]! : NaN;
+  // Beyond that the clock has no date to wait for.
+  if (!(ms <= MAX_DURATION_MS)) {
     throw new OperatorError(
       "usage",
-      `Cannot read duration "${text}": expected for example 30s, 15m, 24h or 2d`,
+      `Cannot read duration "${shown(text)}": expected for example 30s, 15m, 24h or 2d`,
     );
   }
-  return Number(match[1]) * DURATION_UNITS[match[2]!]!;
+  return ms;
 }
 
 /** US dollars of `12`, `12.50` or `$12.50`. Throws `usage`. */
 export function parseUsd(text: string): number {
   const match = /^\$?(\d+(?:\.\d+)?)$/.exec(text.trim());
-  if (!match) {
-    throw new OperatorError("usage", `Cannot read amount "${text}": expected US dollars such as 12.50`);
+  const usd = match ? Number(match[1]) : NaN;
+  // So many digits that they make Infinity would be a budget that nothing exceeds.
+  if (!Number.isFinite(usd)) {
+    throw new OperatorError(
+      "usage",
+      `Cannot read amount "${shown(text)}": expected US dollars such as 12.50`,
+    );
   }
-  return Number(match[1]);
+  return usd;
 }
 
 /** `1.5 GiB`: at most one decimal, binary units, `0 B` for nothing. */
@@ -137,7 +155,7 @@ export function parseSnapshotId(text: string): SnapshotId {
   if (!isSnapshotId(text)) {
     throw new OperatorError(
       "usage",
-      `Cannot read snapshot id "${text}": expected snap- and 8 to 17 hexadecimal digits`,
+      `Cannot read snapshot id "${shown(text)}": expected snap- and 8 to 17 hexadecimal digits`,
     );
   }
   return text;

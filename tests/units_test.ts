@@ -86,7 +86,7 @@ Deno.test("parseDuration() reads one number and one unit", () => {
     ["2d", 172_800_000],
   ];
   for (const [text, ms] of durations) assertEquals(parseDuration(text), ms, text);
-  assertUsage(parseDuration, ["", "5", "5 s", "-5s", "5w", "1h30m", "s"]);
+  assertUsage(parseDuration, ["", "5", "5 s", "-5s", "5w", "1h30m", "s", "36526d"]);
 });
 
 Deno.test("parseUsd() reads dollars", () => {
@@ -225,5 +225,15 @@ Deno.test("parseSize(formatSize(n)) is n to the digits that are shown", () => {
     const bytes = Math.max(1, Math.floor(2 ** (fraction() * 47)));
     const back = parseSize(formatSize(bytes));
     assertLess(Math.abs(back - bytes) / bytes, 0.051, `seed ${seed}: ${bytes} became ${formatSize(bytes)}`);
+  }
+});
+
+Deno.test("numbers of too many digits are refused, in a message of a readable length", () => {
+  const digits = "9".repeat(400);
+  const parses: readonly ((text: string) => unknown)[] = [parseDuration, parseUsd, parseSize, parseRate];
+  for (const [at, parse] of parses.entries()) {
+    const error = assertThrows(() => parse(digits + ["s", "", "GiB", "req/s"][at]), OperatorError);
+    assertEquals(error.code, "usage");
+    assertLess(error.message.length, 250);
   }
 });

@@ -155,6 +155,17 @@ export const ACCEPTED_VECTORS: readonly Vector[] = [
       }),
   ),
   accepted(
+    "deep_answer",
+    "objects and arrays in one another, 64 of them: no document has more",
+    "Conventions",
+    ({ plain }) => {
+      const nested = Array.from({ length: 62 }).reduce<unknown>((inner) => [inner], 0);
+      return forge(plain, {
+        documents: { description: (bytes) => edited(bytes, { "answer.Tags": nested }) },
+      });
+    },
+  ),
+  accepted(
     "list_without_room",
     "a list of unreadable blocks whose last entry is of two, and of what lies between them",
     "Side documents",

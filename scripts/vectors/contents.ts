@@ -237,6 +237,13 @@ const SIDE_DOCUMENTS: readonly Vector[] = [
     ...strict(found("file_damaged", "format")),
   },
   {
+    ...document("description", "too_deep", "65 levels: one more than a document has", {
+      // The document and its answer are two of them.
+      change: (bytes) => edited(bytes, { "answer.Tags": nested(63) }),
+    }),
+    ...strict(found("file_damaged", "format")),
+  },
+  {
     ...document("description", "number_not_canonical", "1.50 inside the answer", {
       change: (bytes) => bytesOf(swapped(textOf(bytes), '"VolumeSize":1', '"VolumeSize":1.50')),
     }),
@@ -254,5 +261,10 @@ const SIDE_DOCUMENTS: readonly Vector[] = [
     ...strict(found("file_damaged", "format")),
   },
 ];
+
+/** Arrays in one another, so many. */
+function nested(levels: number): unknown {
+  return Array.from({ length: levels }).reduce<unknown>((inner) => [inner], 0);
+}
 
 export const CONTENT_VECTORS: readonly Vector[] = [...SEGMENTS, ...SIDE_DOCUMENTS];

@@ -9,6 +9,12 @@ import { canonicalize } from "@std/json/canonicalize";
 import { messageOf, OperatorError } from "../errors.ts";
 import type { Check } from "./schema.ts";
 
+/**
+ * Objects and arrays that may lie in one another. A fixed number: how deep the language can go differs from host to
+ * host, and what one reader takes another must not crash at.
+ */
+export const MAX_JSON_DEPTH = 64;
+
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
@@ -52,6 +58,7 @@ export function decodeCanonicalJson<T>(
   let canonical: Uint8Array;
   try {
     value = JSON.parse(decoder.decode(bytes));
+    if (isDeeper(value, MAX_JSON_DEPTH)) throw new Error(`nested deeper than ${MAX_JSON_DEPTH} levels`);
     canonical = encodeCanonicalJson(value);
   } catch (error) {
     throw new OperatorError("format", `Cannot read ${name}: not JSON in UTF-8 (${messageOf(error)})`);
@@ -64,6 +71,14 @@ export function decodeCanonicalJson<T>(
     );
   }
   return check(value, name);
+}
+
+/** Whether objects and arrays lie in more than `levels` of one another. Looks no deeper than that. */
+function isDeeper(value: unknown, levels: number): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  if (levels === 0) return true;
+  const members: readonly unknown[] = Array.isArray(value) ? value : Object.values(value);
+  return members.some((member) => isDeeper(member, levels - 1));
 }
 
 /** Offset of the first byte in which the two differ, `undefined` where they are equal. */

@@ -135,7 +135,7 @@ export function decodeHeaders(bytes: Uint8Array, name: string): AddedHeaders {
   }
   if (files.length === 0) refuse("names no file");
   if (member(6, "files") !== String(files.length)) {
-    refuse(`says ${member(6, "files")} files, lists ${files.length}`);
+    refuse(`says ${member(6, "files").slice(0, 40)} files, lists ${files.length}`);
   }
   return { exhibit, commitment, madeAt, opens, recipients, files };
 }

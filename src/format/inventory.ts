@@ -106,7 +106,7 @@ export function decodeInventory(bytes: Uint8Array, name = "inventory"): Inventor
     files.push({ sizeBytes: Number(match[1]), name: match[2]! });
   }
   if (header(8, "files") !== String(files.length)) {
-    refuse(`says ${header(8, "files")} files, lists ${files.length}`);
+    refuse(`says ${header(8, "files").slice(0, 40)} files, lists ${files.length}`);
   }
   return { ...inventory, files };
 }

@@ -168,7 +168,8 @@ export function encodeSpkiPem(key: VerifyingKey): string {
  * Throws `usage` for another kind of key, `format` where a line is none of these.
  */
 export function decodeVerifyingKeys(text: string, name: string): VerifyingKey[] {
-  const pem = /^-----BEGIN PUBLIC KEY-----\s+([A-Za-z0-9+/=\s]+?)\s*-----END PUBLIC KEY-----\s*$/.exec(text);
+  // One class for base64 and blanks alike: two parts of a pattern that may both take blanks try all ways to share them.
+  const pem = /^-----BEGIN PUBLIC KEY-----(\s[A-Za-z0-9+/=\s]*)-----END PUBLIC KEY-----\s*$/.exec(text);
   if (pem) return [decodeSpki(base64Of(pem[1]!.replace(/\s/g, ""), name), name)];
   const lines = text.split(/\r?\n/).map((line, index) => ({ line: line.trim(), number: index + 1 }));
   const keys = lines.filter(({ line }) => line !== "" && !line.startsWith("#")).map(({ line, number }) => {

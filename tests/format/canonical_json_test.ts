@@ -205,3 +205,14 @@ Deno.test("canonical JSON refuses texts and names with half of a surrogate pair,
     assertEquals(decode(new TextDecoder().decode(encodeCanonicalJson(value))), value);
   }
 });
+
+Deno.test("canonical JSON is read to a depth of 64, and refused below that on every host", () => {
+  const decode = (text: string) =>
+    decodeCanonicalJson(bytesOf(text), { name: "it", maxBytes: 1e6, check: (value) => value });
+  const nested = (levels: number) => "[".repeat(levels) + "]".repeat(levels);
+  assertEquals(JSON.stringify(decode(nested(64))), nested(64));
+  assertEquals(JSON.stringify(decode(`{"a":${nested(63)}}`)), `{"a":${nested(63)}}`);
+  for (const text of [nested(65), nested(5000), nested(400_000), `{"a":${nested(64)}}`]) {
+    assertRefused(() => decode(text), "format", "Cannot read it", "deeper than 64 levels");
+  }
+});
