@@ -10,7 +10,6 @@ import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { decodeHex } from "@std/encoding/hex";
 import type { FooterEntry } from "../format/pack.ts";
 import type { Digest, ObjectName, StoredObject } from "../model.ts";
-import { parseName } from "./_layout.ts";
 
 /** Where a block lies, as far as the index knows. */
 export interface BlockPlace {
@@ -145,10 +144,8 @@ export class Index {
   lookUp(digest: Digest): BlockPlace | undefined {
     const row = this.#select.get(this.#keyOf(digest));
     if (!row) return this.#additions?.lookUp(digest);
-    const pack = String(row["name"]);
-    if (parseName(pack)?.kind !== "pack") throw new Error("index tells of a pack by a name that no pack has");
     return {
-      pack,
+      pack: String(row["name"]),
       packBytes: Number(row["bytes"]),
       offset: Number(row["offset"]),
       storedBytes: Number(row["stored"]),

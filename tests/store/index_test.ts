@@ -73,6 +73,7 @@ const BREAKAGES: Record<string, (path: string) => void> = {
       "ALTER TABLE blocks RENAME TO held",
       "CREATE VIEW blocks AS WITH RECURSIVE endless(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM endless) " +
         "SELECT digest, pack, offset, stored FROM held, endless WHERE n < 0",
+      "CREATE TRIGGER taken INSTEAD OF INSERT ON blocks BEGIN SELECT 1; END",
     ),
   "has a trigger that never ends": (path) =>
     edit(

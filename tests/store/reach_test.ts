@@ -63,7 +63,7 @@ for (const [what, plant] of Object.entries(PLANTED)) {
       await acquireAt(root, { volume: VOLUME, shape: shapeOf(BLOCK) });
       await unpack(read("accepted_example"), sound);
       breakStore(sound);
-      Deno.writeFileSync(secret, noise(9, 4096));
+      Deno.writeFileSync(secret, noise(9, 8 * BLOCK));
       plant(root, secret);
       const before = Deno.statSync(secret);
       assertEquals(await useInEveryWay({ root, sound, folder }), []);
