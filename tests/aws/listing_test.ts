@@ -218,3 +218,35 @@ Deno.test("listBlocks() says that a snapshot which was readable is gone", async 
     assertEquals([error.code, error.facts.reason], ["source", "SNAPSHOT_GONE"]);
   }, { volume: { pageSize: 1 } });
 });
+
+for (const Blocks of [{}, "x", 7, [null], [1]]) {
+  Deno.test(`listBlocks() takes a page whose blocks are ${JSON.stringify(Blocks)} for an answer, and for a wrong one`, async () => {
+    const script: Script = ({ action }) =>
+      isList(action) ? Response.json({ Blocks, VolumeSize: 1, BlockSize: 512 }) : undefined;
+    await withSource(script, async ({ source, clock }) => {
+      const error = await assertRejects(() => all(source.listBlocks(SNAPSHOT)), OperatorError);
+      assertEquals([error.code, error.facts.reason], ["source", "MALFORMED_ANSWER"]);
+      // Not the day for which a network is waited for.
+      assert(clock.monotonicMs() < 120_000, `${clock.monotonicMs()} ms`);
+    });
+  });
+}
+
+Deno.test("listBlocks() keeps no more of a request id than a record holds", async () => {
+  const script: Script = () => {
+    const page = pageAnswer({ indexes: [1] });
+    page.headers.set("x-amzn-RequestId", "i".repeat(4000));
+    return page;
+  };
+  await withSource(script, async ({ source }) => {
+    await all(source.listBlocks(SNAPSHOT));
+    assertEquals(source.counts().firstRequestId, "i".repeat(256));
+  });
+});
+
+Deno.test("listBlocks() names no error by a type that nobody can read", async () => {
+  await withSource(() => errorAnswer(400, "T".repeat(4000)), async ({ source }) => {
+    const error = await assertRejects(() => all(source.listBlocks(SNAPSHOT)), OperatorError);
+    assert(error.message.length < 600, error.message);
+  });
+});
