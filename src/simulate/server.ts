@@ -58,10 +58,18 @@ export async function listen(
     socket.on("close", () => sockets.delete(socket));
   });
   await new Promise<void>((resolve, reject) => {
+    const place = `${address.host}:${address.port}`;
     server.once("error", (cause) => {
-      const place = `${address.host}:${address.port}`;
       reject(new OperatorError("usage", `Cannot listen on ${place}: ${cause.message}`, { cause }));
     });
+    // What Deno withholds it throws where nobody can catch it.
+    const { state } = Deno.permissions.querySync({ name: "net", host: place });
+    if (state !== "granted") {
+      throw new OperatorError(
+        "usage",
+        `Cannot listen on ${place}: it needs --allow-net, which Deno was not given`,
+      );
+    }
     server.listen(address.port, address.host, () => resolve());
   });
   const bound = server.address();
