@@ -122,6 +122,27 @@ export function exportingToStdout(how: "null" | "pipe"): AttemptMaker {
   };
 }
 
+/** Through the library, since no command reads at an offset; of another checkout, through that one's. */
+export function reading(order: "random" | "sequential", bytes: (place: Place) => number): AttemptMaker {
+  return async (place, build) => {
+    const store = await place.storeOf(build);
+    const words = place.wordsOf(build);
+    const main = words.pop();
+    if (!main?.endsWith("main.ts")) throw new Error("an executable has no library to read through");
+    const reader = main.replace(/main\.ts$/, "scripts/bench/reader.ts");
+    const argv = [...words, reader, store, place.set.snapshot, order];
+    return {
+      job: job(place, argv),
+      check(ended) {
+        const expected = `${bytes(place)} bytes read`;
+        if (succeeded(argv, ended).stdout.trim() === expected) return;
+        throw new Error(`Cannot use the run: expected ${expected}, it says ${ended.stdout.trim()}`);
+      },
+      leftovers: [],
+    };
+  };
+}
+
 /** With its canary, and no store. */
 export const planning: AttemptMaker = (place, build) => {
   const argv = [...place.wordsOf(build), "plan", place.set.snapshot, "-s", place.fresh("none")];

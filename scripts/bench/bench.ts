@@ -10,7 +10,7 @@ import { stopMeasuring } from "./measure.ts";
 import { Place, type PlaceFacts, remove } from "./place.ts";
 import { CHECKOUT, environmentFor, otherBuild, ownBuild, toolPath } from "./programs.ts";
 import type { BenchResult, RowResult } from "./results.ts";
-import { MISSING_ROWS, type Row, ROWS } from "./rows.ts";
+import { type Row, ROWS } from "./rows.ts";
 import { runRow } from "./running.ts";
 import { type Endpoint, serve } from "./serving.ts";
 
@@ -58,7 +58,6 @@ export class Bench {
     for (const name of new Set(offered.map((row) => row.set))) {
       await this.#runSet(name, { rows: offered.filter((row) => row.set === name), home, facts });
     }
-    for (const row of MISSING_ROWS.filter(isWanted)) this.#note(row, row.reason);
     const { sizeGib, runs } = this.#args;
     const disks = this.#disks.map((folder) => ({ folder, ...mountOf(folder), rows: this.#rowsOf(folder) }));
     return { startedAt, endedAt: new Date().toISOString(), sizeGib, runs, method: METHOD, machine, disks };
@@ -92,7 +91,7 @@ export class Bench {
   }
 
   #rowsOf(disk: string): RowResult[] {
-    const order = [...ROWS, ...MISSING_ROWS].map((row) => row.name);
+    const order = ROWS.map((row) => row.name);
     return this.#results.get(disk)!.sort((a, b) => order.indexOf(a.name) - order.indexOf(b.name));
   }
 
