@@ -1,5 +1,6 @@
 /**
- * The rows: what is measured on which data, what is to be reached, and beside whom.
+ * The rows: what is measured on which data, what is to be reached, and beside whom. The data are made elsewhere
+ * (data.ts), the command lines and what must come of them are attempts.ts's, and peers.ts knows the others.
  */
 import {
   acquiring,
