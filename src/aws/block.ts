@@ -14,7 +14,7 @@ import type {
 } from "../model.ts";
 import { getCall, listCall } from "./calls.ts";
 import type { EbsClient } from "./client.ts";
-import { followPages } from "./listing.ts";
+import { followPages, refuseNothing } from "./listing.ts";
 import { interrupted, Unanswered } from "./request.ts";
 import type { Retry } from "./retry.ts";
 
@@ -137,7 +137,11 @@ export class BlockFetcher {
         const answer = await this.#retry.run({
           call,
           signal,
-          send: (signal) => this.#client.listBlocks(snapshot, { ...page, maxResults }, signal),
+          send: async (signal) => {
+            const raw = await this.#client.listBlocks(snapshot, { ...page, maxResults }, signal);
+            refuseNothing(raw);
+            return raw;
+          },
         });
         failures += answer.failures;
         return answer.value;

@@ -201,7 +201,12 @@ export function credentialsRefused(facts: {
   const { what, reason, keeper } = facts;
   const again = "Then run the same command again: it resumes.";
   const hints = reason.includes("--allow-run")
-    ? ["The profile's credential_process may not be started: run it as deno task coldcase:process …"]
+    ? [
+      "The profile's credential_process may not be started: run it as deno task coldcase:process …, or build with deno task compile --credential-process",
+      `or start it yourself: eval "$(aws configure export-credentials --profile ${
+        facts.profile ?? "default"
+      } --format env)"`,
+    ]
     : keeper.facts() === undefined
     ? [
       "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (and AWS_SESSION_TOKEN), or name a profile with --profile.",

@@ -92,6 +92,11 @@ export class SourceWatch {
       case "waiting":
         if (this.#waitingFor !== event.waitingFor) {
           this.#out.note(`waiting for ${event.waitingFor}`);
+          this.#out.event({
+            type: "waiting",
+            waitingFor: event.waitingFor,
+            since: formatTime(event.sinceMs),
+          });
           this.#record("wait", event.waitingFor, undefined);
         }
         this.#waitingFor = event.waitingFor;
@@ -99,6 +104,7 @@ export class SourceWatch {
         break;
       case "recovered":
         this.#out.note(`going on after ${formatDuration(event.waitedMs)}`);
+        this.#out.event({ type: "recovered", waitedMs: event.waitedMs });
         this.#waitingFor = undefined;
         this.#progress?.update({ waitingFor: undefined });
         break;
@@ -125,17 +131,22 @@ export class SourceWatch {
         break;
       case "clock_skew":
         this.#record("clock_skew", `${event.skewMs} ms`, undefined);
-        this.#out.warn(
-          `this host's clock differs from AWS's by ${
-            formatDuration(Math.abs(event.skewMs))
-          }: corrected for requests, noted in the record`,
-        );
+        this.#out.warn(skewText(event.skewMs));
+        this.#out.event({ type: "clock_skew", skewMs: event.skewMs });
         break;
       case "first_request":
         this.#out.detail(`first request ${event.requestId}`);
         break;
     }
   }
+}
+
+/** The same in the report: `skewMs` is AWS's clock minus this host's. */
+function skewText(skewMs: number): string {
+  const amount = formatDuration(Math.abs(skewMs));
+  if (Math.abs(skewMs) < 60_000) return `this host's clock agrees with AWS's again, to ${amount}`;
+  const direction = skewMs > 0 ? "behind" : "ahead of";
+  return `this host's clock is ${amount} ${direction} AWS's: corrected for requests, noted in the record`;
 }
 
 /** What failed: the call, and of which block. */

@@ -173,7 +173,7 @@ outside("the record says by how much the clocks differ, and what was refused for
       "ListSnapshotBlocks",
     ]);
     const told = session!.events.filter(({ kind }) => kind === "clock_skew");
-    assertEquals(told.length, refused.length);
+    assertEquals(told.length, 1, "told when it was found, and not for each request");
     for (const { detail } of told) assertSkew(Number(/^(\d+) ms$/.exec(detail)?.[1]), aheadMs);
     assertSkew(record.manifest.value.acquisition.clockSkewMs, aheadMs);
   });
