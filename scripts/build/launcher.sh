@@ -85,7 +85,7 @@ unpack() { # FOLDER
   part @RUNTIME_AT@ @RUNTIME_BYTES@ "$new/coldcase" && part @UNPACKER_AT@ @UNPACKER_BYTES@ "$new/unpack.ts" &&
     part @PROGRAM_AT@ @PROGRAM_BYTES@ "$new/program.json" && command -p chmod 500 "$new/coldcase" ||
     { clean_up; refuse "$1" "has no room"; return 1; }
-  DENO_DIR=$new/deno-dir "$new/coldcase" run --quiet @ISOLATION@ --no-prompt --allow-read --allow-write \
+  HOME=$new DENO_DIR=$new/deno-dir "$new/coldcase" run --quiet @ISOLATION@ --no-prompt --allow-read --allow-write \
     "$new/unpack.ts" "$new" "$home" @RUNTIME_SHA256@ @PROGRAM_SHA256@ </dev/null
   code=$?
   clean_up
@@ -125,6 +125,15 @@ fi || {
     "name one: COLDCASE_CACHE=DIR"
 }
 trap - EXIT INT TERM HUP
+
+# Deno asks for ~/.npmrc, needs nothing in it, and does not start where it may not look: in a home that `su` left over.
+if [ -n "${HOME-}" ]; then
+  if [ -e "$HOME/.npmrc" ]; then
+    [ -f "$HOME/.npmrc" ] && [ -r "$HOME/.npmrc" ]
+  else
+    [ ! -e "$HOME" ] || [ -x "$HOME/." ]
+  fi || unset HOME
+fi
 
 # DENO_DIR: compiled code is kept between starts, in the same private folder. No start asks for updates.
 export DENO_DIR="$home/deno-dir" DENO_NO_UPDATE_CHECK=1 @EXECUTABLE_VARIABLE@="$self"

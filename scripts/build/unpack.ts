@@ -46,8 +46,8 @@ function isThere(path: string): boolean {
 
 /** As the launcher sees it, that found none, or a damaged one, a moment ago. */
 function isIntact(home: string, names: readonly string[]): boolean {
-  const stamp = `${home}/complete`;
-  if (!isThere(stamp)) return false;
+  if (!isThere(`${home}/complete`) || !isThere(`${home}/program`)) return false;
+  if ([...Deno.readDirSync(`${home}/program`)].length !== names.length) return false;
   return ["coldcase", ...names.map((name) => `program/${name}`)].every((name) =>
     isThere(`${home}/${name}`) && Deno.statSync(`${home}/${name}`).mtime!.getTime() <= UNPACKED_AT.getTime()
   );
