@@ -11,7 +11,7 @@ import { OperatorError } from "../errors.ts";
 import type { Clock } from "../model.ts";
 import { Progress, type ProgressFacts } from "./progress.ts";
 import { ClosedOutput, type Terminal, type TextStream } from "./terminal.ts";
-import { jsonLine, sanitizeLines } from "./text.ts";
+import { jsonLine, sanitize, sanitizeLines } from "./text.ts";
 
 /** A JSON object of the output; times, sizes and money carry their unit in their names. */
 export type OutputEvent = Readonly<{ type: string } & Record<string, unknown>>;
@@ -90,9 +90,9 @@ export class Output {
     if (this.verbose) this.#line("", text, "none");
   }
 
-  /** What a person must know, to stderr, also with `-q`. */
+  /** What a person must know, one line to stderr, also with `-q`. */
   warn(text: string): void {
-    this.#line("warning", text, "warning");
+    this.#line("warning", sanitize(text), "warning");
   }
 
   /**
@@ -101,9 +101,10 @@ export class Output {
    */
   error(error: OperatorError): void {
     const { code, message, hints, facts } = error;
-    this.#line("error", message, "error");
-    for (const hint of hints) this.#line("hint", hint, "hint");
-    if (this.verbose) { for (const cause of causesOf(error)) this.#line("cause", cause, "none"); }
+    // A line each: a name with a line feed in it must not look like a second error.
+    this.#line("error", sanitize(message), "error");
+    for (const hint of hints) this.#line("hint", sanitize(hint), "hint");
+    if (this.verbose) { for (const cause of causesOf(error)) this.#line("cause", sanitize(cause), "none"); }
     this.event({ type: "error", code, message, hints, facts });
   }
 

@@ -218,7 +218,10 @@ class Stage {
     if (code !== exitCode) {
       throw new OperatorError(
         "internal",
-        `Cannot go on with the demo: "coldcase ${line}" ended with ${code}\n${this.#errors}`,
+        `Cannot go on with the demo: "coldcase ${line}" ended with ${code}`,
+        {
+          hints: this.#errors.trimEnd().split("\n"),
+        },
       );
     }
     const objects = this.#lines.join("").split("\n").filter((text) => text !== "").map((text) =>

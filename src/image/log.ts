@@ -106,12 +106,11 @@ function sessionsText(result: ExportResult): string {
     `ones with the exhibit and kept them`;
 }
 
-/** Control characters, and those that reorder text, shown as `\u{…}`: facts may hold a suspect's tags. */
+/** Control and format characters (those that reorder or hide text), separators and halves of pairs, shown as `\u{…}`: facts may hold a suspect's tags. */
 function plain(text: string): string {
   return text.replace(
-    // deno-lint-ignore no-control-regex
-    /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g,
-    (character) => `\\u{${character.charCodeAt(0).toString(16)}}`,
+    /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}]/gu,
+    (character) => `\\u{${character.codePointAt(0)!.toString(16)}}`,
   );
 }
 

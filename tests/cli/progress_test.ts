@@ -140,13 +140,14 @@ Deno.test("Progress makes room for other lines and comes back", async () => {
   const progress = out.progress(FACTS);
   out.note("one retry");
   out.warn("two\nlines");
+  out.note("three\nfour");
   const shown = screen(terminal.stderr.text.replaceAll(/\x1b\[[0-9;]*m/g, ""));
   assertEquals(shown.slice(0, 3), [
     "coldcase: one retry",
-    "coldcase: warning: two",
-    "coldcase: warning: lines",
+    "coldcase: warning: two\\nlines",
+    "coldcase: three",
   ]);
-  assertEquals(shown.length, 4);
+  assertEquals(shown.length, 5);
   out.result("result\n");
   assertStringIncludes(terminal.stderr.text, "coldcase: one retry\n\r\x1b[Jacquire snap-1");
   progress.end();

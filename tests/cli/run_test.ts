@@ -57,8 +57,7 @@ Deno.test("run() with --json puts objects on stdout and texts for people on stde
 });
 
 Deno.test("run() shows an operator's error with its hints and exit code", async () => {
-  const shown = 'coldcase: error: Cannot read "snap-1": denied,\n' +
-    "coldcase: error: \\x1b[2Jexpected kms:Decrypt\n" +
+  const shown = 'coldcase: error: Cannot read "snap-1": denied,\\n\\x1b[2Jexpected kms:Decrypt\n' +
     "coldcase: hint: coldcase policy prints what is needed\n";
   assertEquals(await transcript("fail"), [13, "", shown]);
   assertEquals((await transcript("fail -v"))[2], `${shown}coldcase: cause: Error: 403\n`);
