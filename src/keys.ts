@@ -14,6 +14,7 @@ import { decodeSshsig, encodeSshsig, sshsigSignedBytes } from "./format/sshsig.t
 import {
   decodeVerifyingKeys,
   encodeSpki,
+  type RELEASE_NAMESPACE,
   type SignatureNamespace,
   type VerifyingKey,
 } from "./format/verifying_key.ts";
@@ -43,7 +44,11 @@ export interface SigningKey extends VerifyingKey {
    * An armored SSHSIG with sha512 over `message`, of any length, checked before it is returned.
    * Throws `identity` where the agent refuses or is gone.
    */
-  signSshsig(message: Uint8Array, namespace: SignatureNamespace, options?: CallOptions): Promise<Uint8Array>;
+  signSshsig(
+    message: Uint8Array,
+    namespace: SignatureNamespace | typeof RELEASE_NAMESPACE,
+    options?: CallOptions,
+  ): Promise<Uint8Array>;
   /**
    * RFC 8032's signature over `message` itself: 64 bytes. Only by a key that coldcase made: to let a login key
    * sign whatever a file says would make an oracle of it, whose answers open servers.
@@ -195,7 +200,7 @@ function signingKey(
 export function verifySshsig(
   message: Uint8Array,
   armor: Uint8Array,
-  namespace: SignatureNamespace,
+  namespace: SignatureNamespace | typeof RELEASE_NAMESPACE,
 ): VerifyingKey {
   const sshsig = decodeSshsig(armor);
   const { key, hash, signature } = sshsig;

@@ -30,6 +30,8 @@ export interface CompileOptions {
   readonly credentialProcess: boolean;
   /** A runtime of this target, unpacked; `undefined`: Deno's cache, or the network. */
   readonly runtime: string | undefined;
+  /** For Deno; default: this process's. */
+  readonly environment?: Readonly<Record<string, string>>;
 }
 
 /** Neither the network nor Deno's cache has the runtime. */
@@ -43,8 +45,11 @@ export function executableName(target: string): string {
 }
 
 /** Where Deno looks for the runtime's archive: a zip file with the one entry `denort` (Windows: `denort.exe`). */
-export async function runtimeArchive(target: Target): Promise<string> {
-  const info = await outputOf(Deno.execPath(), { args: ["info", "--no-config", "--json"], cwd: "." });
+export async function runtimeArchive(
+  target: Target,
+  env: Readonly<Record<string, string>> = Deno.env.toObject(),
+): Promise<string> {
+  const info = await outputOf(Deno.execPath(), { args: ["info", "--no-config", "--json"], cwd: ".", env });
   const { denoDir } = JSON.parse(info) as { denoDir: string };
   return join(denoDir, "dl", "release", `v${Deno.version.deno}`, `denort-${target}.zip`);
 }
@@ -60,11 +65,11 @@ export async function compileProgram(options: CompileOptions): Promise<void> {
     await outputOf(Deno.execPath(), {
       args: compileArguments(options),
       cwd: stage,
-      env: environment(options),
+      env: environmentOf(options),
     });
   } catch (error) {
     if (!(error instanceof ProgramFailure) || options.runtime !== undefined) throw error;
-    const archive = await runtimeArchive(target);
+    const archive = await runtimeArchive(target, options.environment);
     if (await exists(archive)) throw error;
     throw new RuntimeMissing(missingRuntime(target, { archive, reason: error.message }));
   } finally {
@@ -87,8 +92,10 @@ function compileArguments({ target, path, ...rights }: CompileOptions): string[]
   ];
 }
 
-function environment({ runtime }: CompileOptions): Record<string, string> {
-  const kept = Object.entries(Deno.env.toObject()).filter(([name]) => ENVIRONMENT.test(name));
+function environmentOf(
+  { runtime, environment = Deno.env.toObject() }: CompileOptions,
+): Record<string, string> {
+  const kept = Object.entries(environment).filter(([name]) => ENVIRONMENT.test(name));
   return { ...Object.fromEntries(kept), ...(runtime === undefined ? {} : { DENORT_BIN: runtime }) };
 }
 

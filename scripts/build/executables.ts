@@ -19,6 +19,7 @@ export interface Wanted {
 
 /** What was made, and why others were not. */
 export interface Made {
+  readonly build: Awaited<ReturnType<typeof readBuild>>;
   readonly names: readonly string[];
   readonly missing: readonly string[];
 }
@@ -50,7 +51,7 @@ export async function makeExecutables(wanted: Wanted): Promise<Made> {
       missing.push(error.message);
     }
   }
-  return { names, missing };
+  return { build, names, missing };
 }
 
 /** A wrong command line of a build script. */

@@ -23,7 +23,11 @@ export class ProgramFailure extends Error {
 /** What a program says on stdout. Throws `ProgramFailure` with what it says on stderr. */
 export async function outputOf(
   program: string,
-  options: { readonly args: readonly string[]; readonly cwd: string; readonly env?: Record<string, string> },
+  options: {
+    readonly args: readonly string[];
+    readonly cwd: string;
+    readonly env?: Readonly<Record<string, string>>;
+  },
 ): Promise<string> {
   const { args, cwd, env } = options;
   const command = new Deno.Command(program, {

@@ -25,6 +25,9 @@ export const SIGNATURE_NAMESPACES = [
 
 export type SignatureNamespace = typeof SIGNATURE_NAMESPACES[number];
 
+/** What coldcase's makers sign: sums and parts of the executables. Never in a store, and no key of a store may sign it there. */
+export const RELEASE_NAMESPACE = "coldcase-release@v1";
+
 export interface VerifyingKey {
   /** 32 bytes, RFC 8032's encoded point A. */
   readonly publicKey: Uint8Array;

@@ -52,7 +52,8 @@ export function diskFailure(action: string, path: string, error: unknown): Opera
   };
   if (isNotCapable(error)) {
     return make("usage", [
-      "Devices need all of Deno's permissions: run `deno run --allow-all main.ts export …` as a user who may write to the device.",
+      "Devices need more permissions than coldcase has: `coldcase export … -o - | dd of=DEVICE bs=4M conv=fsync` as a user who may write to the device,",
+      "or, from its source, `deno run --allow-all main.ts export … -o DEVICE`.",
     ]);
   }
   if (code !== undefined && NO_ROOM.includes(code)) {
