@@ -76,6 +76,7 @@ export class FetchHandler {
   readonly #flights = new Set<Flight>();
   readonly #bodies = new WeakMap<ReadableStream<Uint8Array>, Flight>();
   #watch: ReturnType<typeof setInterval> | undefined;
+  #namesRequests = false;
 
   constructor(options: HandlerOptions) {
     this.#environment = options.environment;
@@ -115,8 +116,10 @@ export class FetchHandler {
       const skewMs = this.#skewOf(response.headers.get("date"), flight);
       requestId = response.headers.get("x-amzn-requestid")?.slice(0, MAX_REQUEST_ID_LENGTH);
       const answer = await this.#answer(response, flight);
-      // Not by a stranger's clock: `#answer` refuses what it takes for one's.
-      if (skewMs !== undefined) this.facts.clockSkewMs = skewMs;
+      // Not by a stranger's clock: who once named his requests does so always.
+      this.#namesRequests ||= requestId !== undefined;
+      const isService = requestId !== undefined || (!this.#namesRequests && response.ok);
+      if (skewMs !== undefined && isService) this.facts.clockSkewMs = skewMs;
       return { response: answer };
     } catch (cause) {
       flight.settle();
