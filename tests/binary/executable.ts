@@ -105,9 +105,9 @@ export async function withExecutable(
 ): Promise<void> {
   const folder = await Deno.makeTempDir({ prefix: "coldcase-alone-" });
   try {
-    await Deno.mkdir(`${folder}/alone`);
-    await Deno.copyFile(original, `${folder}/alone/coldcase`);
-    await body(new Executable(`${folder}/alone/coldcase`), folder);
+    await Deno.mkdir(`${folder}/all alone`);
+    await Deno.copyFile(original, `${folder}/all alone/coldcase`);
+    await body(new Executable(`${folder}/all alone/coldcase`), folder);
   } finally {
     await Deno.remove(folder, { recursive: true });
   }

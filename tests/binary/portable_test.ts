@@ -20,7 +20,7 @@ import {
 const BUILD_FOLDER = await Deno.makeTempDir({ prefix: "coldcase-portable-" });
 globalThis.addEventListener("unload", () => Deno.removeSync(BUILD_FOLDER, { recursive: true }));
 const ORIGIN = await copyOrigin(BUILD_FOLDER);
-const SHARED = `${BUILD_FOLDER}/shared`;
+const SHARED = `${BUILD_FOLDER}/shared cache`;
 const PORTABLE = `${BUILD_FOLDER}/portable`;
 const PARTS = { runtime: Deno.execPath(), credentialProcess: false } as const;
 await writePortable({ program: ORIGIN.program, path: PORTABLE, ...PARTS });
@@ -283,7 +283,7 @@ Deno.test({
       const run = async (cache: string) => {
         const line =
           `mkdir -p ${folder}/noexec ${folder}/tmp && mount -t tmpfs -o noexec none ${folder}/noexec && ` +
-          `exec env -i ${cache} TMPDIR=${folder}/tmp ${path} --version`;
+          `exec env -i ${cache} TMPDIR=${folder}/tmp "${path}" --version`;
         const { code, stdout, stderr } = await new Deno.Command("unshare", { args: ["-m", "sh", "-c", line] })
           .output();
         const decoder = new TextDecoder();
