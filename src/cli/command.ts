@@ -78,7 +78,7 @@ export interface CommandContext {
   readonly signal: AbortSignal;
   /** coldcase's version, for records. */
   readonly version: string;
-  /** The command line as typed, the command's name first. By contract no secret is ever in it. */
+  /** The command line, the command's name first, as typed but for secrets: fit for records. */
   readonly commandLine: readonly string[];
 }
 
@@ -94,6 +94,8 @@ interface CommandTable<U extends string, O extends OptionTable> {
    * Required before optional, only the last one repeats.
    */
   readonly usage: U;
+  /** Words that an argument may be, for completions; the command itself refuses others. */
+  readonly argumentChoices?: readonly string[];
   /** Paragraphs for `--help`, divided by empty lines; broken to the width when shown. */
   readonly description: string;
   readonly options: O;

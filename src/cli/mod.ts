@@ -15,11 +15,13 @@ export type {
   ParsedInput,
 } from "./command.ts";
 export { defineCommand } from "./command.ts";
+export { completionScript, type Shell, SHELLS } from "./completions.ts";
 export { commandHelp, shortCommandHelp, shortTopHelp, topHelp } from "./help.ts";
 export { AWS_OPTIONS, EVERYWHERE_OPTIONS, STORE_OPTIONS, wholeNumber } from "./options.ts";
 export { Output, type OutputEvent, type OutputOptions } from "./output.ts";
 export { parseCommand } from "./parse.ts";
 export { Progress, type ProgressFacts } from "./progress.ts";
+export { recordedLine } from "./recorded_line.ts";
 export { type Program, run } from "./run.ts";
 export { suggestion } from "./suggest.ts";
 export {

@@ -11,6 +11,7 @@ import type { CommandEntry } from "./command.ts";
 import { commandHelp, shortCommandHelp, shortTopHelp, topHelp } from "./help.ts";
 import { Output } from "./output.ts";
 import { parseCommand, type Parsed, type SharedInput, wantsJson } from "./parse.ts";
+import { recordedLine } from "./recorded_line.ts";
 import { suggestion } from "./suggest.ts";
 import {
   cannotWriteResult,
@@ -150,7 +151,7 @@ async function runCommand(invocation: Invocation, program: Program): Promise<num
   const stop = new AbortController();
   const unlisten = program.interrupts.listen((name) => onSignal(name, { stop, out, program }));
   try {
-    const context = { world, out, signal: stop.signal, version, commandLine: args };
+    const context = { world, out, signal: stop.signal, version, commandLine: recordedLine(args) };
     return finish(await command.run(context, parsed.input), out);
   } catch (error) {
     // Whatever a command's parts made of the abort, it ended because it was told to.
