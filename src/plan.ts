@@ -55,7 +55,7 @@ export function parsePriceTable(text: string, name: string): PriceTable {
     if (!isGood) refuse(`"${member}" is not a ${typeof example === "string" ? "text" : "number of dollars"}`);
   }
   const surplus = Object.keys(given).find((member) => !Object.hasOwn(EXAMPLE_PRICES, member));
-  if (surplus !== undefined) refuse(`"${surplus}" is not a member of a price table`);
+  if (surplus !== undefined) refuse(`"${surplus.slice(0, 40)}" is not a member of a price table`);
   return given as unknown as PriceTable;
 }
 

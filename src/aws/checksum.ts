@@ -37,7 +37,7 @@ export async function verifyBlock(
   }
   if (declared.checksumAlgorithm?.toUpperCase() !== "SHA256" || declared.checksum === undefined) {
     const stated = declared.checksumAlgorithm ?? "none";
-    throw new Trouble("checksum", `checksum algorithm is ${stated}, expected SHA256`, { requestId });
+    throw new Trouble("checksum", `checksum algorithm is ${shown(stated)}, expected SHA256`, { requestId });
   }
   // Off this thread: WebCrypto digests run in a pool of threads (measured).
   const digest = Buffer.from(await crypto.subtle.digest("SHA-256", bytes));

@@ -165,17 +165,33 @@ function timeOf(text: string): string {
   if (!match) malformed(`its time is "${text.slice(0, 40)}", expected YYYYMMDDhhmmss[.s…]Z`);
   const [_whole, year, month, day, hour, minute, second, fraction = ""] = match;
   const at = `${year}-${month}-${day}T${hour}:${minute}:${second}${fraction}Z`;
-  if (Number.isNaN(Date.parse(at))) malformed(`its time is "${text}", which no calendar has`);
+  if (!isOnCalendar(at.slice(0, 19))) malformed(`its time is "${text}", which no calendar has`);
   return at;
 }
 
-/** Accuracy ::= SEQUENCE { seconds INTEGER OPTIONAL, millis [0] OPTIONAL, micros [1] OPTIONAL }. */
+/** `Date` takes 31 April for 1 May, and 24:00 for the next day: only what it gives back unchanged is a time. */
+function isOnCalendar(seconds: string): boolean {
+  const ms = Date.parse(`${seconds}Z`);
+  return !Number.isNaN(ms) && new Date(ms).toISOString().startsWith(seconds);
+}
+
+/** Accuracy ::= SEQUENCE { seconds INTEGER OPTIONAL, millis [0] (1..999) OPTIONAL, micros [1] (1..999) OPTIONAL }. */
 function accuracyMsOf(accuracy: asn1.Sequence | undefined): number | undefined {
   if (accuracy === undefined) return undefined;
-  return accuracy.valueBlock.value.reduce((ms, part) => {
-    if (part instanceof asn1.Integer) return ms + part.valueBlock.valueDec * 1000;
-    if (!(part instanceof asn1.Primitive)) return malformed("its accuracy holds something else than numbers");
-    const value = part.valueBlock.valueHexView.reduce((number, byte) => number * 256 + byte, 0);
+  const parts = accuracy.valueBlock.value;
+  if (parts.length > 3) malformed(`its accuracy has ${parts.length} parts, expected at most 3`);
+  return parts.reduce((ms, part) => {
+    if (!(part instanceof asn1.Integer || part instanceof asn1.Primitive)) {
+      return malformed("its accuracy holds something else than numbers");
+    }
+    const bytes = part.valueBlock.valueHexView;
+    const value = bytes.reduce((number, byte) => number * 256 + byte, 0);
+    // The first bit of an INTEGER is its sign; nobody is accurate to a hundred years.
+    const isSeconds = part instanceof asn1.Integer;
+    if (bytes.length > 4 || bytes[0]! >= 0x80 || (!isSeconds && value > 999)) {
+      malformed(`its accuracy has a part of ${hex(bytes.subarray(0, 8))}, expected seconds, or 1 to 999`);
+    }
+    if (isSeconds) return ms + value * 1000;
     return ms + (part.idBlock.tagNumber === 0 ? value : value / 1000);
   }, 0);
 }

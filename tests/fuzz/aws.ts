@@ -273,6 +273,9 @@ export const AWS_TARGETS: readonly Target[] = [
     codes: ["source", "access", "not_found"],
     weight: 0.15,
     samples: [joined(blockHead(BLOCK), BLOCK)],
+    regressions: ["SHA256", "x-amz-checksum: "].map((part) =>
+      joined(blockHead(BLOCK).replace(part, part + "x".repeat(4000)), BLOCK)
+    ),
     mend: mendChecksum,
     parse: getBlock,
   },

@@ -105,6 +105,13 @@ export const OUTSIDE_TARGETS: readonly Target[] = [
     name: "time-stamp token",
     kind: "bytes",
     samples: [token(), ACCURATE],
+    regressions: [
+      ...["20260231030405Z", "20260102240000Z", "20260102030460Z"].map((time) => token({ time })),
+      ...[[0x80], [0xff, 0xff], [0x7f, 0xff, 0xff, 0xff, 0xff]].map((bytes) =>
+        token({ optional: [sequence(integer(...bytes)), der(0x02, REQUEST.nonce)] })
+      ),
+      token({ optional: [sequence(der(0x80, new Uint8Array(200).fill(0xff))), der(0x02, REQUEST.nonce)] }),
+    ],
     parse: (bytes) => checkTimestamp(decodeTimestampToken(bytes)),
   },
   {
