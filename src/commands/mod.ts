@@ -135,4 +135,11 @@ export const COMMANDS: readonly CommandEntry[] = [
     group: "Learn",
     load: async () => (await import("./demo.ts")).demo,
   },
+  {
+    name: "completions",
+    summary: "commands and options, for a shell to complete",
+    group: "Learn",
+    synonyms: ["completion", "complete"],
+    load: async () => (await import("./completions.ts")).completions,
+  },
 ];

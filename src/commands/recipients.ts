@@ -24,6 +24,7 @@ const REMOVING = ["remove", "rm", "delete", "revoke"];
 
 export const recipients = defineCommand({
   usage: "[add] [EXHIBIT…]",
+  argumentChoices: ["add"],
   description:
     `Says who can open the files of an encrypted store: for whom is what is written from now on, and who was added to which exhibit. It needs no identity. The headers of age files name nobody, so of those that an exhibit was written with only number and kind are known.
 
