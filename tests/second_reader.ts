@@ -43,6 +43,8 @@ export class SecondReader {
   readonly #lines: ReadableStreamDefaultReader<string>;
   readonly #input: WritableStreamDefaultWriter<Uint8Array>;
   #buffered = "";
+  /** Answers come in the order of questions, and name none: one is asked at a time. */
+  #turn: Promise<unknown> = Promise.resolve();
 
   constructor() {
     this.#child = new Deno.Command(toolPath("python3")!, {
@@ -59,7 +61,16 @@ export class SecondReader {
    *
    * @param at `identity`: the file that opens an encrypted store.
    */
-  async read(
+  read(
+    at: { readonly store: string; readonly exhibit: string; readonly identity?: string },
+    output: string,
+  ): Promise<Reading> {
+    const reading = this.#turn.then(() => this.#read(at, output));
+    this.#turn = reading.catch(() => undefined); // whoever asked is told
+    return reading;
+  }
+
+  async #read(
     at: { readonly store: string; readonly exhibit: string; readonly identity?: string },
     output: string,
   ): Promise<Reading> {

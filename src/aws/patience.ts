@@ -28,6 +28,8 @@ export interface PatienceOptions {
 export interface Struggle {
   readonly attempts: number;
   readonly failures: number;
+  /** When it was sent last, on the monotonic clock. */
+  readonly sentMs: number;
   /** Start of an unbroken run of HTTP 5xx from the service itself, on the monotonic clock. */
   readonly serviceSinceMs: number | undefined;
   readonly requestIds: readonly string[];
@@ -39,6 +41,7 @@ export class Patience {
   readonly #read = new Set<SnapshotId>();
   #hasAnswered = false;
   #troubleSinceMs: number | undefined;
+  #answeredMs = -Infinity;
   #toldMs: number | undefined;
 
   constructor(options: PatienceOptions) {
@@ -64,8 +67,9 @@ export class Patience {
   answered(call: Call): void {
     this.#hasAnswered = true;
     for (const snapshot of call.snapshots) this.#read.add(snapshot);
+    this.#answeredMs = this.#options.clock.monotonicMs();
     if (this.#troubleSinceMs === undefined) return;
-    const waitedMs = Math.round(this.#options.clock.monotonicMs() - this.#troubleSinceMs);
+    const waitedMs = Math.round(this.#answeredMs - this.#troubleSinceMs);
     this.#troubleSinceMs = undefined;
     if (this.#toldMs === undefined) return;
     this.#toldMs = undefined;
@@ -76,7 +80,7 @@ export class Patience {
   check(verdict: Verdict, call: Call, struggle: Struggle): void {
     const { clock, firstAnswerWithinMs, endpoint } = this.#options;
     const nowMs = clock.monotonicMs();
-    const forMs = this.#troubleForMs();
+    const forMs = this.#troubleForMs(struggle.sentMs);
     // Nobody's certificate becomes trusted by asking again; in mid-run it may be a hotel's login page.
     const isUntrusted = verdict.kind === "retry" && verdict.from === "certificate" && !this.#hasAnswered &&
       struggle.failures >= 2;
@@ -91,7 +95,7 @@ export class Patience {
 
   /** Notes that somebody has to act, and says so. False where patience is at its end. */
   mayWaitFor(what: string): boolean {
-    const forMs = this.#troubleForMs();
+    const forMs = this.#troubleForMs(this.#options.clock.monotonicMs());
     if (forMs >= this.#limitMs) return false;
     this.#tell(what, forMs);
     return true;
@@ -102,10 +106,10 @@ export class Patience {
     return this.#hasAnswered ? giveUpAfterMs : Math.min(giveUpAfterMs, firstAnswerWithinMs);
   }
 
-  #troubleForMs(): number {
-    const nowMs = this.#options.clock.monotonicMs();
-    this.#troubleSinceMs ??= nowMs;
-    return nowMs - this.#troubleSinceMs;
+  /** A request that stalled was in trouble from the time when it was sent, or when another one was answered last. */
+  #troubleForMs(sentMs: number): number {
+    this.#troubleSinceMs ??= Math.max(sentMs, this.#answeredMs);
+    return this.#options.clock.monotonicMs() - this.#troubleSinceMs;
   }
 
   #tell(waitingFor: string, forMs: number): void {

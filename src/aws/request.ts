@@ -44,6 +44,7 @@ export class Unanswered extends Error {
 export interface Progress extends Struggle {
   attempts: number;
   failures: number;
+  sentMs: number;
   damaged: number;
   malformed: number;
   throttles: number;
@@ -61,6 +62,7 @@ export interface Progress extends Struggle {
 export function newProgress(startedMs: number): Progress {
   return {
     startedMs,
+    sentMs: startedMs,
     isToldOf: false,
     attempts: 0,
     failures: 0,

@@ -93,6 +93,7 @@ export class Retry {
       : await pacer.blockSlot(request.blockSizeBytes, request.signal);
     progress.generation = keeper.generation;
     progress.attempts++;
+    progress.sentMs = this.#options.clock.monotonicMs();
     try {
       request.signal.throwIfAborted();
       if (isRetry) this.#retries++;

@@ -46,6 +46,8 @@ export interface RunOptions {
   readonly cwd?: string;
   /** Instead of the task's: for block devices. */
   readonly permissions?: readonly string[];
+  /** Words that start it: a program of the system's, with its own arguments. */
+  readonly through?: readonly string[];
 }
 
 /** A process under way. */
@@ -95,8 +97,9 @@ export function start(args: readonly string[], options: RunOptions = {}): Runnin
   const words = options.permissions ? ["run", "--no-prompt", ...options.permissions, TASK.at(-1)!] : TASK;
   const stores = storesOf(args, options);
   const before = new Map(stores.map((path) => [path, committedIn(path)]));
-  const child = new Deno.Command(Deno.execPath(), {
-    args: [...words, ...args],
+  const [program, ...leading] = [...(options.through ?? []), Deno.execPath()];
+  const child = new Deno.Command(program!, {
+    args: [...leading, ...words, ...args],
     clearEnv: true,
     env: { ...inherited(), XDG_CONFIG_HOME: configurationFolder(), ...options.env },
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),

@@ -75,7 +75,7 @@ export class Line {
     for (const relay of [...this.#relays]) {
       if (relay.isAsked) this.lostRequests++;
       relay.isAsked = false;
-      relay.far?.destroy();
+      relay.far?.removeAllListeners("close").destroy();
       relay.near.removeAllListeners("data");
       relay.near.on("data", () => {});
     }

@@ -16,7 +16,7 @@ export const FIRST = "snap-00000001";
 export const SECOND = "snap-00000002";
 
 /** 49 blocks of 64 KiB; the second snapshot is of another volume. */
-const FORMULA = { seed: 9, volumeSizeGib: 1, every: 341, bytes: "pattern" } as const;
+export const FORMULA = { seed: 9, volumeSizeGib: 1, every: 341, bytes: "pattern" } as const;
 export const BLOCKS = 49;
 
 export const MINUTE_MS = 60_000;
