@@ -5,6 +5,7 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { fromFileUrl } from "@std/path";
 import config from "../../deno.json" with { type: "json" };
+import { permissions } from "../../scripts/build/permissions.ts";
 import { FIRST, type Stage, withStage } from "./endpoint.ts";
 import { writeRandomBlocks } from "./images.ts";
 import { assertExit, assertRefusal } from "./program.ts";
@@ -32,11 +33,30 @@ Deno.test("the tasks give read, write, net, env and sys, one of them also /bin/s
   assertEquals(flagsOf(process), [...GRANTED, "--allow-run=/bin/sh"]);
 });
 
+Deno.test("an executable may do no more than the task, of the system's facts seven, and commands do with that", async () => {
+  const sys = "--allow-sys=hostname,osRelease,uid,gid,userInfo,statfs,homedir";
+  const built = permissions({ credentialProcess: false });
+  assertEquals(built, ["--no-prompt", ...without("--allow-sys"), sys]);
+  assertEquals(permissions({ credentialProcess: true }), [...built, "--allow-run=/bin/sh"]);
+  await withSnapshot(async (stage) => {
+    const commands = [
+      ["plan", FIRST],
+      ["acquire", FIRST],
+      ["verify", "--against-source"],
+      ["export", FIRST, "-o", `${stage.folder}/out.img`],
+      ["copy", FIRST, "--to", `${stage.folder}/copy`],
+      ["report", FIRST],
+      ["repair", "--refetch"],
+    ];
+    for (const command of commands) assertExit(await stage.run(command, { permissions: built }), 0);
+  });
+});
+
 Deno.test("all that needs no network works without --allow-net", async () => {
   await withSnapshot(async (stage) => {
     assertExit(await stage.run(["acquire", FIRST]), 0);
     const { folder } = stage;
-    const permissions = without("--allow-net");
+    const granted = without("--allow-net");
     const commands = [
       ["ls"],
       ["info", FIRST],
@@ -52,20 +72,23 @@ Deno.test("all that needs no network works without --allow-net", async () => {
       ["keygen", "-o", `${folder}/key.age`],
       ["keygen", "--sign", "-o", `${folder}/key`],
     ];
-    for (const command of commands) assertExit(await stage.run(command, { permissions }), 0);
+    for (const command of commands) assertExit(await stage.run(command, { permissions: granted }), 0);
     const recipient = /age1\w+/.exec(Deno.readTextFileSync(`${folder}/key.age`))![0];
     const encrypted = ["--to", `${folder}/encrypted`];
-    assertExit(await stage.run(["encrypt", ...encrypted, "-r", recipient], { permissions }), 0);
-    assertExit(await stage.run(["recipients", "-s", `${folder}/encrypted`], { permissions }), 0);
+    assertExit(await stage.run(["encrypt", ...encrypted, "-r", recipient], { permissions: granted }), 0);
+    assertExit(await stage.run(["recipients", "-s", `${folder}/encrypted`], { permissions: granted }), 0);
     const decrypted = ["-i", `${folder}/key.age`, "--to", `${folder}/plain`];
-    assertExit(await stage.run(["decrypt", "-s", `${folder}/encrypted`, ...decrypted], { permissions }), 0);
+    assertExit(
+      await stage.run(["decrypt", "-s", `${folder}/encrypted`, ...decrypted], { permissions: granted }),
+      0,
+    );
   });
 });
 
 Deno.test("what needs the network says at once that it may not use it", async () => {
   await withSnapshot(async (stage) => {
     assertExit(await stage.run(["acquire", FIRST]), 0);
-    const permissions = without("--allow-net");
+    const granted = without("--allow-net");
     const commands = [
       ["plan", FIRST, "-s", `${stage.folder}/new`],
       ["acquire", FIRST, "-s", `${stage.folder}/new`],
@@ -75,7 +98,10 @@ Deno.test("what needs the network says at once that it may not use it", async ()
     ];
     stage.getRequests();
     for (const command of commands) {
-      assertRefusal(await stage.run(command, { permissions }), { exitCode: 2, names: ["--allow-net"] });
+      assertRefusal(await stage.run(command, { permissions: granted }), {
+        exitCode: 2,
+        names: ["--allow-net"],
+      });
     }
     assertEquals(stage.getRequests(), 0);
   });
@@ -84,9 +110,9 @@ Deno.test("what needs the network says at once that it may not use it", async ()
 Deno.test("reading needs no --allow-write; what writes says that it may not", async () => {
   await withSnapshot(async (stage) => {
     assertExit(await stage.run(["acquire", FIRST]), 0);
-    const permissions = without("--allow-write");
+    const granted = without("--allow-write");
     for (const command of [["ls"], ["info", FIRST], ["verify"], ["custody"], ["report", FIRST]]) {
-      assertExit(await stage.run(command, { permissions }), 0);
+      assertExit(await stage.run(command, { permissions: granted }), 0);
     }
     const { folder } = stage;
     const writing = [
@@ -95,7 +121,10 @@ Deno.test("reading needs no --allow-write; what writes says that it may not", as
       [15, ["copy", FIRST, "--to", `${folder}/copy`]],
     ] as const;
     for (const [exitCode, command] of writing) {
-      assertRefusal(await stage.run(command, { permissions }), { exitCode, names: ["--allow-write"] });
+      assertRefusal(await stage.run(command, { permissions: granted }), {
+        exitCode,
+        names: ["--allow-write"],
+      });
     }
   });
 });
@@ -110,9 +139,9 @@ Deno.test("without --allow-read, --allow-env or --allow-sys commands end and nam
       ["--allow-sys", 2, ["acquire", FIRST, "-s", `${stage.folder}/new`]],
     ] as const;
     for (const [flag, exitCode, command] of cases) {
-      const permissions = without(flag);
-      assertRefusal(await stage.run(command, { permissions }), { exitCode, names: [flag] });
-      assertExit(await stage.run(["--help"], { permissions }), 0);
+      const granted = without(flag);
+      assertRefusal(await stage.run(command, { permissions: granted }), { exitCode, names: [flag] });
+      assertExit(await stage.run(["--help"], { permissions: granted }), 0);
     }
   });
 });

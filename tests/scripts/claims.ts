@@ -37,7 +37,7 @@ function rowOf(line: string): ClaimRow {
 /** The names of the tests of a file, as they are in its source: `${…}` where a template makes several. */
 export function testNames(source: string): Set<string> {
   const calls = source.matchAll(
-    /\b(?:Deno\.test|outside|outsideWithLoop)\(\s*(?:`((?:[^`\\]|\\.)*)`|"((?:[^"\\]|\\.)*)")/g,
+    /\b(?:Deno\.test|outside|outsideWithLoop)\(\s*(?:\{\s*name:\s*)?(?:`((?:[^`\\]|\\.)*)`|"((?:[^"\\]|\\.)*)")/g,
   );
   return new Set([...calls].map(([, template, text]) => (template ?? text)!.replace(/\\(.)/g, "$1")));
 }

@@ -62,5 +62,6 @@ Deno.test("testNames() reads names as the source has them", () => {
     'a "b"',
     "of ${x} `y`",
   ]);
+  assertEquals([...testNames('Deno.test({\n  name: "big",\n  ignore: true })')], ["big"]);
   assertEquals([...testNames(FILES["tests/a_test.ts"]!)], ["one", "two", "of ${x}"]);
 });
