@@ -1,14 +1,28 @@
 /**
- * Runs all tests, one process a core, and ends with one line that a script can read: `N passed, N failed, N
- * skipped`. Fails where a test failed, and where none ran at all. Processes and not threads: a test that
- * starts a program would otherwise hand it, for a moment, the locks that another test holds.
+ * Runs all tests, in a process for each core and one more, and ends with one line that a script can read: `N passed, N
+ * failed, N skipped`. Fails where a test failed, and where none ran at all. Processes and not threads: a test
+ * that starts a program would otherwise hand it, for a moment, the locks that another test holds.
  *
  * Skipped are tests whose outside tool is missing (tests/outside.ts). Types are the business of `deno task ok`.
  * Arguments go to `deno test`: `deno task test tests/cli`.
  */
 
-/** Folders that `deno task test` leaves out. */
-const SLOW = ["tests/slow", "tests/storm", "tests/bench", "tests/vectors"];
+/** Folders that `deno task test` leaves out. Whole runs in many processes, tests/e2e, are a task of their own. */
+const SLOW = ["tests/slow", "tests/storm", "tests/e2e", "tests/bench", "tests/vectors"];
+/** Folders whose files take ten seconds and more each. */
+const LONG = [
+  "tests/crash",
+  "tests/e2e",
+  "tests/faults",
+  "tests/interop",
+  "tests/slow",
+  "tests/storm",
+  "tests/store",
+];
+/** Files of the other folders that share a process: to start one takes as long as many of them. */
+const BATCH_FILES = 6;
+/** Told at the end. */
+const SLOWEST_SHOWN = 5;
 
 /** What a run of the tests came to. */
 export interface TestCounts {
@@ -33,16 +47,30 @@ async function runTests(args: readonly string[]): Promise<number> {
   const files = paths.length > 0
     ? paths.flatMap(testFiles)
     : testFiles("tests").filter((file) => !isSlow(file));
-  const shards = Math.max(1, Math.min(navigator.hardwareConcurrency, files.length));
-  const runs = Array.from(
-    { length: shards },
-    (_, shard) => runShard(files.filter((_, position) => position % shards === shard), flags),
-  );
-  const counts = await Promise.all(runs);
-  const sum = (name: keyof TestCounts) => counts.reduce((total, each) => total + each[name], 0);
+  const waiting = batchesOf(files);
+  const ended: Ended[] = [];
+  const runner = async () => {
+    for (let batch = waiting.shift(); batch; batch = waiting.shift()) {
+      ended.push(await runBatch(batch, flags));
+    }
+  };
+  // One more than cores: some tests wait, for a disk, a clock or a program of somebody else.
+  await Promise.all(Array.from({ length: navigator.hardwareConcurrency + 1 }, runner));
+  const sum = (name: keyof TestCounts) => ended.reduce((total, { counts }) => total + counts[name], 0);
   const [passed, failed, skipped] = [sum("passed"), sum("failed"), sum("skipped")];
-  await writeAll(new TextEncoder().encode(`\n${passed} passed, ${failed} failed, ${skipped} skipped\n`));
+  const slowest = ended.toSorted((a, b) => b.seconds - a.seconds).slice(0, SLOWEST_SHOWN);
+  const lines = slowest.map(({ seconds, batch }) => `${seconds.toFixed(0)} s: ${batch.join(" ")}`);
+  await say(`\nslowest:\n${lines.join("\n")}\n\n${passed} passed, ${failed} failed, ${skipped} skipped\n`);
   return failed > 0 || passed === 0 ? 1 : 0;
+}
+
+/** Files for one process each: the long ones first and alone, so that no core is idle at the end. */
+function batchesOf(files: readonly string[]): string[][] {
+  const isLong = (file: string) => LONG.some((folder) => file.startsWith(`${folder}/`));
+  const short = files.filter((file) => !isLong(file));
+  const batches = files.filter(isLong).map((file) => [file]);
+  for (let at = 0; at < short.length; at += BATCH_FILES) batches.push(short.slice(at, at + BATCH_FILES));
+  return batches;
 }
 
 function isSlow(file: string): boolean {
@@ -58,10 +86,18 @@ function testFiles(path: string): string[] {
   );
 }
 
+/** How a process with some of the files ended. */
+interface Ended {
+  readonly batch: readonly string[];
+  readonly counts: TestCounts;
+  readonly seconds: number;
+}
+
 /** One process for some of the files. Its lines are passed on whole, so that those of two do not mix. */
-async function runShard(files: readonly string[], flags: readonly string[]): Promise<TestCounts> {
+async function runBatch(batch: readonly string[], flags: readonly string[]): Promise<Ended> {
+  const startedMs = performance.now();
   const child = new Deno.Command(Deno.execPath(), {
-    args: ["test", "--no-check", "--allow-all", ...flags, ...files],
+    args: ["test", "--no-check", "--allow-all", ...flags, ...batch],
     stdout: "piped",
     stderr: "inherit",
   }).spawn();
@@ -71,13 +107,22 @@ async function runShard(files: readonly string[], flags: readonly string[]): Pro
   for await (const chunk of child.stdout) {
     output += decoder.decode(chunk, { stream: true });
     const end = output.lastIndexOf("\n") + 1;
-    await writeAll(new TextEncoder().encode(output.slice(shown, end)));
+    await say(output.slice(shown, end));
     shown = Math.max(shown, end);
   }
   const { code } = await child.status;
-  const counts = readSummary(output) ?? { passed: 0, failed: 0, skipped: 0 };
+  const told = readSummary(output) ?? { passed: 0, failed: 0, skipped: 0 };
   // A file that does not even load is no failed test to Deno.
-  return code !== 0 && counts.failed === 0 ? { ...counts, failed: 1 } : counts;
+  const counts = code !== 0 && told.failed === 0 ? { ...told, failed: 1 } : told;
+  return { batch, counts, seconds: (performance.now() - startedMs) / 1000 };
+}
+
+let saying: Promise<void> = Promise.resolve();
+
+/** One after the other: two texts that are written in pieces would mix. */
+function say(text: string): Promise<void> {
+  saying = saying.then(() => writeAll(new TextEncoder().encode(text)));
+  return saying;
 }
 
 async function writeAll(bytes: Uint8Array): Promise<void> {
