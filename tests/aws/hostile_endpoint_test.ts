@@ -93,3 +93,19 @@ Deno.test("no call follows a redirect, so what was signed for one host reaches n
   await other.shutdown();
   assertEquals(stolen, []);
 });
+
+Deno.test("describe() keeps a tag whatever it is called", async () => {
+  const tag = (key: string) => `<item><key>${key}</key><value>x</value></item>`;
+  const names = ["__proto__", "constructor", "Name"];
+  const answer = '<?xml version="1.0" encoding="UTF-8"?>' +
+    '<DescribeSnapshotsResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><requestId>r</requestId><snapshotSet>' +
+    `<item><snapshotId>${SNAPSHOT}</snapshotId><status>completed</status>` +
+    `<tagSet>${names.map(tag).join("")}</tagSet></item></snapshotSet></DescribeSnapshotsResponse>`;
+  await withSource(
+    () => new Response(answer, { headers: { "content-type": "text/xml" } }),
+    async ({ source }) => {
+      const { description } = await source.describe(SNAPSHOT);
+      assertEquals(Object.entries(description!.tags), names.map((name) => [name, "x"]));
+    },
+  );
+});
