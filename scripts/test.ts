@@ -7,8 +7,11 @@
  * Arguments go to `deno test`: `deno task test tests/cli`.
  */
 
-/** Folders that `deno task test` leaves out. Whole runs in many processes, tests/e2e, are a task of their own. */
-const SLOW = ["tests/slow", "tests/storm", "tests/e2e", "tests/bench", "tests/vectors"];
+/**
+ * Folders that `deno task test` leaves out. Whole runs, of the program alone and with those of others, take as long as
+ * everything else: they are `deno task test:e2e`.
+ */
+const SLOW = ["tests/slow", "tests/storm", "tests/e2e", "tests/interop", "tests/bench", "tests/vectors"];
 /** Folders whose files take ten seconds and more each. */
 const LONG = [
   "tests/crash",
