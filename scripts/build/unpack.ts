@@ -4,11 +4,15 @@
  * nothing. It stands alone: no import but Node's, no word to the user. Exit code 3: a digest does not match.
  */
 import { createHash } from "node:crypto";
+import { dirname } from "node:path";
 
 /**
  * Every part has it, so that one which was written since is newer. Not 0: tools that tidy up take that for "never".
  */
 const UNPACKED_AT = new Date("2000-01-01T00:00:00Z");
+
+/** No unpacking takes an hour. */
+const LEFTOVER_AGE_MS = 60 * 60 * 1000;
 
 function digestOf(path: string): string {
   const hash = createHash("sha256");
@@ -67,6 +71,24 @@ function takeName(folder: string, home: string, names: readonly string[]): void 
   }
 }
 
+/** What starts that were killed have left; a younger one may be at work. */
+function removeLeftovers(cache: string): void {
+  for (const { name } of Deno.readDirSync(cache)) {
+    const path = `${cache}/${name}`;
+    if (name.startsWith(".new.") && path !== folder) removeOld(path);
+  }
+}
+
+function removeOld(path: string): void {
+  try {
+    const ageMs = Date.now() - Deno.statSync(path).mtime!.getTime();
+    if (ageMs > LEFTOVER_AGE_MS) Deno.removeSync(path, { recursive: true });
+  } catch (error) {
+    // Another start removes it at this moment, or has given its own folder its name.
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+}
+
 const [folder, home, runtimeDigest, programDigest] = Deno.args as [string, string, string, string];
 if (
   digestOf(`${folder}/coldcase`) !== runtimeDigest || digestOf(`${folder}/program.json`) !== programDigest
@@ -79,4 +101,5 @@ for (const [name, text] of Object.entries(parts)) writePart(`${folder}/program/$
 settle(`${folder}/coldcase`);
 for (const name of ["unpack.ts", "program.json", "probe"]) Deno.removeSync(`${folder}/${name}`);
 writePart(`${folder}/complete`, "");
+removeLeftovers(dirname(folder));
 takeName(folder, home, Object.keys(parts));

@@ -119,11 +119,15 @@ portable("is one build on every machine", async (_executable, folder) => {
 });
 
 withCache("unpacks once, also where several start at once", async (executable, cache) => {
+  await Deno.mkdir(`${cache}/.new.killed/program`, { recursive: true });
+  await Deno.utime(`${cache}/.new.killed`, 1_000_000_000, 1_000_000_000);
+  await Deno.mkdir(`${cache}/.new.at-work`);
+  await Deno.chmod(cache, 0o700);
   const ended = await Promise.all([1, 2, 3, 4].map(() => executable.run(["--version"])));
   for (const each of ended) {
     assertEquals([each.exitCode, each.stdout], [0, await versionOf(executable)]);
   }
-  assertEquals([...Deno.readDirSync(cache)].map(({ name }) => name), [ID]);
+  assertEquals([...Deno.readDirSync(cache)].map(({ name }) => name).sort(), [".new.at-work", ID]);
   const { ino } = Deno.statSync(`${cache}/${ID}`);
   const later = await executable.run(["--version"]);
   assertEquals([later.exitCode, later.stderr, Deno.statSync(`${cache}/${ID}`).ino], [0, "", ino]);
