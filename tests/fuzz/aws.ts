@@ -219,6 +219,19 @@ const CALLER =
 <GetCallerIdentityResult><Arn>arn:aws:iam::111122223333:user/x</Arn><UserId>AIDA</UserId><Account>111122223333</Account>
 </GetCallerIdentityResult><ResponseMetadata><RequestId>1</RequestId></ResponseMetadata></GetCallerIdentityResponse>`;
 
+/** Entities in entities, elements in elements, and one attribute after the other. */
+const XML_BOMBS = [
+  `200\n\n<?xml version="1.0"?><!DOCTYPE a [<!ENTITY a0 "ha">${
+    Array.from({ length: 40 }, (_, at) => `<!ENTITY a${at + 1} "&a${at};&a${at};">`).join("")
+  }]><DescribeSnapshotsResponse><snapshotSet><item><snapshotId>&a40;</snapshotId></item></snapshotSet></DescribeSnapshotsResponse>`,
+  `200\n\n${"<a>".repeat(100_000)}`,
+  `200\n\n${"<a>".repeat(20_000)}${"</a>".repeat(20_000)}`,
+  `200\n\n<a ${"b='c' ".repeat(50_000)}/>`,
+  `400\n\n<Response><Errors>${"<Error>".repeat(20_000)}`,
+  `200\n\n<![CDATA[${"]".repeat(100_000)}`,
+  `200\n\n<!--${"-".repeat(100_000)}`,
+];
+
 /** Weights are small: each input runs through all of the SDK, and asides are asked four times. */
 export const AWS_TARGETS: readonly Target[] = [
   {
@@ -227,7 +240,18 @@ export const AWS_TARGETS: readonly Target[] = [
     codes: ["source", "access", "not_found"],
     weight: 0.15,
     samples: [bytesOf(JSON_HEAD + LISTED), ...REFUSALS.slice(0, 1)],
-    regressions: ['{"Blocks":{}}', '{"Blocks":[null]}', '{"Blocks":"x"}', "[]", "null", "7", '"x"', "{}", ""]
+    regressions: [
+      '{"Blocks":{}}',
+      '{"Blocks":[null]}',
+      '{"Blocks":"x"}',
+      "[]",
+      "null",
+      "7",
+      '"x"',
+      "{}",
+      "",
+      "[".repeat(1e6),
+    ]
       .map((body) => bytesOf(JSON_HEAD + body)),
     parse: listing(listCall(SNAPSHOT), (client) => client.listBlocks(SNAPSHOT, { maxResults: 100 }, SIGNAL)),
   },
@@ -283,9 +307,9 @@ export const AWS_TARGETS: readonly Target[] = [
     name: "DescribeSnapshots",
     kind: "text",
     codes: ["source", "access"],
-    weight: 0.02,
+    weight: 0.05,
     samples: [bytesOf(SNAPSHOTS)],
-    regressions: [bytesOf(EC2_REFUSAL)],
+    regressions: [EC2_REFUSAL, ...XML_BOMBS].map(bytesOf),
     parse: (input) =>
       answered(input, async ({ source }) => {
         const told = await source.describe(SNAPSHOT);
@@ -296,8 +320,9 @@ export const AWS_TARGETS: readonly Target[] = [
     name: "GetCallerIdentity",
     kind: "text",
     codes: ["source", "access"],
-    weight: 0.02,
+    weight: 0.05,
     samples: [bytesOf(CALLER)],
+    regressions: XML_BOMBS.map(bytesOf),
     parse: (input) =>
       answered(input, async ({ source }) => {
         const told = await source.callerIdentity();

@@ -77,11 +77,8 @@ async function fuzzTarget(
   for (let number = 0; number < inputs && violations.length < MAX_VIOLATIONS_EACH; number++) {
     const bytes = inputOf(target, { seed, number });
     watchdog.watch(target.name, bytes);
-    const met = await meet(target, bytes);
-    if (met.outcome === "given") given++;
-    // What the collector did meanwhile counts as the input's: once more, it would have to happen twice.
-    const isExcess = met.fault === undefined && excess(target, met) !== undefined;
-    const fault = met.fault ?? (isExcess ? excess(target, await meet(target, bytes)) : undefined);
+    const { outcome, fault } = await judge(target, bytes);
+    if (outcome === "given") given++;
     if (fault !== undefined) violations.push(violation(target, { seed, number, bytes, fault }));
   }
   watchdog.rest();
@@ -91,6 +88,14 @@ async function fuzzTarget(
     violations.push(`${target.name}: took ${grownMib} MiB at its peak, expected at most ${limitMib}`);
   }
   return { name: target.name, inputs, given, violations };
+}
+
+/** What an input came to, and the law that it broke: one of the parser's, or the bounds of time and memory. */
+export async function judge(target: Target, bytes: Uint8Array): Promise<Pick<Met, "outcome" | "fault">> {
+  const met = await meet(target, bytes);
+  if (met.fault !== undefined || excess(target, met) === undefined) return met;
+  // What the collector did meanwhile counts as the input's: once more, it would have to happen twice.
+  return { outcome: met.outcome, fault: excess(target, await meet(target, bytes)) };
 }
 
 /** What an input came to, and took. */
