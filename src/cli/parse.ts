@@ -141,7 +141,8 @@ function record(scan: Scan, option: TypedOption, rest: string[]): void {
   const { name, spec, typed, attached } = option;
   const texts = scan.texts.get(name) ?? [];
   if (spec.value === undefined) {
-    if (attached !== undefined) throw refuse(scan, `Cannot take ${typed}=${attached}: ${typed} has no value`);
+    // Not shown: what was typed after --passphrase= is one.
+    if (attached !== undefined) throw refuse(scan, `Cannot take ${typed}=…: ${typed} has no value`);
     scan.texts.set(name, ["true"]);
     return;
   }

@@ -82,7 +82,7 @@ Deno.test("no secret comes out in what is said, recorded or logged", async () =>
   });
 });
 
-Deno.test("a URL with a password in it is refused without being shown or recorded", async () => {
+Deno.test("a password in a URL, or where an option takes none, is refused without being shown or recorded", async () => {
   await withStage(async (folder) => {
     await writeRandomBlocks(`${folder}/disk.img`, [0]);
     return { snapshots: [{ id: FIRST, path: `${folder}/disk.img` }] };
@@ -94,6 +94,7 @@ Deno.test("a URL with a password in it is refused without being shown or recorde
       ["timestamp", FIRST, "--tsa", "http://:hidden@tsa.example/"],
       ["verify", FIRST, "--against-source", "--endpoint-url", "http://me:hidden@ebs.example/"],
       ["acquire", FIRST, "--fresh", "--endpoint-url", "me:hidden@[ebs"],
+      ["acquire", FIRST, "--passphrase=hidden"],
     ];
     for (const command of commands) {
       const ended = await stage.run([...command, "-v", "--json"]);
