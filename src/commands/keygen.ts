@@ -36,7 +36,10 @@ With -o it goes to a file for its owner alone (0600), which must not be there ye
     { command: "coldcase keygen -o examiner.age", says: "an age identity" },
     { command: "coldcase keygen --pq -o examiner.age", says: "a post-quantum one" },
     { command: "coldcase keygen --sign", says: "the key that coldcase signs with" },
-    { command: "coldcase keygen --sign -o examiner.key", says: "one for --sign-key" },
+    {
+      command: "coldcase keygen --sign -o examiner.key | tail -n 1 > examiner.pub",
+      says: "one for --sign-key",
+    },
   ],
   environment: { XDG_CONFIG_HOME: "folder of configurations, ~/.config where not set" },
   async run(context, { options }) {
