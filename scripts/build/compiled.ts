@@ -6,7 +6,7 @@
 import { join } from "@std/path";
 import { outputOf, ProgramFailure } from "./files.ts";
 import { ISOLATION, permissions } from "./permissions.ts";
-import type { Program } from "./program.ts";
+import { type Program, WORKER_FILE } from "./program.ts";
 
 export const TARGETS = [
   "x86_64-unknown-linux-gnu",
@@ -87,7 +87,9 @@ function compileArguments({ target, path, ...rights }: CompileOptions): string[]
     // run what lies there.
     "--no-code-cache",
     ...permissions(rights),
-    ...["--target", target, "--app-name", "coldcase", "--include", ".", "--output", path],
+    // By name: a worker's file is a module that nothing imports.
+    ...["--include", ".", "--include", WORKER_FILE],
+    ...["--target", target, "--app-name", "coldcase", "--output", path],
     "main.js",
   ];
 }

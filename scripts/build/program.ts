@@ -16,6 +16,7 @@ export type Program = ReadonlyMap<string, string>;
 
 /** The worker's name in the sources: `new URL("./_pack_worker.ts", import.meta.url)` has to find it beside each part. */
 const WORKER = "_pack_worker";
+export const WORKER_FILE = `${WORKER}.ts`;
 const WORKER_SOURCE = "src/store/_pack_worker.ts";
 /** What a build may depend on. */
 const SOURCES = ["main.ts", "src", "deno.json", "deno.lock"];
@@ -44,9 +45,9 @@ export async function bundleProgram(checkout: string, { commit, isModified }: Bu
     for (const source of SOURCES) await copy(join(checkout, source), join(stage, source));
     await writeBuild(join(stage, "src/build.ts"), { commit, isModified });
     // An entry of its own at the top: its output then lies beside the parts that start it.
-    await Deno.writeTextFile(join(stage, `${WORKER}.ts`), `import "./${WORKER_SOURCE}";\n`);
+    await Deno.writeTextFile(join(stage, WORKER_FILE), `import "./${WORKER_SOURCE}";\n`);
     const flags = ["--quiet", "--platform", "deno", "--code-splitting", "--minify", "--keep-names"];
-    const args = ["bundle", ...flags, "--outdir", "out", "main.ts", `${WORKER}.ts`];
+    const args = ["bundle", ...flags, "--outdir", "out", "main.ts", WORKER_FILE];
     await outputOf(Deno.execPath(), { args, cwd: stage });
     return finished(await readTree(join(stage, "out")));
   } finally {
@@ -76,7 +77,7 @@ function finished(parts: Program): Program {
     const body = withNames(text, names);
     return [names.get(name) ?? name, body.includes("Dynamic require of") ? REQUIRE + body : body];
   });
-  renamed.push([`${WORKER}.ts`, `import "./${WORKER}.js";\n`]);
+  renamed.push([WORKER_FILE, `import "./${WORKER}.js";\n`]);
   return new Map(renamed.sort(([a], [b]) => a < b ? -1 : 1));
 }
 
