@@ -1,10 +1,11 @@
 /**
  * One block, until it is held, or known to be unreadable. A token that expired is replaced from a new
  * listing; a block that keeps failing is called unreadable only after the service was seen to answer
- * otherwise, twice: an outage must never look like a bad block.
+ * otherwise, twice, and to serve other blocks: an outage must never look like a bad block.
  */
 import { OperatorError } from "../errors.ts";
 import type {
+  Clock,
   ListedBlock,
   SnapshotId,
   SourceEvent,
@@ -28,6 +29,14 @@ export const BLOCK_LIMITS = {
   stale: 3,
 } as const;
 
+/**
+ * Where no other blocks are read between the tries, it may be all blocks that fail, though a listing comes in the end: a backend
+ * or a network that is down now and then, a path that loses large packets. After so long it is taken for the block nevertheless.
+ */
+const UNPROVED_MS = 10 * 60_000;
+/** Between two rounds of tries of such a block. */
+const UNPROVED_PAUSE_MS = 20_000;
+
 /** Tokens of fresh listings that are kept for other blocks; two pages. */
 const MAX_FRESH_TOKENS = 20_000;
 
@@ -40,6 +49,7 @@ export interface BlockRequest {
 export interface BlockFetcherOptions {
   readonly client: EbsClient;
   readonly retry: Retry;
+  readonly clock: Clock;
   readonly onEvent: (event: SourceEvent) => void;
 }
 
@@ -47,7 +57,12 @@ export interface BlockFetcherOptions {
 export class BlockFetcher {
   readonly #client: EbsClient;
   readonly #retry: Retry;
+  readonly #clock: Clock;
   readonly #onEvent: (event: SourceEvent) => void;
+  /** Listings of all blocks' probes that failed. */
+  #probeFailures = 0;
+  /** Since when no block was had, as people were told. */
+  #unservedSinceMs: number | undefined;
   readonly #freshTokens = new Map<string, string>();
   /** Listings for fresh tokens go one after the other: the first serves many blocks. */
   #turn: Promise<void> = Promise.resolve();
@@ -55,6 +70,7 @@ export class BlockFetcher {
   constructor(options: BlockFetcherOptions) {
     this.#client = options.client;
     this.#retry = options.retry;
+    this.#clock = options.clock;
     this.#onEvent = options.onEvent;
   }
 
@@ -64,8 +80,10 @@ export class BlockFetcher {
     let token = request.block.token;
     let proofs = 0;
     let isRepeated = false;
+    let unprovedSinceMs: number | undefined;
     for (let stale = 0;; isRepeated = true) {
       let unanswered: Unanswered;
+      const failuresBefore = this.#probeFailures;
       try {
         const block = { index: request.block.index, token };
         return await this.#fetch({ ...request, block }, { signal, isRepeated });
@@ -84,10 +102,47 @@ export class BlockFetcher {
       }
       const probe = await this.#probe(request, signal);
       token = probe.token;
-      // The listing had to wait as well: it was the network, and the block starts anew.
-      proofs = probe.failures > 0 ? 0 : proofs + 1;
-      if (proofs >= 2) return unreadable("service", unanswered, failed);
+      // A listing had to wait as well, this one or one before it in the queue: it was the network, and the block starts anew.
+      const isClean = this.#probeFailures === failuresBefore;
+      proofs = isClean ? proofs + 1 : 0;
+      const isProved = unanswered.crossedFailures >= BLOCK_LIMITS.trouble / 2;
+      const nowMs = this.#clock.monotonicMs();
+      unprovedSinceMs = isProved || !isClean ? undefined : unprovedSinceMs ?? nowMs;
+      if (proofs < 2) continue;
+      if (unprovedSinceMs === undefined || nowMs - unprovedSinceMs >= UNPROVED_MS) {
+        return unreadable("service", unanswered, failed);
+      }
+      await this.#awaitBlocks(request, { unanswered, sinceMs: unprovedSinceMs, signal });
     }
+  }
+
+  /** No block comes, though listings do: it is said, and tried again in a while. */
+  async #awaitBlocks(
+    { snapshot, block }: BlockRequest,
+    { unanswered, sinceMs, signal }: {
+      readonly unanswered: Unanswered;
+      readonly sinceMs: number;
+      readonly signal: AbortSignal;
+    },
+  ): Promise<void> {
+    const { reason } = unanswered.verdict;
+    this.#unservedSinceMs ??= sinceMs;
+    const forMs = this.#clock.monotonicMs() - this.#unservedSinceMs;
+    const waitingFor = `blocks of "${snapshot}": listings come, blocks do not (${reason})`;
+    this.#onEvent({ type: "waiting", waitingFor, sinceMs: Math.round(this.#clock.nowMs() - forMs) });
+    try {
+      await this.#clock.sleep(UNPROVED_PAUSE_MS, signal);
+    } catch (thrown) {
+      if (signal.aborted) throw interrupted(getCall(snapshot, block.index));
+      throw thrown;
+    }
+  }
+
+  #noteRead(): void {
+    if (this.#unservedSinceMs === undefined) return;
+    const waitedMs = Math.round(this.#clock.monotonicMs() - this.#unservedSinceMs);
+    this.#unservedSinceMs = undefined;
+    this.#onEvent({ type: "recovered", waitedMs });
   }
 
   async #fetch(
@@ -102,6 +157,7 @@ export class BlockFetcher {
       ...how,
       send: (signal) => this.#client.getBlock({ snapshot, ...block, blockSizeBytes }, signal),
     });
+    this.#noteRead();
     return value;
   }
 
@@ -117,17 +173,16 @@ export class BlockFetcher {
   }
 
   /** Whether the service answers at all: a small listing, which brings a fresh token too. */
-  async #probe(request: BlockRequest, signal: AbortSignal): Promise<{ token: string; failures: number }> {
+  async #probe(request: BlockRequest, signal: AbortSignal): Promise<{ token: string }> {
     return await this.#inTurn(request, signal, () => this.#list(request, { maxResults: 100, signal }));
   }
 
   async #list(
     { snapshot, block }: BlockRequest,
     options: { readonly maxResults: number; readonly signal: AbortSignal },
-  ): Promise<{ token: string; failures: number }> {
+  ): Promise<{ token: string }> {
     const { maxResults, signal } = options;
     const call = listCall(snapshot);
-    let failures = 0;
     const pages = followPages({
       call,
       isComparison: false,
@@ -143,7 +198,7 @@ export class BlockFetcher {
             return raw;
           },
         });
-        failures += answer.failures;
+        this.#probeFailures += answer.failures;
         return answer.value;
       },
     });
@@ -154,7 +209,7 @@ export class BlockFetcher {
         if (token !== undefined) this.#freshTokens.set(`${snapshot} ${index}`, token);
       }
       const [first] = page.blocks;
-      if (first?.index === block.index && first.token !== undefined) return { token: first.token, failures };
+      if (first?.index === block.index && first.token !== undefined) return { token: first.token };
       break;
     }
     throw new OperatorError(

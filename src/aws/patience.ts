@@ -12,6 +12,9 @@ import type { Verdict } from "./errors.ts";
 /** How often people are told that we still wait, and how long before the first time. */
 const WAITING_EVERY_MS = 10_000;
 
+/** In trouble, requests fail at least so often: a stall and a pause take half a minute. */
+const MAX_GAP_MS = 120_000;
+
 export interface PatienceOptions {
   readonly clock: Clock;
   readonly region: string;
@@ -40,8 +43,11 @@ export class Patience {
   readonly #options: PatienceOptions;
   readonly #read = new Set<SnapshotId>();
   #hasAnswered = false;
+  #blocksRead = 0;
   #troubleSinceMs: number | undefined;
   #answeredMs = -Infinity;
+  /** When a failure was noted last. */
+  #lookedMs = -Infinity;
   #toldMs: number | undefined;
 
   constructor(options: PatienceOptions) {
@@ -51,6 +57,11 @@ export class Patience {
   /** Whether the service was ever there. */
   get hasAnswered(): boolean {
     return this.#hasAnswered;
+  }
+
+  /** Blocks that were had so far. */
+  get blocksRead(): number {
+    return this.#blocksRead;
   }
 
   /** Whether all snapshots of the call were read before. */
@@ -67,6 +78,7 @@ export class Patience {
   answered(call: Call): void {
     this.#hasAnswered = true;
     for (const snapshot of call.snapshots) this.#read.add(snapshot);
+    if (call.action === "GetSnapshotBlock") this.#blocksRead++;
     this.#answeredMs = this.#options.clock.monotonicMs();
     if (this.#troubleSinceMs === undefined) return;
     const waitedMs = Math.round(this.#answeredMs - this.#troubleSinceMs);
@@ -108,8 +120,13 @@ export class Patience {
 
   /** A request that stalled was in trouble from the time when it was sent, or when another one was answered last. */
   #troubleForMs(sentMs: number): number {
-    this.#troubleSinceMs ??= Math.max(sentMs, this.#answeredMs);
-    return this.#options.clock.monotonicMs() - this.#troubleSinceMs;
+    const nowMs = this.#options.clock.monotonicMs();
+    // A host that slept, or a process that was stopped, did not try: that is no patience spent.
+    const idleMs = Math.max(0, nowMs - this.#lookedMs - MAX_GAP_MS);
+    if (this.#troubleSinceMs !== undefined) this.#troubleSinceMs += idleMs;
+    this.#lookedMs = nowMs;
+    this.#troubleSinceMs ??= Math.max(sentMs, this.#answeredMs, nowMs - MAX_GAP_MS);
+    return nowMs - this.#troubleSinceMs;
   }
 
   #tell(waitingFor: string, forMs: number): void {

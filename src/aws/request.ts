@@ -28,15 +28,18 @@ export class Unanswered extends Error {
   readonly attempts: number;
   /** Of the failed requests, oldest first. */
   readonly requestIds: readonly string[];
+  /** See `Progress`. */
+  readonly crossedFailures: number;
 
   constructor(
     verdict: Verdict,
-    facts: { readonly attempts: number; readonly requestIds: readonly string[] },
+    facts: Pick<Progress, "attempts" | "crossedFailures" | "requestIds">,
   ) {
     super(verdict.reason);
     this.verdict = verdict;
     this.attempts = facts.attempts;
     this.requestIds = facts.requestIds;
+    this.crossedFailures = facts.crossedFailures;
   }
 }
 
@@ -44,6 +47,10 @@ export class Unanswered extends Error {
 export interface Progress extends Struggle {
   attempts: number;
   failures: number;
+  /** Those since whose forerunner another block was read: the way was open, and this request failed. */
+  crossedFailures: number;
+  /** Blocks that had been read at the last failure. */
+  blocksSeen: number;
   sentMs: number;
   damaged: number;
   malformed: number;
@@ -59,10 +66,12 @@ export interface Progress extends Struggle {
   isToldOf: boolean;
 }
 
-export function newProgress(startedMs: number): Progress {
+export function newProgress(startedMs: number, blocksSeen: number): Progress {
   return {
     startedMs,
     sentMs: startedMs,
+    crossedFailures: 0,
+    blocksSeen,
     isToldOf: false,
     attempts: 0,
     failures: 0,

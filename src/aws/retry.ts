@@ -67,7 +67,7 @@ export class Retry {
    * `not_found`, `interrupted`), or `Unanswered`.
    */
   async run<T>(request: Request<T>): Promise<{ readonly value: T; readonly failures: number }> {
-    const progress = newProgress(this.#options.clock.monotonicMs());
+    const progress = newProgress(this.#options.clock.monotonicMs(), this.#patience.blocksRead);
     try {
       for (let isRetry = request.isRepeated ?? false;;) {
         try {
@@ -177,6 +177,9 @@ export class Retry {
     progress: Progress,
   ): Promise<void> {
     progress.failures++;
+    const { blocksRead } = this.#patience;
+    if (blocksRead > progress.blocksSeen) progress.crossedFailures++;
+    progress.blocksSeen = blocksRead;
     if (progress.failures >= (request.limits?.trouble ?? Infinity)) throw new Unanswered(verdict, progress);
     const nowMs = this.#options.clock.monotonicMs();
     progress.serviceSinceMs = verdict.from === "service" ? progress.serviceSinceMs ?? nowMs : undefined;

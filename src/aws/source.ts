@@ -107,7 +107,7 @@ export async function openSource(options: SourceOptions): Promise<AwsSource> {
   });
   const describer = new Describer({ environment, region, elsewhere, handler, keeper, retry });
   const proxy = proxyFor(new URL(place.endpoint), environment)?.url;
-  return new EbsSource({ place, proxy, maxConcurrency, handler, client, retry, describer, onEvent });
+  return new EbsSource({ place, proxy, maxConcurrency, handler, client, retry, describer, clock, onEvent });
 }
 
 /** The parts that `openSource` put together. */
@@ -119,6 +119,7 @@ interface Parts {
   readonly client: EbsClient;
   readonly retry: Retry;
   readonly describer: Describer;
+  readonly clock: Clock;
   readonly onEvent: (event: SourceEvent) => void;
 }
 

@@ -100,10 +100,15 @@ Deno.test("getBlock() keeps the request ids of damaged answers", async () => {
   });
 });
 
-Deno.test("getBlock() calls a block unreadable that fails while listings work, proven twice", async () => {
-  const script: Script = ({ action }) =>
-    isGet(action) ? errorAnswer(500, "InternalServerException") : undefined;
+Deno.test("getBlock() calls a block unreadable that fails while listings and other blocks work, proven twice", async () => {
+  let another: () => Promise<unknown> = () => Promise.resolve();
+  const script: Script = async ({ action, index }) => {
+    if (!isGet(action) || index !== 5) return undefined;
+    await another();
+    return errorAnswer(500, "InternalServerException");
+  };
   await withSource(script, async (opened) => {
+    another = () => getBlock(opened, 1);
     const block = asUnreadable(await getBlock(opened, 5));
     assertEquals([block.reason, block.attempts, block.requestIds.length], ["service", 16, 16]);
     assertStringIncludes(block.detail, "HTTP 500 InternalServerException");
@@ -119,10 +124,27 @@ Deno.test("getBlock() counts an answer without a checksum against the service, n
     ({ action }) => isGet(action) ? new Response(blockBytes(5)) : undefined,
     async (opened) => {
       const block = asUnreadable(await getBlock(opened, 5));
-      assertEquals([block.reason, block.attempts], ["service", 16]);
+      assertEquals(block.reason, "service");
       assertStringIncludes(block.detail, "not of the API's form");
     },
   );
+});
+
+Deno.test("getBlock() waits ten minutes, and says so, where listings come and no block at all", async () => {
+  let isDown = true;
+  const script: Script = ({ action }) =>
+    isGet(action) && isDown ? errorAnswer(500, "InternalServerException") : undefined;
+  await withSource(script, async (opened) => {
+    const block = asUnreadable(await getBlock(opened, 5));
+    assert(opened.clock.monotonicMs() >= 600_000 && opened.clock.monotonicMs() < 900_000);
+    assert(block.attempts < 400, `${block.attempts} attempts`);
+    const reading = [0, 1, 2, 5].map((index) => getBlock(opened, index));
+    opened.clock.sleep(300_000).then(() => isDown = false);
+    for (const one of await Promise.all(reading)) asVerified(one);
+    const waits = opened.events.flatMap((event) => event.type === "waiting" ? [event.waitingFor] : []);
+    assertStringIncludes(waits[0]!, "listings come, blocks do not (HTTP 500 InternalServerException)");
+    assertEquals(opened.events.filter(({ type }) => type === "recovered").length, 1);
+  });
 });
 
 Deno.test("getBlock() never takes an outage for a bad block", async () => {

@@ -47,6 +47,7 @@ export class TroubleStage {
   readonly variables: Record<string, string> = {};
   /** GetSnapshotBlock requests, as the service saw them. */
   blockRequests = 0;
+  isClosed = false;
   #happenings: Happening[] = [];
   #happened: Promise<unknown>[] = [];
   #interruptAt: string | undefined;
@@ -194,7 +195,14 @@ export class TroubleStage {
     return BLOCKS + this.line.lostRequests;
   }
 
+  /** Whatever was going on is over. */
+  async settled(): Promise<void> {
+    this.clock.pass(24 * HOUR_MS);
+    await Promise.all(this.#happened);
+  }
+
   async close(): Promise<void> {
+    this.isClosed = true;
     this.clock.pass(1000 * HOUR_MS); // for what was to happen later
     await Promise.all(this.#happened).finally(() => this.line.close()).finally(() => this.simulator.close());
   }
