@@ -188,10 +188,9 @@ outside(
       return { snapshots: [{ id: FIRST, path: `${folder}/first.img` }] };
     }, async (stage) => {
       const readme = Deno.readTextFileSync(new URL("../../README.md", import.meta.url));
-      const [, rest] = readme.split("<!-- commands: encrypted evidence -->\n\n```sh\n");
-      assert(rest !== undefined, "README has no such commands");
-      const commands = rest.slice(0, rest.indexOf("```")).replaceAll("deno task coldcase", "coldcase")
-        .replaceAll("snap-0123456789abcdef0", FIRST);
+      const block = readme.match(/```sh\n(coldcase keygen -o examiner.age [\s\S]*?)```/)?.[1];
+      assert(block !== undefined, "README has no such commands");
+      const commands = block.replaceAll("snap-0123456789abcdef0", FIRST);
       const { code, stdout, stderr } = await new Deno.Command(toolPath("bash")!, {
         args: ["-euo", "pipefail", "-c", shellFunction() + commands],
         cwd: stage.folder,
