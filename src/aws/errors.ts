@@ -268,8 +268,10 @@ function classifyCredentials(failure: CredentialsFailure, place: Place): Verdict
   const requestId = answer?.requestId;
   if (answer === undefined || answer.status < 300) {
     if (failure.isConnectionTrouble) return { ...connectionVerdict(failure.cause, place.call), reason };
+    if (isForeign(failure.cause)) return { kind: "retry", from: "stranger", reason, requestId };
     return { kind: "expired", reason, requestId };
   }
+  if (isForeign(failure.cause) || isNameless(answer)) return { ...foreignAnswer(answer), reason };
   if (THROTTLED.has(answer.type)) return { kind: "throttle", reason, requestId };
   if (answer.status >= 500) return { kind: "retry", from: "service", reason, requestId };
   if (SKEWED.has(answer.type)) return { kind: "skew", mayBeExpired: false, reason, requestId };
