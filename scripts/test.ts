@@ -14,11 +14,10 @@
 const SLOW = ["tests/slow", "tests/storm", "tests/e2e", "tests/interop", "tests/bench", "tests/vectors"];
 /** What takes ten seconds a file and more, in the order in which it is begun. */
 const LONG = [
-  "tests/store/flips_test.ts",
+  "tests/storm/",
   "tests/crash/",
   "tests/faults/",
   "tests/slow/",
-  "tests/storm/",
   "tests/interop/",
   "tests/e2e/",
   "tests/store/",

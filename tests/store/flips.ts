@@ -1,6 +1,6 @@
 /**
  * Flips bits of a small store that has one of everything, one at a time, and asks each time whether verification
- * finds it and says where. Shared by two tests: one bit of every byte, and all eight. Works on several threads,
+ * finds it and says where. Shared by three tests: one bit of some bytes, of every byte, and all eight. Works on several threads,
  * and in memory. Left out, with their reasons: `cache/`, which is rebuilt where it is damaged and is no
  * evidence; `lock` and `custody-lock`, which are empty.
  */
@@ -13,11 +13,11 @@ import { names, type StoreVerdict, verdictOf } from "./verdict.ts";
 /** Where the disk in memory has the store. */
 const ROOT = "/store";
 
-/** What a thread is to do: every `threads`-th byte from `thread` on. */
+/** What a thread is to do: every `stride`-th byte from `first` on. */
 export interface FlipOrder {
   readonly files: Map<string, Uint8Array>;
-  readonly thread: number;
-  readonly threads: number;
+  readonly first: number;
+  readonly stride: number;
   /** 1: one bit of each byte, which one goes by the byte's place; 8: all. */
   readonly bits: 1 | 8;
 }
@@ -39,14 +39,14 @@ export async function flippedFiles(): Promise<Map<string, Uint8Array>> {
 }
 
 /** Does one thread's share. */
-export async function flipShare({ files, thread, threads, bits }: FlipOrder): Promise<FlipCounts> {
+export async function flipShare({ files, first, stride, bits }: FlipOrder): Promise<FlipCounts> {
   const world = testWorld(memoryDisk(ROOT, files));
   const violations: string[] = [];
   let flips = 0;
   let position = 0;
   for (const [name, bytes] of files) {
     for (let offset = 0; offset < bytes.length; offset++) {
-      if (position++ % threads !== thread) continue;
+      if (position++ % stride !== first) continue;
       for (let count = 0; count < bits; count++) {
         const bit = (offset + count) % 8;
         bytes[offset]! ^= 1 << bit;
@@ -87,17 +87,25 @@ function faultOf(
   return isInRecord && !isLocated && !isHarmless ? "neither record nor blocks are told" : undefined;
 }
 
-/** Flips on as many threads as there are cores. */
-export async function flipAll(bits: 1 | 8): Promise<FlipCounts> {
+/**
+ * Flips on as many threads as there are cores, and tells the counts.
+ *
+ * @param options `share`: of so many bytes one is flipped, another one in each run; 1: every byte.
+ */
+export async function flipAll(bits: 1 | 8, { share = 1 } = {}): Promise<FlipCounts> {
   const files = await flippedFiles();
   const threads = Math.min(4, navigator.hardwareConcurrency);
-  const shares = await Promise.all(
-    Array.from({ length: threads }, (_, thread) => inThread({ files, thread, threads, bits })),
-  );
-  return {
-    flips: shares.reduce((sum, share) => sum + share.flips, 0),
-    violations: shares.flatMap((share) => share.violations),
-  };
+  const seed = Number(Deno.env.get("COLDCASE_SEED") ?? Date.now() % 2 ** 32);
+  const stride = share * threads;
+  const counts = await Promise.all(Array.from({ length: threads }, (_, thread) => {
+    const first = seed % share + thread * share;
+    return inThread({ files, first, stride, bits });
+  }));
+  const flips = counts.reduce((sum, each) => sum + each.flips, 0);
+  const violations = counts.flatMap((each) => each.violations);
+  // deno-lint-ignore no-console
+  console.log(`${flips} flips, ${violations.length} violations, COLDCASE_SEED=${seed}`);
+  return { flips, violations };
 }
 
 function inThread(order: FlipOrder): Promise<FlipCounts> {
