@@ -75,3 +75,21 @@ Deno.test("the fuzzer tells a crash, another encoding, a law of the target's own
     assert(violation.includes("COLDCASE_INPUT="), "it does not show the input");
   }
 });
+
+Deno.test("Watchdog ends a process whose input never ends, and shows the input", async () => {
+  const script = `
+    import { Watchdog } from ${JSON.stringify(new URL("./watchdog.ts", import.meta.url).href)};
+    const watchdog = new Watchdog({ biteAfterMs: 1 });
+    watchdog.watch("endless", Uint8Array.of(0xab, 0xcd));
+    for (;;);`;
+  const { signal, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["eval", script],
+    stdout: "null",
+    stderr: "piped",
+  }).output();
+  assertEquals(signal, "SIGKILL");
+  assertEquals(
+    new TextDecoder().decode(stderr).trim(),
+    'endless hangs: COLDCASE_TARGET="endless" COLDCASE_INPUT=abcd',
+  );
+});

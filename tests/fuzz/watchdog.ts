@@ -14,12 +14,13 @@ export class Watchdog implements Disposable {
   readonly #worker: Worker;
   readonly #encoder = new TextEncoder();
 
-  constructor() {
+  /** @param options `biteAfterMs`: so long one input may take. */
+  constructor(options: { readonly biteAfterMs?: number } = {}) {
     const shared = new SharedArrayBuffer(4 * NUMBERS + MAX_BYTES);
     this.#numbers = new Int32Array(shared, 0, NUMBERS);
     this.#bytes = new Uint8Array(shared, 4 * NUMBERS);
     this.#worker = new Worker(import.meta.url, { type: "module", name: "fuzz-watchdog" });
-    this.#worker.postMessage(shared);
+    this.#worker.postMessage({ shared, biteAfterMs: options.biteAfterMs ?? BITE_AFTER_MS } satisfies Guarded);
   }
 
   /** An input begins. */
@@ -43,13 +44,19 @@ export class Watchdog implements Disposable {
   }
 }
 
-function guard(shared: SharedArrayBuffer): void {
+/** What the thread is told. */
+interface Guarded {
+  readonly shared: SharedArrayBuffer;
+  readonly biteAfterMs: number;
+}
+
+function guard({ shared, biteAfterMs }: Guarded): void {
   const numbers = new Int32Array(shared, 0, NUMBERS);
   let [seen, sinceMs] = [-1, performance.now()];
   setInterval(() => {
     const begun = Atomics.load(numbers, 0);
     if (begun !== seen || numbers[1] === 0) [seen, sinceMs] = [begun, performance.now()];
-    if (performance.now() - sinceMs < BITE_AFTER_MS) return;
+    if (performance.now() - sinceMs < biteAfterMs) return;
     const bytes = new Uint8Array(shared, 4 * NUMBERS).slice(0, numbers[1]! + numbers[2]!);
     const name = new TextDecoder().decode(bytes.subarray(0, numbers[1]));
     // deno-lint-ignore no-console
@@ -61,7 +68,7 @@ function guard(shared: SharedArrayBuffer): void {
 }
 
 if (self.name === "fuzz-watchdog") {
-  self.addEventListener("message", (event) => guard((event as MessageEvent<SharedArrayBuffer>).data), {
+  self.addEventListener("message", (event) => guard((event as MessageEvent<Guarded>).data), {
     once: true,
   });
 }
