@@ -64,7 +64,7 @@ export const COMMANDS: readonly CommandEntry[] = [
     name: "recipients",
     summary: "who can open an encrypted store; add lets others",
     group: "Evidence",
-    synonyms: ["access", "share", "grant", "headers"],
+    synonyms: ["access", "share", "headers"],
     load: async () => (await import("./recipients.ts")).recipients,
   },
   {
@@ -121,6 +121,13 @@ export const COMMANDS: readonly CommandEntry[] = [
     group: "Hand over",
     synonyms: ["unlock"],
     load: async () => (await import("./decrypt.ts")).decrypt,
+  },
+  {
+    name: "policy",
+    summary: "what to grant, so that a role can acquire",
+    group: "Acquire",
+    synonyms: ["iam", "permissions", "grant"],
+    load: async () => (await import("./policy.ts")).policy,
   },
   {
     name: "simulate",
