@@ -1,0 +1,16 @@
+/** Beginning anew, adding recipients and time stamps survive a loss of power and a disk that fails at any operation. */
+import { failEachOf } from "../faults/each_operation.ts";
+import { exploreAll } from "./explore.ts";
+import * as scenarios from "./others.ts";
+
+Deno.test("acquire --fresh survives a loss of power after any operation", () =>
+  exploreAll([[scenarios.startingAnew, 80]]));
+
+Deno.test("recipients that are added survive a loss of power after any operation", () =>
+  exploreAll([[scenarios.addingRecipients, 40]]));
+
+Deno.test("a time stamp survives a loss of power after any operation", () =>
+  exploreAll([[scenarios.timestamping, 40]]));
+
+Deno.test("beginning anew, recipients and time stamps survive a disk that fails at any operation", () =>
+  failEachOf([[scenarios.startingAnew, 20], [scenarios.addingRecipients, 40], [scenarios.timestamping, 8]]));
