@@ -123,6 +123,13 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./decrypt.ts")).decrypt,
   },
   {
+    name: "whoami",
+    summary: "who asks AWS, until when, and what is allowed",
+    group: "Acquire",
+    synonyms: ["id", "identity", "credentials"],
+    load: async () => (await import("./whoami.ts")).whoami,
+  },
+  {
     name: "policy",
     summary: "what to grant, so that a role can acquire",
     group: "Acquire",
