@@ -38,7 +38,8 @@ export const IMPORT_TABLE: Readonly<Record<string, readonly string[]>> = {
   simulate: CODECS,
   // `world`: for its worker threads, which build the real one as `main` does.
   store: [...CODECS, "buffers", "plan", "world", "cipher", "cipher_age", "keys"],
-  acquisition: [...CODECS, "plan", "store"],
+  imager: BASE,
+  acquisition: [...CODECS, "plan", "store", "imager"],
   commands: [
     ...CODECS,
     "build",
@@ -52,6 +53,7 @@ export const IMPORT_TABLE: Readonly<Record<string, readonly string[]>> = {
     "cli",
     "store",
     "image",
+    "imager",
     "simulate",
     "acquisition",
     "commands",

@@ -39,8 +39,8 @@ export interface BlockRun {
 
 declare const verified: unique symbol;
 /**
- * A block whose SHA-256 was computed here and is what the source declared. Made by a `BlockSource` only:
- * bytes without a checked digest have no type outside it.
+ * A block whose SHA-256 was computed here and is what the source declared. Made by a `BlockSource`, or from a file
+ * that is imported, only: bytes without a checked digest have no type outside.
  */
 export interface VerifiedBlock {
   readonly kind: "verified";
@@ -51,8 +51,19 @@ export interface VerifiedBlock {
   readonly [verified]: true;
 }
 
-/** Why a block is unreadable. `not_acquired`: never read, because the acquisition was committed partial. */
-export type UnreadableReason = "checksum" | "length" | "service" | "not_acquired";
+/**
+ * Why a block is unreadable. `not_acquired`: never read, because the acquisition was committed partial. Of an import:
+ * `no_file`, there is no file of it, so that nobody knows whether the snapshot had it; `doubled`, there are several
+ * files of it; `file`, what should be one is none that can be read.
+ */
+export type UnreadableReason =
+  | "checksum"
+  | "length"
+  | "service"
+  | "not_acquired"
+  | "doubled"
+  | "file"
+  | "no_file";
 
 /** A block that kept failing while the service answered other requests. */
 export interface UnreadableBlock {

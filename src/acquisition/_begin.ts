@@ -3,6 +3,7 @@
  * same thing, or a new one is started, on a parent where there is one. Nothing is fetched here.
  */
 import { OperatorError } from "../errors.ts";
+import { IMPORTED_KIND, type ServiceFacts } from "../format/manifest.ts";
 import type { SnapshotDescription, SnapshotId, VolumeShape } from "../model.ts";
 import type { Acquisition, JournalHead } from "../store/mod.ts";
 import { formatTime } from "../units.ts";
@@ -28,10 +29,15 @@ function closedForRetry(exhibit: string): OperatorError {
 /** What tells whether a journal is of the same command. */
 type Wanted = Pick<AcquireInput, "store" | "source" | "snapshot" | "parent" | "fresh">;
 
+/** The journal of an acquisition: an import of the same snapshot has one of its own. */
+type AcquisitionHead = JournalHead & { readonly source: ServiceFacts };
+
 export async function findJournal(
   input: Pick<Wanted, "store" | "snapshot">,
-): Promise<JournalHead | undefined> {
-  return (await input.store.journals()).findLast((head) => head.source.snapshot === input.snapshot);
+): Promise<AcquisitionHead | undefined> {
+  return (await input.store.journals()).findLast((head): head is AcquisitionHead =>
+    head.source.snapshot === input.snapshot && head.source.kind === "aws-ebs"
+  );
 }
 
 /**
@@ -61,7 +67,10 @@ export async function openAcquisition(input: AcquireInput): Promise<BegunAcquisi
   const shape = await firstShape(input);
   if (head) await store.abandon(head);
   const supersedes = store.isReadable ? await store.newestOf(snapshot) : undefined;
-  const superseded = supersedes ?? await store.newestOuterOf(snapshot);
+  const newest = supersedes ?? await store.newestOuterOf(snapshot);
+  // What was imported is another kind of evidence, and stays beside.
+  const imported = store.isReadable ? await store.newestOf(snapshot, IMPORTED_KIND) : undefined;
+  const superseded = newest?.id === imported?.id ? undefined : newest;
   if (superseded && !supersedes && input.retryUnreadable && !input.fresh) throw closedForRetry(superseded.id);
   // A parent that was asked for by name stays the one: the same command must be able to resume.
   const isTold = input.parent !== undefined && input.parent !== "auto";
@@ -119,7 +128,7 @@ async function wantedParent(input: Wanted, head: JournalHead): Promise<string | 
 }
 
 /** A resumed acquisition must be of the same thing (design: resume). */
-function refuseOtherCommand(input: Wanted, head: JournalHead, wanted: string | undefined): void {
+function refuseOtherCommand(input: Wanted, head: AcquisitionHead, wanted: string | undefined): void {
   const { source, snapshot } = input;
   const differences: [string, string, string][] = [
     ["Region", head.source.region, source.region],

@@ -16,7 +16,7 @@ const MAX_ARGUMENT_LENGTH = 8192;
 const MAX_CASE_BYTES = 64 * 1024;
 
 /** Throws `usage` where what is told of the case is longer than the record takes. */
-export function refuseLongFacts({ commitFacts }: AcquireInput): void {
+export function refuseLongFacts({ commitFacts }: Pick<AcquireInput, "commitFacts">): void {
   try {
     caseMember(commitFacts.case, "the facts of the case");
     const bytes = new TextEncoder().encode(JSON.stringify(commitFacts.case)).length;

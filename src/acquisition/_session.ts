@@ -29,9 +29,17 @@ export function beginRecord(input: AcquireInput): Baseline {
   return { startedAt, counts: input.source.counts() };
 }
 
+/** What a session needs to know of what it works for; an import spends nothing. */
+export type SessionInput =
+  & Pick<AcquireInput, "clock" | "signal" | "session" | "credentialChanges" | "takeEvents" | "eventsLeftOut">
+  & {
+    readonly source: Pick<BlockSource, "counts">;
+    readonly spending: Pick<AcquireInput["spending"], "addBefore"> | undefined;
+  };
+
 /** Runs the steps of a session; an error ends the session, with what was put made durable, and is thrown. */
 export async function inSession(
-  input: AcquireInput,
+  input: SessionInput,
   work: {
     readonly acquisition: Acquisition;
     readonly caller: CallerIdentity | undefined;
@@ -49,7 +57,7 @@ export async function inSession(
       commandLine: fittingCommandLine(input.session.commandLine),
       startedAt: baseline.startedAt,
     };
-    input.spending.addBefore(acquisition.before);
+    input.spending?.addBefore(acquisition.before);
     await acquisition.startSession(session, {
       counts: () => countsSince(input, baseline.counts),
       takeEvents: () => input.takeEvents(),
@@ -66,7 +74,7 @@ export async function inSession(
   }
 }
 
-function countsSince(input: AcquireInput, start: Baseline["counts"]): SourceSideCounts {
+function countsSince(input: SessionInput, start: Baseline["counts"]): SourceSideCounts {
   const now = input.source.counts();
   return {
     clockSkewMs: now.clockSkewMs === undefined ? null : Math.round(now.clockSkewMs),
@@ -85,7 +93,7 @@ function countsSince(input: AcquireInput, start: Baseline["counts"]): SourceSide
 
 /** Runs `action`; once a second the open pack is closed if it is due. A failure there ends the action too. */
 export async function whileTicking(
-  input: AcquireInput,
+  input: Pick<SessionInput, "clock" | "signal">,
   acquisition: Acquisition,
   action: (signal: AbortSignal) => Promise<void>,
 ): Promise<void> {

@@ -20,6 +20,7 @@ export type { AcquireInput, AcquireProgress, PreparedFacts } from "./_input.ts";
 export type { ParentWish } from "./_parent.ts";
 export { Spending } from "./_spending.ts";
 export { compareWithSource, comparisonRequests, type SourceComparison } from "./_compare.ts";
+export { importFolder, type ImportInput, type ImportPrepared } from "./_import.ts";
 export { refetchBlocks, type RefetchInput } from "./_refetch.ts";
 export { planSnapshot, type SnapshotPlan } from "./_plan.ts";
 

@@ -5,7 +5,7 @@
 import type { AcquireInput, PreparedFacts } from "../acquisition/mod.ts";
 import type { CommandContext } from "../cli/mod.ts";
 import type { Exhibit } from "../store/mod.ts";
-import { blocksText, exhibitEvent, IMAGE_DIGEST_LABEL, NOT_FROM_AWS, statusOf } from "./_exhibits.ts";
+import { blocksText, exhibitEvent, IMAGE_DIGEST_LABEL, originMark, statusOf } from "./_exhibits.ts";
 import { costText, pricesText } from "./_prices.ts";
 
 /** What is about to happen, before the first block. */
@@ -28,8 +28,9 @@ export function showExhibit(out: CommandContext["out"], exhibit: Pick<Exhibit, "
   const { manifest } = exhibit;
   const { counts, volume, source } = manifest;
   const size = (blocks: number) => blocksText(blocks, volume.blockSizeBytes);
+  const mark = originMark(source);
   const lines = [
-    `${exhibit.id}  ${source.snapshot}  ${statusOf(manifest)}${source.isAws ? "" : `  ${NOT_FROM_AWS}`}`,
+    `${exhibit.id}  ${source.snapshot}  ${statusOf(manifest)}${mark ? `  ${mark}` : ""}`,
     `  stored     ${size(counts.storedBlocks)}`,
     `  zero       ${size(counts.zeroBlocks)}`,
     `  absent     ${size(counts.absentBlocks)}`,

@@ -2,7 +2,13 @@
  * How commands show an exhibit: the same words and numbers in `acquire`, `ls`, `info` and the log of an
  * export.
  */
-import type { Manifest } from "../format/manifest.ts";
+import {
+  type FolderFacts,
+  folderOf,
+  type Manifest,
+  serviceOf,
+  type SourceFacts,
+} from "../format/manifest.ts";
 import type { Exhibit, OuterExhibit } from "../store/mod.ts";
 import { formatCount, formatSize } from "../units.ts";
 
@@ -11,6 +17,29 @@ export const IMAGE_DIGEST_LABEL = "image root (Merkle, not a file's SHA-256)";
 
 /** Shown wherever such an exhibit is. */
 export const NOT_FROM_AWS = "NOT ACQUIRED FROM AWS";
+
+/** Shown wherever such an exhibit is. */
+export const IMPORTED = "IMPORTED, NOT ACQUIRED BY COLDCASE";
+
+/** What of an exhibit's origin must be said wherever it is shown; `undefined`: it came from AWS. */
+export function originMark(source: SourceFacts): string | undefined {
+  const service = serviceOf(source);
+  return service ? service.isAws ? undefined : NOT_FROM_AWS : IMPORTED;
+}
+
+/** The same with where it came from instead. */
+export function originText(source: SourceFacts): string | undefined {
+  const mark = originMark(source);
+  const folder = folderOf(source);
+  if (mark === undefined) return undefined;
+  return folder
+    ? `${mark}: Snapshot-4n6ir-Imager made the folder ${folder.folder}`
+    : `${mark} but from ${serviceOf(source)?.endpoint}`;
+}
+
+/** What nobody can know of what was imported. */
+export const UNKNOWN_OF_IMPORT =
+  "who acquired it, when, and from which Region; which blocks the snapshot had; whether AWS's checksums matched";
 
 /** 3 where some of the volume is not known, else 0. */
 export function exitCodeOf({ counts, isPartial }: Manifest): 0 | 3 {
@@ -38,12 +67,14 @@ export function blocksText(blocks: number, blockSizeBytes: number): string {
 export function exhibitEvent(exhibit: Pick<Exhibit, "id" | "manifest">) {
   const { manifest } = exhibit;
   const { case: facts } = manifest.acquisition;
+  const service = serviceOf(manifest.source);
   return {
     exhibit: exhibit.id,
     snapshot: manifest.source.snapshot,
-    region: manifest.source.region,
-    endpoint: manifest.source.endpoint,
-    isAws: manifest.source.isAws,
+    region: service?.region ?? null,
+    endpoint: service?.endpoint ?? null,
+    isAws: service?.isAws ?? false,
+    import: folderOf(manifest.source) ?? null,
     imageDigest: manifest.imageDigest,
     volumeSizeGib: manifest.volume.volumeSizeGib,
     blockSizeBytes: manifest.volume.blockSizeBytes,
@@ -68,6 +99,7 @@ export function outerEvent({ id, inventory }: OuterExhibit) {
     region: null,
     endpoint: null,
     isAws: null,
+    import: null,
     imageDigest: null,
     volumeSizeGib: null,
     blockSizeBytes: null,
@@ -128,11 +160,13 @@ export function exhibitFacts(exhibit: Exhibit): [string, string][] {
   const { manifest } = exhibit;
   const { source, volume, counts, acquisition, parent } = manifest;
   const { blockSizeBytes } = volume;
+  const folder = folderOf(source);
   const facts: [string, string | null][] = [
-    ["source", source.isAws ? null : `${NOT_FROM_AWS} but from ${source.endpoint}`],
+    ["source", originText(source) ?? null],
+    ["not known", folder ? UNKNOWN_OF_IMPORT : null],
     ["exhibit", exhibit.id],
     ["status", statusOf(manifest)],
-    ["snapshot", `${source.snapshot} in ${source.region}`],
+    ["snapshot", `${source.snapshot}${folder ? "" : ` in ${serviceOf(source)?.region}`}`],
     ["volume", `${acquisition.snapshot.volumeId ?? "id not known"}, ${volume.volumeSizeGib} GiB`],
     ["snapshot started", acquisition.snapshot.startedAt],
     ["owner account", acquisition.snapshot.ownerAccount],
@@ -148,13 +182,22 @@ export function exhibitFacts(exhibit: Exhibit): [string, string][] {
     ["blocks absent", blocksText(counts.absentBlocks, blockSizeBytes)],
     ["blocks unreadable", blocksText(counts.unreadableBlocks, blockSizeBytes)],
     [IMAGE_DIGEST_LABEL, manifest.imageDigest],
-    ["acquired", `${acquisition.startedAt} to ${acquisition.endedAt}, ${sessionsText(acquisition.sessions)}`],
-    ["fetched", blocksText(acquisition.fetchedBlocks, blockSizeBytes)],
+    ["files of blocks", folder ? filesText(folder) : null],
+    [
+      folder ? "imported" : "acquired",
+      `${acquisition.startedAt} to ${acquisition.endedAt}, ${sessionsText(acquisition.sessions)}`,
+    ],
+    [folder ? "read" : "fetched", blocksText(acquisition.fetchedBlocks, blockSizeBytes)],
     ["taken over", parent ? takenOverText(manifest) : null],
     ["built on nothing", acquisition.parentDropped],
     ["supersedes", manifest.supersedes],
   ];
   return facts.filter((fact): fact is [string, string] => fact[1] !== null);
+}
+
+function filesText({ blockFiles, otherBlockFiles, layout }: FolderFacts): string {
+  const others = otherBlockFiles === 0 ? "" : `; ${formatCount(otherBlockFiles)} of other snapshots left out`;
+  return `${formatCount(blockFiles)}, ${layout}${others}`;
 }
 
 function sessionsText(count: number): string {

@@ -5,6 +5,7 @@
  */
 import { refetchBlocks, Spending } from "../acquisition/mod.ts";
 import type { CommandContext } from "../cli/mod.ts";
+import { serviceOf } from "../format/manifest.ts";
 import type { Refetch } from "../store/mod.ts";
 import { formatCount } from "../units.ts";
 import { type AwsOptionValues, openAws, SourceWatch } from "./_aws.ts";
@@ -30,7 +31,10 @@ export function refetchFrom(
     note?.about(exhibit);
     const watch = new SourceWatch(context);
     // Where nothing else is said, the exhibit's own Region is asked; an endpoint of its own has to be named.
-    const source = await openAws(context, { ...options, region: options.region ?? recorded.region }, watch);
+    const source = await openAws(context, {
+      ...options,
+      region: options.region ?? serviceOf(recorded)?.region,
+    }, watch);
     try {
       const spending = new Spending({
         source,

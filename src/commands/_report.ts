@@ -9,7 +9,7 @@ import type { CustodyEntry } from "../format/custody.ts";
 import type { VerifyingKey } from "../format/verifying_key.ts";
 import type { EvidenceFinding, Exhibit, HeldSignature, SignedFile, Store } from "../store/mod.ts";
 import { messageOf, OperatorError } from "../errors.ts";
-import { exhibitEvent, NOT_FROM_AWS, statusOf } from "./_exhibits.ts";
+import { exhibitEvent, originText, statusOf } from "./_exhibits.ts";
 
 /** Ancestors that a report follows. */
 const MAX_ANCESTORS = 100;
@@ -136,10 +136,10 @@ export async function gatherReport(store: Store, exhibit: Exhibit, keys: readonl
 }
 
 function headlinesOf({ manifest }: Exhibit, findings: number): string[] {
-  const { isAws, endpoint } = manifest.source;
+  const origin = originText(manifest.source);
   const status = statusOf(manifest);
   return [
-    ...(isAws ? [] : [`${NOT_FROM_AWS} but from ${endpoint}`]),
+    ...(origin === undefined ? [] : [origin]),
     ...(status === "complete" ? [] : [status]),
     ...(findings === 0 ? [] : [`DAMAGED OR NOT AUTHENTIC, ${findings} findings: see "What was checked"`]),
   ];

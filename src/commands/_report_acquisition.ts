@@ -58,12 +58,18 @@ function acquisitionFacts({ manifest, sessions }: ReportData): Fact[] {
       `${
         verification.result === "all_matched" ? "all fetched blocks" : "all fetched blocks but the unreadable"
       }: ` +
-      `SHA-256 against the checksum declared with the block; by ${verification.at}`,
+      `SHA-256 against the ${DECLARED[verification.level]}; by ${verification.at}`,
       origin,
     ],
     ["Supersedes", manifest.supersedes === null ? "nothing" : code(manifest.supersedes), origin],
   ];
 }
+
+/** What a block's SHA-256 was compared with. */
+const DECLARED = {
+  on_arrival: "checksum declared with the block",
+  on_import: "one in the name of its file; no checksum of AWS was compared",
+} as const;
 
 type ReportedSession = ReportData["sessions"]["entries"][number];
 

@@ -2,7 +2,9 @@
  * The end of a report: what was checked to make it, what was not, what it does not claim, and the commands with
  * which somebody who neither has nor trusts coldcase checks it.
  */
+import { folderOf, serviceOf } from "../format/manifest.ts";
 import { formatCount } from "../units.ts";
+import { UNKNOWN_OF_IMPORT } from "./_exhibits.ts";
 import { code, from, plain, table } from "./_markdown.ts";
 import type { ReportData, ReportSignature } from "./_report.ts";
 
@@ -100,13 +102,24 @@ function notCheckedText({ custody, exhibit }: ReportData): string {
     }`;
 }
 
+const IMPORT_CLAIMS_NOTHING = [
+  "**It was imported.** Each block equals the SHA-256 in the name of its file, which whoever could write the folder " +
+  "could write, too. No checksum of AWS was compared: `verify --against-source` does that while the snapshot exists.",
+  `Of the acquisition nothing is known: ${UNKNOWN_OF_IMPORT}.`,
+  "A block without a file may be one that the snapshot never had, one that was not fetched, or one whose file was " +
+  "lost. It counts as unreadable, never as absent.",
+];
+
 function notClaimed({ manifest }: ReportData): string[] {
-  const service = manifest.source.isAws ? "AWS" : "the endpoint";
+  const folder = folderOf(manifest.source);
+  const service = serviceOf(manifest.source)?.isAws ? "AWS" : "the endpoint";
   return [
     "A snapshot is crash-consistent: the disk as it was at the moment of the snapshot, as after a power cut. What " +
     "the instance had not yet written to its disk is not in it.",
     "There is no memory, no cache of the guest's operating system, and no instance store volume in it.",
-    `The checksums cover what ${service} returned. They say nothing about the disk before the snapshot.`,
+    ...(folder ? IMPORT_CLAIMS_NOTHING : [
+      `The checksums cover what ${service} returned. They say nothing about the disk before the snapshot.`,
+    ]),
     manifest.parent === null
       ? "No block was taken over from another exhibit."
       : "Blocks that were taken over from the parent were not read from this snapshot.",

@@ -2,8 +2,9 @@
  * A report as Markdown: who, what, from where, how, and what became of it since. What was checked, what is not
  * claimed, and how others check it, is in _report_checks.ts.
  */
+import { folderOf, serviceOf } from "../format/manifest.ts";
 import { formatCount, formatSize } from "../units.ts";
-import { blocksText, IMAGE_DIGEST_LABEL } from "./_exhibits.ts";
+import { blocksText, IMAGE_DIGEST_LABEL, UNKNOWN_OF_IMPORT } from "./_exhibits.ts";
 import { code, type Fact, factTable, from, MAX_ROWS, orNone, plain, rest, table } from "./_markdown.ts";
 import type { ReportData, ReportSignature } from "./_report.ts";
 import { acquisitionText, failureOf } from "./_report_acquisition.ts";
@@ -85,8 +86,7 @@ function sourceFacts(data: ReportData): Fact[] {
   const tags = Object.entries(snapshot.tags).map(([name, value]) => `${plain(name)} = ${plain(value)}`);
   return [
     ["Snapshot", code(source.snapshot), origin],
-    ["Region", code(source.region), origin],
-    ["Endpoint", `${code(source.endpoint)}, ${source.isAws ? "AWS's own" : "not AWS's"}`, origin],
+    ...originFacts(data),
     ["Owner account", orNone(snapshot.ownerAccount, unknown), origin],
     ["Snapshot started", orNone(snapshot.startedAt, unknown), origin],
     ["Snapshot completed", orNone(snapshot.completedAt, unknown), origin],
@@ -112,20 +112,53 @@ function sourceFacts(data: ReportData): Fact[] {
   ];
 }
 
+/** Service or folder. */
+function originFacts({ manifest }: ReportData): Fact[] {
+  const origin = from(manifest.file);
+  const service = serviceOf(manifest.source);
+  const folder = folderOf(manifest.source);
+  const serviceFacts: Fact[] = service
+    ? [
+      ["Region", code(service.region), origin],
+      ["Endpoint", `${code(service.endpoint)}, ${service.isAws ? "AWS's own" : "not AWS's"}`, origin],
+    ]
+    : [];
+  const folderFacts: Fact[] = folder
+    ? [
+      ["Imported from the folder", plain(folder.folder), origin],
+      ["Made by", "Snapshot-4n6ir-Imager, as the names in it say", origin],
+      ["Its files", folder.layout, origin],
+      ["Files of blocks", formatCount(folder.blockFiles), origin],
+      ["Files of blocks of other snapshots, left out", formatCount(folder.otherBlockFiles), origin],
+      ["Not known", UNKNOWN_OF_IMPORT, origin],
+    ]
+    : [];
+  return [...serviceFacts, ...folderFacts];
+}
+
 function contentFacts({ manifest, inventory }: ReportData): Fact[] {
   const { counts, acquisition, volume } = manifest;
+  const isImported = folderOf(manifest.source) !== undefined;
   const origin = from(manifest.file);
   const blocks = (count: number) => blocksText(count, volume.blockSizeBytes);
   return [
     [
       "Listed by the source",
-      acquisition.listedBlocks === null ? "no listing was read to its end" : blocks(acquisition.listedBlocks),
+      isImported
+        ? "not known"
+        : acquisition.listedBlocks === null
+        ? "no listing was read to its end"
+        : blocks(acquisition.listedBlocks),
       origin,
     ],
     ["Stored: listed, read, held", blocks(counts.storedBlocks), origin],
     ["Zero: listed, read, all zeros", blocks(counts.zeroBlocks), origin],
     ["Absent: not listed, never written", blocks(counts.absentBlocks), origin],
-    ["Unreadable: listed, not read", blocks(counts.unreadableBlocks), origin],
+    [
+      isImported ? "Unreadable: without a sound file, listed or not" : "Unreadable: listed, not read",
+      blocks(counts.unreadableBlocks),
+      origin,
+    ],
     [
       "Files that hold it",
       `${formatCount(inventory.files)}, ${formatSize(inventory.bytes)}`,
@@ -134,8 +167,9 @@ function contentFacts({ manifest, inventory }: ReportData): Fact[] {
   ];
 }
 
-function unreadableText({ unreadable }: ReportData): string {
-  if (unreadable.file === null) return "Every listed block could be read.\n\n";
+function unreadableText({ unreadable, manifest }: ReportData): string {
+  const all = folderOf(manifest.source) ? "Every block has a sound file" : "Every listed block could be read";
+  if (unreadable.file === null) return `${all}.\n\n`;
   const rows = unreadable.ranges.slice(0, MAX_ROWS).map((range) => [
     String(range.firstByte),
     String(range.lastByte),
@@ -190,11 +224,13 @@ function lineageText({ manifest, lineage }: ReportData): string {
   const dropped = acquisition.parentDropped;
   if (!parent) {
     const why = dropped === null ? "" : ` A parent was found and not built on: ${plain(dropped)}.`;
-    return `Built on no other exhibit: every block that is held was read from this snapshot.${why} ${
+    const origin = folderOf(source) ? "the folder, whose names say that they are of it" : "this snapshot";
+    return `Built on no other exhibit: every block that is held was read from ${origin}.${why} ${
       from(manifest.file)
     }\n\n`;
   }
-  const who = source.isAws ? "AWS" : plain(source.endpoint);
+  const service = serviceOf(source);
+  const who = service?.isAws === false ? plain(service.endpoint) : "AWS";
   const blocks = blocksText(acquisition.takenOverBlocks, volume.blockSizeBytes);
   const since = acquisition.takenOverReadSince ?? "at a time that is not known";
   const rows = lineage.map(({ exhibit, snapshot, imageDigest, manifest: digest, file, fault }) => [

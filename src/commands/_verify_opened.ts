@@ -16,7 +16,7 @@ import type {
 } from "../store/mod.ts";
 import { formatCount, formatSize } from "../units.ts";
 import type { CustodyNote } from "./_custody.ts";
-import { exhibitEvent, IMAGE_DIGEST_LABEL, statusOf } from "./_exhibits.ts";
+import { exhibitEvent, IMAGE_DIGEST_LABEL, originMark, statusOf } from "./_exhibits.ts";
 import { findingsOf } from "./_findings.ts";
 import { levelText, verifyOuterOne } from "./_verify_unopened.ts";
 
@@ -249,10 +249,11 @@ function verdictText(exhibit: Exhibit, known: Verified): string {
     partial: "NOT ALL VERIFIED",
     outer: "OUTER LEVEL ONLY",
   }[known.reached];
+  const mark = originMark(exhibit.manifest.source);
   return [
     `${exhibit.id}  ${exhibit.manifest.source.snapshot}  ${verdict}: ${extentText(known)}; ${
       statusOf(exhibit.manifest)
-    }`,
+    }${mark ? `, ${mark}` : ""}`,
     ...unchecked,
     `  ${IMAGE_DIGEST_LABEL}:`,
     `  ${exhibit.manifest.imageDigest}`,

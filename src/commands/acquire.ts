@@ -14,7 +14,6 @@ import {
 import { AWS_OPTIONS, type CommandContext, defineCommand, STORE_OPTIONS, wholeNumber } from "../cli/mod.ts";
 import { gravestExitCode, OperatorError } from "../errors.ts";
 import { MAX_UNREADABLE_ENTRIES } from "../format/documents.ts";
-import type { CaseFacts } from "../format/manifest.ts";
 import type { SnapshotId } from "../model.ts";
 import {
   type CommittedExhibit,
@@ -27,6 +26,7 @@ import { formatSize, parseDuration, parseRate, parseSnapshotId, parseUsd } from 
 import type { AwsSource } from "../aws/source.ts";
 import { announce, showExhibit } from "./_acquire_shown.ts";
 import { openAws, SourceWatch } from "./_aws.ts";
+import { CASE_OPTIONS, caseFacts } from "./_case.ts";
 import { CUSTODY_OPTIONS, type CustodyNote, openKey, withCustody } from "./_custody.ts";
 import { exitCodeOf, NOT_FROM_AWS, outerEvent, outerText, statusOf } from "./_exhibits.ts";
 import {
@@ -40,19 +40,6 @@ import { PRICE_OPTIONS, pricesFrom } from "./_prices.ts";
 
 /** Before a partial commit says that the snapshot cannot be listed any more. */
 const PARTIAL_GIVE_UP_MS = 30_000;
-
-const CASE_OPTIONS = {
-  case: { value: "CASE", environment: "COLDCASE_CASE", summary: "case that the evidence belongs to" },
-  evidence: {
-    value: "NUMBER",
-    repeatable: true,
-    summary: "evidence number; several snapshots: SNAP=NUMBER",
-  },
-  examiner: { value: "NAME", environment: "COLDCASE_EXAMINER", summary: "who acquires" },
-  organization: { value: "NAME", summary: "for whom" },
-  authority: { value: "TEXT", summary: "on what authority: a warrant, an order, consent" },
-  notes: { value: "TEXT", summary: "anything else for the record" },
-} as const;
 
 export const acquire = defineCommand({
   usage: "SNAPSHOT…",
@@ -227,14 +214,6 @@ With -r, -R or --passphrase a new store is encrypted, with age, before anything 
   },
 });
 
-function caseFacts(
-  options: { readonly [K in Exclude<keyof CaseFacts, "evidence">]?: string | undefined },
-): Omit<CaseFacts, "evidence"> {
-  const { authority = null, case: caseName = null, examiner = null, notes = null, organization = null } =
-    options;
-  return { authority, case: caseName, examiner, notes, organization };
-}
-
 /** Where the credentials come from, in words; without any the first request says what is missing. */
 async function credentialSource(source: AwsSource): Promise<string | null> {
   try {
@@ -267,6 +246,7 @@ async function acquireOne(input: AcquireInput, surroundings: Surroundings): Prom
     const closed = await finishedUnopened(input);
     if (closed && !surroundings.isPartial) {
       out.note(`${input.snapshot}: held already as ${closed.id}, encrypted and not opened; nothing to do`);
+      out.note("if that was imported and not acquired, --fresh acquires it");
       surroundings.note.about(closed);
       out.result(outerText(closed));
       out.event({ type: "summary", ...outerEvent(closed) });
@@ -305,7 +285,9 @@ async function finishedUnopened(input: AcquireInput): Promise<OuterExhibit | und
 }
 
 async function isBegun({ store, snapshot }: AcquireInput): Promise<boolean> {
-  return (await store.journals()).some((head) => head.source.snapshot === snapshot);
+  return (await store.journals()).some(({ source }) =>
+    source.snapshot === snapshot && source.kind === "aws-ebs"
+  );
 }
 
 /** The exhibit that leaves nothing to do: complete, or incomplete and not to be retried. */

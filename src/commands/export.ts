@@ -19,7 +19,7 @@ import { formatCount, formatDuration, formatSize } from "../units.ts";
 import { ageOutput } from "./_age_output.ts";
 import { addDigests } from "./_addenda.ts";
 import { CUSTODY_OPTIONS, openKeyIfAny, withCustody } from "./_custody.ts";
-import { exhibitFacts, IMAGE_DIGEST_LABEL, NOT_FROM_AWS } from "./_exhibits.ts";
+import { exhibitFacts, IMAGE_DIGEST_LABEL, originMark } from "./_exhibits.ts";
 import { givenRecipients, IDENTITY_OPTIONS, openStoreWith, RECIPIENT_OPTIONS } from "./_identities.ts";
 
 export const exportCommand = defineCommand({
@@ -91,7 +91,8 @@ Blocks that could not be read are filled with zeros and listed; the exit code is
         note.about(exhibit);
         const refusal = await store.access.contentsRefusal(exhibit);
         if (refusal) throw refusal;
-        if (!exhibit.manifest.source.isAws) out.warn(NOT_FROM_AWS);
+        const mark = originMark(exhibit.manifest.source);
+        if (mark) out.warn(mark);
         const { digests, overwrite } = options;
         const result = recipients
           ? await exportEncrypted(context, exhibit, { recipients, output, digests, overwrite })

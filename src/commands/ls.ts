@@ -7,7 +7,7 @@ import { defineCommand, formatTable, STORE_OPTIONS } from "../cli/mod.ts";
 import { gravestExitCode, OperatorError } from "../errors.ts";
 import { type Exhibit, type OuterExhibit } from "../store/mod.ts";
 import { formatSize } from "../units.ts";
-import { exhibitEvent, NOT_FROM_AWS, NOT_OPENED, outerEvent, statusOf } from "./_exhibits.ts";
+import { exhibitEvent, NOT_OPENED, originMark, outerEvent, statusOf } from "./_exhibits.ts";
 import { IDENTITY_OPTIONS, openStoreWith } from "./_identities.ts";
 
 export const ls = defineCommand({
@@ -75,7 +75,7 @@ export const ls = defineCommand({
               `${manifest.volume.volumeSizeGib} GiB`,
               formatSize(manifest.counts.storedBlocks * manifest.volume.blockSizeBytes),
               manifest.acquisition.case.evidence ?? "",
-              `${statusOf(manifest)}${manifest.source.isAws ? "" : `, ${NOT_FROM_AWS}`}`,
+              [statusOf(manifest), originMark(manifest.source) ?? []].flat().join(", "),
             ]),
             ...closed.map(({ id, inventory }) => [
               id,
@@ -93,7 +93,7 @@ export const ls = defineCommand({
               `${head.volume.volumeSizeGib} GiB`,
               "",
               "",
-              "not finished: acquire goes on with it",
+              `not finished: ${head.source.kind === "aws-ebs" ? "acquire" : "import"} goes on with it`,
             ]),
           ],
         ));

@@ -26,6 +26,13 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./acquire.ts")).acquire,
   },
   {
+    name: "import",
+    summary: "a folder of Snapshot-4n6ir-Imager, as an exhibit",
+    group: "Acquire",
+    synonyms: ["takeover", "migrate", "4n6ir"],
+    load: async () => (await import("./import.ts")).importCommand,
+  },
+  {
     name: "ls",
     summary: "what the store holds",
     group: "Evidence",

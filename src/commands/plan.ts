@@ -93,7 +93,10 @@ async function heldExhibit(
   store: Store | undefined,
   snapshot: SnapshotId,
 ): Promise<Exhibit | OuterExhibit | undefined> {
-  const isBegun = (await store?.journals())?.some((head) => head.source.snapshot === snapshot) ?? false;
+  const isBegun =
+    (await store?.journals())?.some(({ source }) =>
+      source.snapshot === snapshot && source.kind === "aws-ebs"
+    ) ?? false;
   if (!store || isBegun) return undefined;
   return store.isReadable ? await store.newestOf(snapshot) : await store.newestOuterOf(snapshot);
 }

@@ -12,6 +12,7 @@ import {
 import { AWS_OPTIONS, type CommandContext, defineCommand, STORE_OPTIONS, wholeNumber } from "../cli/mod.ts";
 import { gravestExitCode, OperatorError } from "../errors.ts";
 import { formatReadBackFinding, readBack, readExportLog } from "../image/mod.ts";
+import { serviceOf } from "../format/manifest.ts";
 import type { BlockSource } from "../model.ts";
 import type { SigningKey } from "../keys.ts";
 import type { Exhibit, Store } from "../store/mod.ts";
@@ -164,7 +165,7 @@ async function compareOne(
   const { source: recorded } = exhibit.manifest;
   const watch = new SourceWatch(context);
   // Where nothing else is said, the exhibit's own Region is asked; an endpoint of its own has to be named.
-  const source = await openAws(context, { ...aws, region: aws.region ?? recorded.region }, watch);
+  const source = await openAws(context, { ...aws, region: aws.region ?? serviceOf(recorded)?.region }, watch);
   try {
     const spending = new Spending({ ...spend, source });
     const requests = comparisonRequests(exhibit);

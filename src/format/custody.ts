@@ -36,6 +36,7 @@ export const MAX_CUSTODY_ENTRY_BYTES = 256 * 1024;
 /** The verbs of the log. */
 export const CUSTODY_ACTIONS = [
   "acquire",
+  "import",
   "verify",
   "export",
   "copy",

@@ -11,7 +11,19 @@ import { destinationMember, FORMAT_VERSION, hostMember, toolMember } from "./mem
 
 export const MAX_DOCUMENT_BYTES = 64 * 1024 * 1024;
 
-const UNREADABLE_REASONS = ["checksum", "length", "service", "not_acquired"] as const;
+/** The last three: of an import. */
+const UNREADABLE_REASONS = [
+  "checksum",
+  "length",
+  "service",
+  "not_acquired",
+  "doubled",
+  "file",
+  "no_file",
+] as const;
+
+/** Reasons that consecutive blocks share in one entry. */
+const REASONS_OF_RANGES: readonly string[] = ["not_acquired", "no_file", "left_out"];
 
 const unreadableFacts = {
   attempts: integer(0),
@@ -46,7 +58,7 @@ export const sessionEventMember = object({
   at: time,
   /** What happened, in one line; never a secret. */
   detail: text(1024),
-  kind: literal("credentials", "failed_request", "throttle", "wait", "clock_skew"),
+  kind: literal("credentials", "failed_request", "throttle", "wait", "clock_skew", "finding"),
   requestId: nullable(text(256)),
 });
 
@@ -165,7 +177,7 @@ function checkUnreadable(value: unknown, place: string): UnreadableDocument {
       ? `starts at block ${first.block}, the one before it ends at ${end - 1}`
       : first.block + blocks > MAX_BLOCKS
       ? `ends after block ${MAX_BLOCKS - 1}`
-      : blocks > 1 && first.reason !== "not_acquired" && first.reason !== "left_out"
+      : blocks > 1 && !REASONS_OF_RANGES.includes(first.reason)
       ? `is of ${blocks} blocks, expected 1 for "${first.reason}"`
       : first.reason === "left_out" && position < last
       ? `is "left_out", which only the last one may be`

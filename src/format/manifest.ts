@@ -21,6 +21,7 @@ import {
 } from "./members.ts";
 import {
   arrayOf,
+  type Check,
   type Checked,
   digest,
   exhibitId,
@@ -46,8 +47,8 @@ export const volumeMember = object({
   volumeSizeGib: integer(1, 65_536),
 });
 
-export const sourceMember = object({
-  /** Only `aws-ebs` in this version. */
+/** The service that blocks were read from. */
+const serviceMember = object({
   kind: literal("aws-ebs"),
   endpoint: text(2048),
   /** False: not AWS's endpoint, or plain HTTP; shown as NOT ACQUIRED FROM AWS. */
@@ -55,6 +56,31 @@ export const sourceMember = object({
   region: text(64),
   snapshot: snapshotId,
 });
+
+/** The other kind of source: a folder that another tool made. Nobody here saw the service. */
+export const IMPORTED_KIND = "snapshot-4n6ir-imager";
+
+const folderMember = object({
+  /** Files that are named as blocks of this volume. */
+  blockFiles: integer(1, MAX_BLOCKS),
+  /** Where it was when the import began. */
+  folder: text(),
+  kind: literal(IMPORTED_KIND),
+  /** How its files hold blocks: as they are, gzip-compressed, or that in a Fernet token. */
+  layout: literal("plain", "compressed", "encrypted"),
+  /** Files that are named as blocks, but of another snapshot or beyond the volume's end. */
+  otherBlockFiles: count,
+  snapshot: snapshotId,
+});
+
+/** Where it came from: by `kind`, a service or a folder. */
+export const sourceMember: Check<Checked<typeof serviceMember> | Checked<typeof folderMember>> = (
+  value,
+  place,
+) => {
+  const kind = (value as { kind?: unknown } | null)?.kind;
+  return kind === IMPORTED_KIND ? folderMember(value, place) : serviceMember(value, place);
+};
 
 /** The exhibit that an acquisition builds on. */
 export const parentMember = object({
@@ -108,10 +134,13 @@ const acquisitionMember = object({
   descriptionResult: literal("received", "not_permitted", "not_found", "failed", "not_asked"),
   destination: destinationMember,
   unsafeFileSystem: flag,
-  /** What was verified, by then: each block's SHA-256 against the checksum that the service declared with it. */
+  /**
+   * What was verified, by then: each block's SHA-256, `on_arrival` against the checksum that the service declared
+   * with it, `on_import` against the one in its file's name.
+   */
   verification: object({
     at: time,
-    level: literal("on_arrival"),
+    level: literal("on_arrival", "on_import"),
     result: literal("all_matched", "some_unreadable"),
   }),
   documents: object({
@@ -169,6 +198,10 @@ export type AcquisitionRecord = Checked<typeof acquisitionMember>;
 export type SnapshotFacts = Checked<typeof snapshotMember>;
 export type CaseFacts = Checked<typeof caseMember>;
 export type SourceFacts = Checked<typeof sourceMember>;
+/** What there is of a source that was a service. */
+export type ServiceFacts = Checked<typeof serviceMember>;
+/** What there is of a source that was a folder of another tool's. */
+export type FolderFacts = Checked<typeof folderMember>;
 export type ParentFacts = Checked<typeof parentMember>;
 
 /** Canonical bytes of a manifest. Throws `format` where they would not be readable again. */
@@ -226,6 +259,7 @@ export function decodeManifest(bytes: Uint8Array, name = "manifest"): Manifest {
       `Cannot accept ${name}: a description of the snapshot was received, and no document of it is named`,
     );
   }
+  checkImport(manifest, name);
   const computed = imageDigest(shape, manifest.segments);
   if (computed !== manifest.imageDigest) {
     throw new OperatorError(
@@ -234,6 +268,40 @@ export function decodeManifest(bytes: Uint8Array, name = "manifest"): Manifest {
     );
   }
   return manifest;
+}
+
+/** What nobody can know of an import, its manifest must not claim. */
+function checkImport({ acquisition, counts, isPartial, parent, source }: Manifest, name: string): void {
+  const isImported = source.kind === IMPORTED_KIND;
+  const { descriptionResult, documents, listedBlocks, takenOverBlocks, verification } = acquisition;
+  const claims = [
+    ["a checksum of the service", verification.level !== "on_import"],
+    ["absent blocks", counts.absentBlocks > 0],
+    ["a listing", listedBlocks !== null],
+    ["a parent", parent !== null || takenOverBlocks > 0],
+    ["a description of the snapshot", descriptionResult !== "not_asked" || documents.description !== null],
+    ["that listed blocks were not tried", isPartial],
+    ["more blocks than files", counts.storedBlocks + counts.zeroBlocks > blockFilesOf(source)],
+  ] as const;
+  const claim = claims.find(([, isClaimed]) => isClaimed)?.[0];
+  if (isImported ? claim !== undefined : verification.level === "on_import") {
+    const what = isImported ? `was imported, and claims ${claim}` : "was acquired, and verified on import";
+    throw new OperatorError("integrity", `Cannot accept ${name}: it ${what}`);
+  }
+}
+
+/** The service, where the source was one. */
+export function serviceOf(source: SourceFacts): ServiceFacts | undefined {
+  return source.kind === IMPORTED_KIND ? undefined : source;
+}
+
+/** The folder, where the source was one. */
+export function folderOf(source: SourceFacts): FolderFacts | undefined {
+  return source.kind === IMPORTED_KIND ? source : undefined;
+}
+
+function blockFilesOf(source: SourceFacts): number {
+  return source.kind === IMPORTED_KIND ? source.blockFiles : MAX_BLOCKS;
 }
 
 /** The shape that a document states, refused where it is implausible or does not add up. Throws `format`. */

@@ -62,8 +62,8 @@ export interface CommitFacts {
   readonly descriptionResult: AcquisitionRecord["descriptionResult"];
   /** True: some listed blocks were never tried. */
   readonly isPartial: boolean;
-  /** What a block is that was neither recorded nor taken over: not listed, or not known. */
-  readonly rest: "absent" | "not_acquired";
+  /** What a block is that was neither recorded nor taken over: not listed, or not known; of an import without a file. */
+  readonly rest: "absent" | "not_acquired" | "no_file";
 }
 
 /** Everything that a commit works on. */
@@ -182,6 +182,7 @@ async function recordAcquisition(
   const total = (count: "fetchedBlocks" | "receivedBytes" | "retries" | "throttles") =>
     sessions.reduce((sum, session) => sum + session[count], 0);
   const { description } = progress;
+  const isImported = head.source.kind !== "aws-ebs";
   const takenOver = built.counts.storedBlocks + built.counts.zeroBlocks - built.fetchedBlocks;
   return {
     case: facts.case,
@@ -200,7 +201,8 @@ async function recordAcquisition(
     exhibit: head.exhibit,
     fetchedBlocks: total("fetchedBlocks"),
     host: facts.host,
-    listedBlocks: progress.listing?.blocks ?? null,
+    // What an import counts are files: which blocks the snapshot listed nobody can tell.
+    listedBlocks: isImported ? null : progress.listing?.blocks ?? null,
     nonce: encodeHex(input.randomness.bytes(16)),
     parentDropped: progress.parentDropped ?? null,
     receivedBytes: total("receivedBytes"),
@@ -216,7 +218,7 @@ async function recordAcquisition(
     unsafeFileSystem: facts.unsafeFileSystem,
     verification: {
       at: endedAt,
-      level: "on_arrival",
+      level: isImported ? "on_import" : "on_arrival",
       result: built.counts.unreadableBlocks > 0 ? "some_unreadable" : "all_matched",
     },
   };
@@ -232,7 +234,8 @@ function readSince(parent: Exhibit | undefined): string | null {
 function checkAgainstListing(input: CommitInput, built: Built): void {
   const listing = input.progress.listing;
   const held = built.counts.storedBlocks + built.counts.zeroBlocks + built.counts.unreadableBlocks;
-  if (input.facts.isPartial || listing?.blocks === held) return;
+  // Of an import every file was tried, and blocks without one are unreadable.
+  if (input.facts.isPartial || input.facts.rest === "no_file" || listing?.blocks === held) return;
   throw new OperatorError(
     "source",
     `Cannot commit "${input.head.source.snapshot}": its listing has ${

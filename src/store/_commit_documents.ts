@@ -40,23 +40,29 @@ function fits(elements: readonly unknown[], limits: DocumentLimits): boolean {
 /** The unreadable blocks of a volume with their reasons, noted in ascending order. */
 export class UnreadableList {
   readonly #limits: DocumentLimits;
+  readonly #untried: Untried;
   readonly #entries: { blocks: number; readonly first: ListedEntry["first"] }[] = [];
   /** First and last of the blocks that came when the list was full. */
   #leftOut: { readonly first: number; last: number } | undefined;
 
-  constructor(limits: DocumentLimits = { bytes: MAX_DOCUMENT_BYTES, elements: MAX_UNREADABLE_ENTRIES }) {
+  /** @param untried Why nothing was tried of a block without an entry. */
+  constructor(
+    limits: DocumentLimits = { bytes: MAX_DOCUMENT_BYTES, elements: MAX_UNREADABLE_ENTRIES },
+    untried: Untried = "not_acquired",
+  ) {
     this.#limits = limits;
+    this.#untried = untried;
   }
 
   /** @param entry `undefined`: the block was never tried; consecutive ones are one entry. */
   note(index: number, entry: UnreadableEntry | undefined): void {
     const last = this.#entries.at(-1);
-    const isNext = last?.first.reason === "not_acquired" && last.first.block + last.blocks === index;
+    const isNext = last?.first.reason === this.#untried && last.first.block + last.blocks === index;
     if (this.#leftOut) this.#leftOut.last = index;
     else if (!entry && last && isNext) last.blocks++;
     else if (this.#entries.length === this.#limits.elements - 1) {
       this.#leftOut = { first: index, last: index };
-    } else this.#entries.push({ blocks: 1, first: entry ?? neverTried(index) });
+    } else this.#entries.push({ blocks: 1, first: entry ?? neverTried(index, this.#untried) });
   }
 
   /**
@@ -84,8 +90,15 @@ export class UnreadableList {
   }
 }
 
-function neverTried(block: number): ListedEntry["first"] {
-  return { attempts: 0, block, detail: "never tried", reason: "not_acquired", requestIds: [] };
+/** Nothing tried, by its reason. */
+type Untried = keyof typeof UNTRIED;
+const UNTRIED = {
+  not_acquired: "never tried",
+  no_file: "the folder has no file of it; whether the snapshot had the block is not known",
+} as const;
+
+function neverTried(block: number, reason: Untried): ListedEntry["first"] {
+  return { attempts: 0, block, detail: UNTRIED[reason], reason, requestIds: [] };
 }
 
 function leftOut(firstBlock: number, lastBlock: number): ListedEntry {

@@ -59,7 +59,8 @@ export async function buildSegments(input: CommitInput, { files, map, put }: Wri
   const present = new Set<ObjectName>();
   /** The segment that holds nothing: most of a large volume, and made once. */
   let blank: { readonly blockCount: number; readonly digest: Digest } | undefined;
-  const unreadable = new UnreadableList();
+  const untried = input.facts.rest === "no_file" ? "no_file" : "not_acquired";
+  const unreadable = new UnreadableList(undefined, untried);
   for (let position = 0; position < segmentCount(shape); position++) {
     const blockCount = segmentLength(shape, position);
     const taken = takenWhole(input, position);

@@ -3,6 +3,7 @@
  * passed over where another one is meant, and that is told.
  */
 import { isFault, OperatorError } from "../errors.ts";
+import { IMPORTED_KIND, type SourceFacts } from "../format/manifest.ts";
 import type { ExhibitId, SnapshotId } from "../model.ts";
 import { isExhibitId, isSnapshotId } from "../units.ts";
 import type { Exhibit } from "./_exhibit.ts";
@@ -60,7 +61,8 @@ export class ExhibitList {
 
   /**
    * The exhibit that `reference` names: an exhibit id, an evidence number, the start of an image digest (at
-   * least six digits), or a snapshot id (its newest exhibit that no other supersedes).
+   * least six digits), or a snapshot id (its newest exhibit that no other supersedes; one that was acquired and one
+   * that was imported are two).
    *
    * Throws `not_found`; `usage` with the candidates where it is ambiguous; `identity` where it may be one that nothing
    * opens.
@@ -71,7 +73,9 @@ export class ExhibitList {
     if (isSnapshotId(reference)) {
       refuseClosed(closed, reference);
       const newest = newestOf(all, reference);
-      if (newest) return newest;
+      const imported = newestOf(all, reference, IMPORTED_KIND);
+      if (newest && imported) throw ambiguous(this.#parts.path, reference, [newest, imported]);
+      if (newest ?? imported) return (newest ?? imported)!;
     } else {
       const isDigestPrefix = /^[0-9a-f]{6,64}$/.test(reference);
       const matches = all.filter(({ manifest }) =>
@@ -79,16 +83,7 @@ export class ExhibitList {
         (isDigestPrefix && manifest.imageDigest.startsWith(reference))
       );
       if (matches.length === 1) return matches[0]!;
-      if (matches.length > 1) {
-        throw new OperatorError(
-          "usage",
-          `Cannot tell which exhibit "${reference}" is: ${matches.length} match`,
-          {
-            hints: [`Name one of ${matches.map((match) => match.id).join(", ")}.`],
-            facts: { store: this.#parts.path, reference },
-          },
-        );
-      }
+      if (matches.length > 1) throw ambiguous(this.#parts.path, reference, matches);
     }
     // It may be one of those that are damaged.
     if (faults[0]) throw faults[0];
@@ -134,12 +129,16 @@ export class ExhibitList {
     return newest;
   }
 
-  /** The newest exhibit of a snapshot that no other supersedes. Damaged ones are passed over, and that is told. */
-  async newestOf(snapshot: SnapshotId): Promise<Exhibit | undefined> {
+  /**
+   * The newest exhibit of a snapshot that no other supersedes. Damaged ones are passed over, and that is told.
+   *
+   * @param kind Of its source: what was imported never stands for what was acquired.
+   */
+  async newestOf(snapshot: SnapshotId, kind?: SourceFacts["kind"]): Promise<Exhibit | undefined> {
     const { sound, faults, closed } = await this.#soundExhibits();
     refuseClosed(closed, snapshot);
     for (const { message } of faults) this.#parts.passOver(`An exhibit was passed over: ${message}`);
-    return newestOf(sound, snapshot);
+    return newestOf(sound, snapshot, kind);
   }
 }
 
@@ -155,9 +154,24 @@ export function byStart(a: Exhibit, b: Exhibit): number {
   return first < second ? -1 : first > second ? 1 : 0;
 }
 
-function newestOf(exhibits: readonly Exhibit[], snapshot: SnapshotId): Exhibit | undefined {
+function newestOf(
+  exhibits: readonly Exhibit[],
+  snapshot: SnapshotId,
+  kind: SourceFacts["kind"] = "aws-ebs",
+): Exhibit | undefined {
   const superseded = new Set(exhibits.map((exhibit) => exhibit.manifest.supersedes));
-  return exhibits.findLast((exhibit) =>
-    exhibit.manifest.source.snapshot === snapshot && !superseded.has(exhibit.id)
+  return exhibits.findLast(({ id, manifest: { source } }) =>
+    source.snapshot === snapshot && source.kind === kind && !superseded.has(id)
+  );
+}
+
+function ambiguous(store: string, reference: string, matches: readonly Exhibit[]): OperatorError {
+  return new OperatorError(
+    "usage",
+    `Cannot tell which exhibit "${reference}" is: ${matches.length} match`,
+    {
+      hints: [`Name one of ${matches.map((match) => match.id).join(", ")}.`],
+      facts: { store, reference },
+    },
   );
 }

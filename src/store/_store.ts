@@ -153,9 +153,9 @@ export class Store {
     return this.#list.findOuter(reference);
   }
 
-  /** The newest exhibit of a snapshot that no other supersedes. Damaged ones are passed over, and that is told. */
-  newestOf(snapshot: SnapshotId): Promise<Exhibit | undefined> {
-    return this.#list.newestOf(snapshot);
+  /** The newest exhibit of a snapshot that no other supersedes: one that was acquired, or `kind`. See `ExhibitList`. */
+  newestOf(snapshot: SnapshotId, kind?: SourceFacts["kind"]): Promise<Exhibit | undefined> {
+    return this.#list.newestOf(snapshot, kind);
   }
 
   /** The exhibit of a snapshot that was committed last, unopened. */

@@ -80,7 +80,7 @@ function inherited(): Record<string, string> {
 
 /** Stores in which a command may make exhibits. */
 function storesOf(args: readonly string[], { env = {}, cwd = Deno.cwd() }: RunOptions): string[] {
-  if (!["acquire", "copy", "decrypt"].includes(args[0] ?? "")) return [];
+  if (!["acquire", "copy", "decrypt", "import"].includes(args[0] ?? "")) return [];
   const named = args.filter((_, at) => ["-s", "--store", "--to"].includes(args[at - 1] ?? ""));
   const fromEnvironment = env["COLDCASE_STORE"];
   return [...new Set([...named, ...(fromEnvironment === undefined ? [] : [fromEnvironment])])]

@@ -6,6 +6,7 @@ import {
   encodeManifest,
   type Manifest,
   MAX_MANIFEST_BYTES,
+  serviceOf,
 } from "../../src/format/manifest.ts";
 import { MAX_CUSTODY_HEADS } from "../../src/format/members.ts";
 import type { Digest } from "../../src/model.ts";
@@ -95,7 +96,7 @@ Deno.test("encodeManifest() of 64 TiB and of all that an acquisition can tell st
         volumeId: long(64),
       },
     },
-    source: { ...plain.source, endpoint: told(2048), region: told(64) },
+    source: { ...serviceOf(plain.source)!, endpoint: told(2048), region: told(64) },
   };
   assertEquals(plain.segments.length, 8192);
   assert(encodeManifest(plain).length < 600_000);
