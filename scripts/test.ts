@@ -7,11 +7,10 @@
  * Arguments go to `deno test`: `deno task test tests/cli`.
  */
 
-/**
- * Folders that `deno task test` leaves out. Whole runs, of the program alone and with those of others, take as long as
- * everything else: they are `deno task test:e2e`.
- */
-const SLOW = ["tests/slow", "tests/storm", "tests/e2e", "tests/interop", "tests/bench", "tests/vectors"];
+/** Whole runs, of the program alone, as an executable and with those of others, take as long as all else: `deno task test:e2e`. */
+const WHOLE_RUNS = ["tests/e2e", "tests/interop", "tests/binary", "tests/transcripts"];
+/** Folders that `deno task test` leaves out. */
+const SLOW = [...WHOLE_RUNS, "tests/slow", "tests/storm", "tests/bench", "tests/vectors"];
 /** What takes ten seconds a file and more, in the order in which it is begun. */
 const LONG = [
   "tests/storm/",
@@ -19,7 +18,10 @@ const LONG = [
   "tests/faults/",
   "tests/slow/",
   "tests/interop/",
+  "tests/binary/",
   "tests/e2e/",
+  "tests/transcripts/",
+  "tests/trouble/",
   "tests/store/",
 ];
 /** Files of the other folders that share a process: to start one takes as long as many of them. */
