@@ -1,7 +1,8 @@
-/** Beginning anew, adding recipients and time stamps survive a loss of power and a disk that fails at any operation. */
+/** Beginning anew, adding recipients, time stamps and lost blocks that are read again survive a loss of power and a disk that fails at any operation. */
 import { failEachOf } from "../faults/each_operation.ts";
 import { exploreAll } from "./explore.ts";
 import * as scenarios from "./others.ts";
+import { refetching } from "./refetching.ts";
 
 Deno.test("acquire --fresh survives a loss of power after any operation", () =>
   exploreAll([[scenarios.startingAnew, 80]]));
@@ -14,3 +15,8 @@ Deno.test("a time stamp survives a loss of power after any operation", () =>
 
 Deno.test("beginning anew, recipients and time stamps survive a disk that fails at any operation", () =>
   failEachOf([[scenarios.startingAnew, 20], [scenarios.addingRecipients, 40], [scenarios.timestamping, 8]]));
+
+Deno.test("a repair that reads lost blocks again survives a loss of power, and a disk that fails", async () => {
+  await exploreAll([[refetching, 40]]);
+  await failEachOf([[refetching, 60]]);
+});
