@@ -2,7 +2,7 @@
  * `repair --refetch` in trouble: lost blocks are read again through links, strangers, a service and credentials that fail; what
  * it ends with is whole, or the same command makes it so.
  */
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertLess, assertStringIncludes } from "@std/assert";
 import { BLOCKS, FIRST, MINUTE_MS, type TroubleStage, withTrouble } from "./stage.ts";
 
 /** An acquired exhibit that has lost its packs. */
@@ -82,6 +82,7 @@ Deno.test("repair --refetch whose credentials end keeps what it has, and goes on
     const before = stage.servedBlocks;
     const told = await stage.run("repair", FIRST, "--refetch");
     assertEquals(told.exitCode, 0, told.stderr);
-    assertEquals(stage.servedBlocks, 2 * BLOCKS, `${before} before`);
+    // What was under way when they ended came for nothing.
+    assertLess(stage.servedBlocks - before, BLOCKS, "what was had is kept");
     await requireWhole(stage);
   }));
