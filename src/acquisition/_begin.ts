@@ -105,10 +105,13 @@ export function refuseUnreadableState(
   const [is, hint] = storageTier === "archive"
     ? [
       "in the archive tier",
-      "Restore it to the standard tier first (aws ec2 restore-snapshot-tier), then run this again.",
+      `Restore it to the standard tier first (hours), then run the same command again: aws ec2 restore-snapshot-tier --snapshot-id ${snapshot} --temporary-restore-days 14`,
     ]
     : state === "pending"
-    ? ["pending", "Wait until it is completed, then run this again."]
+    ? [
+      "pending",
+      `Wait until it is completed, then run the same command again: aws ec2 wait snapshot-completed --snapshot-ids ${snapshot}`,
+    ]
     : [`in state "${state}"`, "Only a completed snapshot can be read; take another one."];
   throw new OperatorError("source", `Cannot acquire "${snapshot}": it is ${is}`, {
     hints: [hint],
@@ -130,19 +133,19 @@ async function wantedParent(input: Wanted, head: JournalHead): Promise<string | 
 /** A resumed acquisition must be of the same thing (design: resume). */
 function refuseOtherCommand(input: Wanted, head: AcquisitionHead, wanted: string | undefined): void {
   const { source, snapshot } = input;
-  const differences: [string, string, string][] = [
-    ["Region", head.source.region, source.region],
-    ["endpoint", head.source.endpoint, source.endpoint],
-    ["parent", head.parent?.exhibit ?? "none", wanted ?? "none"],
+  const differences: [string, string, string, string][] = [
+    ["Region", "--region", head.source.region, source.region],
+    ["endpoint", "--endpoint-url", head.source.endpoint, source.endpoint],
+    ["parent", "--parent", head.parent?.exhibit ?? "none", wanted ?? "none"],
   ];
-  const difference = differences.find(([, before, now]) => before !== now);
+  const difference = differences.find(([, , before, now]) => before !== now);
   if (!difference) return;
-  const [what, before, now] = difference;
+  const [what, option, before, now] = difference;
   throw new OperatorError(
     "usage",
     `Cannot resume "${snapshot}": it was begun with ${what} ${before}, this command has ${now}`,
     {
-      hints: [`Run it with ${what} ${before}, or with --fresh to start anew.`],
+      hints: [`Run the same command with ${option} ${before}, or with --fresh to start anew.`],
       facts: { snapshot, exhibit: head.exhibit, what, before, now },
     },
   );

@@ -210,9 +210,10 @@ export function credentialsRefused(facts: {
     : keeper.facts() === undefined
     ? [
       "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (and AWS_SESSION_TOKEN), or name a profile with --profile.",
-      ...(facts.profile === undefined
-        ? []
-        : [`For an SSO profile: aws sso login --profile ${facts.profile}`]),
+      ...(facts.profile === undefined ? [] : [
+        "These are the profiles that there are: aws configure list-profiles",
+        `For an SSO profile: aws sso login --profile ${facts.profile}`,
+      ]),
     ]
     : keeper.canRenew
     ? [`Renew ${keeper.source}, for SSO with: aws sso login. ${again}`]

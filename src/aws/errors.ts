@@ -82,6 +82,9 @@ const THROTTLED = new Set([
   "SlowDown",
 ]);
 
+/** "Credential should be scoped to a valid region, not 'us-east-1'." */
+const WRONG_REGION = /should be scoped to (?:a valid|the correct) region/i;
+
 /** What the SDK calls an error that names no type. AWS's services always name one: a proxy or a portal answered. */
 const NAMELESS = new Set(["Unknown", "UnknownError", "NotFound"]);
 
@@ -169,6 +172,8 @@ function classifyAnswer(answer: ServiceAnswer, place: Place): Verdict {
   if (THROTTLED.has(type) || status === 429) return { kind: "throttle", reason, requestId };
   if (status >= 500 || status === 408) return { kind: "retry", from: "service", reason, requestId };
   if (EXPIRED.has(type)) return { kind: "expired", reason, requestId };
+  // Under the types of a wrong key and of a wrong clock: only the words tell it apart from those.
+  if (WRONG_REGION.test(answer.message)) return fatal(wrongRegion(answer, place), requestId);
   if (SKEWED.has(type)) return { kind: "skew", mayBeExpired: false, reason, requestId };
   if (type === EXPIRED_OR_SKEWED) return { kind: "skew", mayBeExpired: true, reason, requestId };
   if (REJECTED.has(type)) return { kind: "rejected", reason, requestId };
@@ -210,6 +215,16 @@ function finalError(answer: ServiceAnswer, place: Place): OperatorError {
   });
 }
 
+/** The endpoint was named, and is another Region's: neither key nor clock is to blame. */
+function wrongRegion(answer: ServiceAnswer, { call, region }: Place): OperatorError {
+  return new OperatorError("usage", `Cannot ${call.what}: the endpoint is of another Region than ${region}`, {
+    hints: [
+      "Name the endpoint's own Region with --region, or the Region's own endpoint with --endpoint-url.",
+    ],
+    facts: { region, reason: answer.type, requestId: answer.requestId ?? null, httpStatus: answer.status },
+  });
+}
+
 function notFound(
   answer: ServiceAnswer,
   place: Place,
@@ -224,7 +239,9 @@ function notFound(
       {
         hints: [
           "Find out who deleted, archived or un-shared the snapshot; what was recorded is kept.",
-          "A snapshot deleted under a Recycle Bin rule can be restored: aws ec2 restore-snapshot-from-recycle-bin.",
+          `A snapshot deleted under a Recycle Bin rule can be restored: aws ec2 restore-snapshot-from-recycle-bin --region ${region} --snapshot-id ${
+            call.snapshots[0]
+          }`,
         ],
         facts: { ...facts, reason: "SNAPSHOT_GONE" },
       },
@@ -242,15 +259,16 @@ function notFound(
 
 /** What to do where the message points at the state of the snapshot; AWS has no reason code for it. */
 function stateHints(answer: ServiceAnswer, place: Place): string[] {
-  const snapshot = place.call.snapshots[0] ?? "SNAPSHOT";
+  const { call, region } = place;
+  const snapshot = call.snapshots[0] ?? "SNAPSHOT";
   const hints: string[] = [];
   if (/archiv/i.test(answer.message)) {
     hints.push(
-      `Restore it from the archive tier first (hours): aws ec2 restore-snapshot-tier --snapshot-id ${snapshot} --temporary-restore-days 14`,
+      `Restore it from the archive tier first (hours): aws ec2 restore-snapshot-tier --region ${region} --snapshot-id ${snapshot} --temporary-restore-days 14`,
     );
   } else if (/pending|complete/i.test(answer.message)) {
     hints.push(
-      `Only a completed snapshot can be read; wait for it: aws ec2 wait snapshot-completed --snapshot-ids ${snapshot}`,
+      `Only a completed snapshot can be read; wait for it: aws ec2 wait snapshot-completed --region ${region} --snapshot-ids ${snapshot}`,
     );
   } else if (answer.reason === "INVALID_SNAPSHOT_ID") {
     hints.push("Only completed snapshots in the standard tier can be read; public ones cannot.");

@@ -24,6 +24,8 @@ export interface OutputOptions {
   readonly verbose: boolean;
   readonly progress: boolean;
   readonly color: "auto" | "always" | "never";
+  /** The store that the command line names, as it is to be typed again; not given: it names none. */
+  readonly store?: string | undefined;
   readonly environment: (name: string) => string | undefined;
 }
 
@@ -100,12 +102,29 @@ export class Output {
    * `--json` also as an object of type `error`. For a command that goes on after it, such as with the next snapshot.
    */
   error(error: OperatorError): void {
-    const { code, message, hints, facts } = error;
+    const { code, message, facts } = error;
+    const hints = error.hints.map((hint) => this.#ofStore(hint));
     // A line each: a name with a line feed in it must not look like a second error.
     this.#line("error", sanitize(message), "error");
     for (const hint of hints) this.#line("hint", sanitize(hint), "hint");
     if (this.verbose) { for (const cause of causesOf(error)) this.#line("cause", sanitize(cause), "none"); }
     this.event({ type: "error", code, message, hints, facts });
+  }
+
+  /** What to do next where there is no error, or after several: one line to stderr, also with `-q`. */
+  hint(text: string): void {
+    this.#line("hint", sanitize(this.#ofStore(text)), "hint");
+  }
+
+  /**
+   * A command in double quotes is about this store, and is to work as it stands: it gets the store that was named. (One
+   * in backticks is about no store, or another one.)
+   */
+  #ofStore(hint: string): string {
+    const { store } = this.#options;
+    if (store === undefined) return hint;
+    const word = /^[\w@%+=:,./-]+$/.test(store) ? store : `'${store.replaceAll("'", "'\\''")}'`;
+    return hint.replace(/"(coldcase [^"]*)"/g, (_, command) => `"${command} -s ${word}"`);
   }
 
   /**

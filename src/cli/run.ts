@@ -57,10 +57,11 @@ function finish(exitCode: number, out: Output): number {
   return exitCode;
 }
 
-function outputFor(program: Program, shared: SharedInput): Output {
+function outputFor(program: Program, shared: SharedInput, store?: string): Output {
   const { terminal, world } = program;
   return new Output({
     ...shared,
+    store,
     terminal,
     clock: world.clock,
     environment: (name) => environmentIfAllowed(world, name),
@@ -147,7 +148,7 @@ interface Invocation {
 async function runCommand(invocation: Invocation, program: Program): Promise<number> {
   const { command, parsed, args } = invocation;
   const { world, version } = program;
-  const out = outputFor(program, parsed.shared);
+  const out = outputFor(program, parsed.shared, namedStore(parsed));
   const stop = new AbortController();
   const unlisten = program.interrupts.listen((name) => onSignal(name, { stop, out, program }));
   try {
@@ -161,6 +162,12 @@ async function runCommand(invocation: Invocation, program: Program): Promise<num
     out.close();
     unlisten();
   }
+}
+
+/** As typed; one that the environment names or that is the default is found again without. */
+function namedStore({ input: { given, options } }: Invocation["parsed"]): string | undefined {
+  const { store } = options as { readonly store?: unknown };
+  return given.has("store") && typeof store === "string" ? store : undefined;
 }
 
 function isAbort(error: unknown): boolean {

@@ -21,6 +21,9 @@ import { findingsOf } from "./_findings.ts";
 /** Of what repairing looks at: signatures, tokens and the custody log are verify's. */
 const SOUND = "files and blocks are sound, nothing to do";
 
+const OTHER_COPY_HINT =
+  'Run "coldcase repair --from STORE" to take what is lacking from another copy of the exhibit, or with --refetch to read its blocks from AWS again.';
+
 /** Steps that are shown one by one. */
 const SHOWN_STEPS = 1000;
 
@@ -141,7 +144,7 @@ async function showResult(
     : damaged === 0
     ? SOUND
     : stillDamaged > 0
-    ? `DAMAGED STILL, ${formatCount(stillDamaged)} findings; ${done}`
+    ? `DAMAGED STILL, ${formatCount(stillDamaged)} ${stillDamaged === 1 ? "finding" : "findings"}; ${done}`
     : `repaired: ${done}`;
   out.result(`${id}  ${repaired.exhibit?.inventory.snapshot ?? "-"}  ${state}\n`);
   out.event({
@@ -153,6 +156,8 @@ async function showResult(
     ...summary,
     restoredFiles,
   });
+  if (stillDamaged > 0) out.hint(OTHER_COPY_HINT);
+  else if (!key && damaged > 0) out.hint('Run "coldcase repair" to do it.');
   tellCustody(job, repaired);
   await tellAdded(context, job, repaired);
   return gravestExitCode(codes);

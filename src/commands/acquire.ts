@@ -255,15 +255,14 @@ async function acquireOne(input: AcquireInput, surroundings: Surroundings): Prom
     const held = closed ? undefined : await finishedExhibit(input);
     if (held && !surroundings.isPartial) {
       out.note(`${input.snapshot}: held already as ${held.id}, ${statusOf(held.manifest)}; nothing to do`);
-      if (exitCodeOf(held.manifest) !== 0) out.note("--retry-unreadable tries the unreadable blocks again");
       surroundings.note.about(held);
       showExhibit(out, held);
-      return exitCodeOf(held.manifest);
+      return endOf(out, held);
     }
     const exhibit = await acquireShown(input, surroundings);
     surroundings.note.about(exhibit);
     showExhibit(out, exhibit);
-    return exitCodeOf(exhibit.manifest);
+    return endOf(out, exhibit);
   } catch (error) {
     if (!(error instanceof OperatorError)) throw error;
     const told = withResumeHint(error, input.snapshot);
@@ -271,6 +270,15 @@ async function acquireOne(input: AcquireInput, surroundings: Surroundings): Prom
     out.error(told);
     return told.exitCode;
   }
+}
+
+/** The exit code of what is held now, and how to get what it lacks. */
+function endOf(out: CommandContext["out"], { manifest }: Pick<Exhibit, "manifest">): number {
+  const code = exitCodeOf(manifest);
+  if (code !== 0) {
+    out.hint("Run the same command with --retry-unreadable to read the unreadable blocks again.");
+  }
+  return code;
 }
 
 /** Errors after which the other snapshots of the command are not tried. */
@@ -376,7 +384,8 @@ function withResumeHint(error: OperatorError, snapshot: SnapshotId): OperatorErr
   const isGone = error.facts["reason"] === "SNAPSHOT_GONE";
   const again = "What was recorded is saved: run the same command again to go on.";
   const partial =
-    "Where it does not come back, --commit-partial makes an exhibit of what is held, plainly marked.";
-  const hints = [...error.hints, again, ...(isGone ? [partial] : [])];
+    "Where it does not come back, the same command with --commit-partial makes an exhibit of what is held, plainly marked.";
+  const isSaid = error.hints.some((hint) => hint.includes("the same command again"));
+  const hints = [...error.hints, ...(isSaid ? [] : [again]), ...(isGone ? [partial] : [])];
   return new OperatorError(error.code, message, { hints, facts: error.facts, cause: error.cause });
 }

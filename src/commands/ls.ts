@@ -97,7 +97,7 @@ export const ls = defineCommand({
             ]),
           ],
         ));
-      } else out.note(`the store ${resolve(options.store)} holds nothing`);
+      } else if (codes.length === 0) out.note(`the store ${resolve(options.store)} holds nothing`);
       for (const text of store.tolerated) out.note(text);
       return gravestExitCode(codes);
     } finally {

@@ -15,7 +15,7 @@ import { formatReadBackFinding, readBack, readExportLog } from "../image/mod.ts"
 import { serviceOf } from "../format/manifest.ts";
 import type { BlockSource } from "../model.ts";
 import type { SigningKey } from "../keys.ts";
-import type { Exhibit, Store } from "../store/mod.ts";
+import { DAMAGE_HINT, type Exhibit, type Store } from "../store/mod.ts";
 import { formatCount, formatSize, parseUsd } from "../units.ts";
 import { type AwsOptionValues, openAws, SourceWatch } from "./_aws.ts";
 import { addDigests } from "./_addenda.ts";
@@ -122,6 +122,7 @@ Files that an identity should open and does not are checked from outside, counte
         }
         note.tell("level", levelText("asked", level));
         codes.push(...await verifyOpened(context, { store, readable, closed, level, keys, note }));
+        if (codes.some((code) => code === 20 || code === 21)) out.hint(DAMAGE_HINT);
         if (options["against-source"]) {
           const prices = pricesFrom(world.disk, options["price-table"]);
           const spend = { prices, isInRegion: options["in-region"], budgetUsd: options.budget };

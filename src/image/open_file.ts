@@ -11,6 +11,7 @@ import { volumeSizeBytes } from "./blocks.ts";
 import { type Checkpoint, readCheckpoint, writeCheckpoint } from "./checkpoint.ts";
 import { diskFailure, platformCode } from "./failures.ts";
 import { FileTarget, type ImageLock, type ImageNames, imageNames } from "./file_target.ts";
+import { readExportLog } from "./log.ts";
 import { MapWriter } from "./map.ts";
 
 /** File systems without holes: an image takes its full size there. */
@@ -103,7 +104,11 @@ function refuseBadPlace(names: ImageNames, options: FileTargetOptions): void {
   const { disk, overwrite } = options;
   const folder = dirname(names.image);
   if (disk.stat(folder) === undefined) {
-    throw new OperatorError("usage", `Cannot export to "${names.image}": folder "${folder}" does not exist`);
+    throw new OperatorError(
+      "usage",
+      `Cannot export to "${names.image}": folder "${folder}" does not exist`,
+      { hints: ["Make that folder, or name another."] },
+    );
   }
   const there = disk.stat(names.image);
   if (there?.kind === "directory") {
@@ -121,7 +126,9 @@ function refuseBadPlace(names: ImageNames, options: FileTargetOptions): void {
       `Cannot export to "${names.image}": it is a ${there.kind}, expected a file`,
     );
   }
-  if (there && !overwrite) throw existing(names.image);
+  if (there && !overwrite) {
+    throw isFinished(names, options) ? finished(names, options) : existing(names.image);
+  }
   const partial = disk.stat(names.partial);
   if (partial && partial.kind !== "file") {
     throw new OperatorError(
@@ -129,6 +136,33 @@ function refuseBadPlace(names: ImageNames, options: FileTargetOptions): void {
       `Cannot export to "${names.image}": "${names.partial}" is a ${partial.kind}, expected a file or nothing`,
     );
   }
+}
+
+/** Whether the log beside an image is of this exhibit: a run may have been killed after its image was whole. */
+function isFinished({ log }: ImageNames, { disk, reader, imageDigest }: FileTargetOptions): boolean {
+  try {
+    const logged = readExportLog(disk, log);
+    return logged?.imageDigest === imageDigest && logged.volumeSizeBytes === volumeSizeBytes(reader.shape);
+  } catch (error) {
+    if (error instanceof OperatorError && error.code === "format") return false;
+    throw error;
+  }
+}
+
+/** A log is no proof of the image's bytes: reading them back is, and writes nothing. */
+function finished({ image }: ImageNames, { imageDigest }: FileTargetOptions): OperatorError {
+  const word = /^[\w@%+=:,./-]+$/.test(image) ? image : `'${image.replaceAll("'", "'\\''")}'`;
+  return new OperatorError(
+    "usage",
+    `Cannot export to "${image}": it is there already, and its log says that it is this exhibit's whole image`,
+    {
+      hints: [
+        `Run "coldcase verify ${imageDigest.slice(0, 16)} --read-back ${word}" to compare every byte of it.`,
+        "Name another file, or replace this one with --overwrite.",
+      ],
+      facts: { path: image },
+    },
+  );
 }
 
 function existing(path: string): OperatorError {

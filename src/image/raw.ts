@@ -237,7 +237,10 @@ async function writeHole(
 /** Keeps what was written before `error`, and says in its hints how to go on. */
 async function saved(target: ImageTarget, error: unknown): Promise<unknown> {
   if (target.kind !== "file") return error;
-  let hint = "What was written is kept: run the same command again to carry on.";
+  const isDamage = error instanceof OperatorError && error.code === "integrity";
+  let hint = isDamage
+    ? "What was written is kept: once the store is repaired, the same command carries on."
+    : "What was written is kept: run the same command again to carry on.";
   try {
     await target.save();
   } catch (failure) {

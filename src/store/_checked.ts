@@ -7,6 +7,9 @@ import { sha256 } from "../format/digests.ts";
 import type { ObjectName, ObjectStorage } from "../model.ts";
 import { parseName } from "./_layout.ts";
 
+/** What to do about a damaged file of a store. */
+export const DAMAGE_HINT = 'Run "coldcase repair --dry-run" to see what can be mended: it changes nothing.';
+
 /**
  * The bytes of `name`. Throws `integrity` where there is no such file or its bytes have another digest than
  * its name says, `format` where it is larger than `maxBytes`; `facts.file` names it.
@@ -17,8 +20,11 @@ export async function readChecked(
   maxBytes: number,
 ): Promise<Uint8Array> {
   const facts = { file: name };
+  const hints = [DAMAGE_HINT];
   const stat = await storage.stat(name);
-  if (!stat) throw new OperatorError("integrity", `Cannot read "${name}": the file is missing`, { facts });
+  if (!stat) {
+    throw new OperatorError("integrity", `Cannot read "${name}": the file is missing`, { facts, hints });
+  }
   if (stat.sizeBytes > maxBytes) {
     throw new OperatorError(
       "format",
@@ -33,7 +39,7 @@ export async function readChecked(
     throw new OperatorError(
       "integrity",
       `Cannot accept "${name}": its SHA-256 is ${computed}, expected the one in its name`,
-      { facts },
+      { facts, hints },
     );
   }
   return bytes;

@@ -17,7 +17,7 @@ import { segmentCount } from "../format/segment.ts";
 import { isFault, OperatorError } from "../errors.ts";
 import type { Clock, Digest, ObjectName, StoredObject } from "../model.ts";
 import { formatTime } from "../units.ts";
-import { readChecked } from "./_checked.ts";
+import { DAMAGE_HINT, readChecked } from "./_checked.ts";
 import type { Contents } from "./_contents.ts";
 import { Exhibit } from "./_exhibit.ts";
 import { inventoryNames, type OuterExhibit } from "./_outer.ts";
@@ -88,6 +88,7 @@ export async function copyExhibit(parts: CopyParts, options: CopyOptions): Promi
     options.signal.throwIfAborted();
     if (!await from.storage.stat(name)) {
       throw new OperatorError("integrity", `Cannot copy "${name}": the file is missing`, {
+        hints: [DAMAGE_HINT],
         facts: { file: name },
       });
     }

@@ -17,6 +17,7 @@ import type {
   Randomness,
   StoredObject,
 } from "../model.ts";
+import { DAMAGE_HINT } from "./_checked.ts";
 import { QUARANTINE_FOLDER, TEMPORARY_FOLDER } from "./_layout.ts";
 
 const COPY_BUFFER_BYTES = 1024 * 1024;
@@ -177,6 +178,7 @@ export class LocalStorage implements ObjectStorage {
           "integrity",
           `Cannot copy "${name}": its SHA-256 is ${computed}, expected ${from.digest}`,
           {
+            hints: [DAMAGE_HINT],
             facts: { file: name },
           },
         );

@@ -10,6 +10,7 @@ export type { CommitFacts, CommittedExhibit } from "./_commit.ts";
 export type { Exhibit } from "./_exhibit.ts";
 export type { OuterExhibit } from "./_outer.ts";
 export type { JournalHead } from "../format/journal.ts";
+export { DAMAGE_HINT } from "./_checked.ts";
 export { listingChanged } from "./_acquisition.ts";
 export type { CopyOptions, CopySummary } from "./_copy.ts";
 export type { Finding, VerifyOptions, VerifySummary } from "./_findings.ts";

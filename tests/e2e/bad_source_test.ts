@@ -2,7 +2,7 @@
  * What the program says where the other side is not as it should be: snapshots that are unknown or not readable, a
  * wrong Region, answers that no EBS endpoint gives. Exit code, message and hint; nothing is left behind.
  */
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { assertEquals, assertStringIncludes } from "@std/assert";
 import { FIRST, type Stage, withStage } from "./endpoint.ts";
 import { every, writeRandomBlocks } from "./images.ts";
 import { assertExit, assertRefusal, coldcase, type Ended } from "./program.ts";
@@ -51,8 +51,7 @@ Deno.test("plan and acquire refuse a snapshot that cannot be read, and say why",
 Deno.test("acquire refuses the wrong Region", async () => {
   await withSnapshot(async (stage) => {
     const elsewhere = await stage.run(["acquire", FIRST, "--region", "eu-west-3"]);
-    assertRefusal(elsewhere, { exitCode: 13, names: [] });
-    assert(/Region|region/.test(elsewhere.stderr), elsewhere.stderr);
+    assertRefusal(elsewhere, { exitCode: 2, names: ["another Region than eu-west-3"], hints: ["--region"] });
     const none = await stage.run(["acquire", FIRST], { env: { AWS_REGION: "", AWS_DEFAULT_REGION: "" } });
     assertRefusal(none, { exitCode: 2, names: ["Region"], hints: ["--region"] });
     assertRefusal(await stage.run(["acquire", FIRST, "--region", "nowhere at all"]), {
