@@ -176,6 +176,11 @@ async function readBlocks(input: ImportInput, acquisition: Acquisition, findings
     signal.throwIfAborted();
     if (isHeld(acquisition, folder, file)) continue;
     const block = folder.read(file);
+    if (file.names.length > 1 && block.kind === "verified") {
+      findings.add(
+        `block ${file.index}: several files of one SHA-256, one was taken: ${file.names.join(", ")}`,
+      );
+    }
     if (block.kind === "verified") await acquisition.put(file.index, block);
     else {
       findings.add(`block ${file.index}: ${block.detail}`);
@@ -195,7 +200,7 @@ function isHeld(acquisition: Acquisition, folder: BlockFolder, file: BlockFile):
   const recorded = acquisition.recorded(file.index);
   if (!recorded || recorded.state === "unreadable") return false;
   const held = digestOf(recorded, acquisition.shape);
-  if (file.names.length === 1 && held === file.digest) return true;
+  if (held === file.digest) return true;
   throw listingChanged(
     folder.snapshot,
     `block ${file.index} was ${held}, its files are ${file.names.join(", ")}`,

@@ -42,8 +42,9 @@ export async function heldAlready(store: Store, folder: BlockFolder): Promise<He
   const exhibit = await store.newestOf(folder.snapshot, IMPORTED_KIND);
   if (!exhibit || !await namesTheSame(exhibit, folder)) return undefined;
   const unreadable = await exhibit.unreadable() ?? [];
-  const isDamaged = unreadable.some(({ first }) => first.reason !== "no_file");
-  return { exhibit, hasFindings: isDamaged || (folderOf(exhibit.manifest.source)?.otherBlockFiles ?? 0) > 0 };
+  const { blockCount, blockFiles, otherBlockFiles } = folder.facts;
+  const isMixed = blockFiles > blockCount || otherBlockFiles > 0;
+  return { exhibit, hasFindings: isMixed || unreadable.some(({ first }) => first.reason !== "no_file") };
 }
 
 /** Whether every file of the folder names a block that the exhibit holds, and none is new. */
@@ -52,10 +53,10 @@ async function namesTheSame(exhibit: Exhibit, folder: BlockFolder): Promise<bool
   if (blockCount !== folder.facts.shape.blockCount) return false;
   const files = folderOf(exhibit.manifest.source);
   if (files?.blockFiles !== folder.facts.blockFiles) return false;
-  for (const { index, digest, names } of folder.blocks()) {
+  for (const { index, digest } of folder.blocks()) {
     const held = await exhibit.block(index);
-    const isSame = names.length === 1 && held !== undefined &&
-      (held.state === "unreadable" || exhibit.holds(held, digest));
+    const isSame = held?.state === "unreadable" ||
+      (held !== undefined && digest !== undefined && exhibit.holds(held, digest));
     if (!isSame) return false;
   }
   return true;

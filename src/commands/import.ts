@@ -77,8 +77,8 @@ Damaged, empty and doubled files, symbolic links and files of other snapshots ar
       says: "files of blocks as they are",
     },
     {
-      command: "coldcase import DIR --password-file pw.txt --salt-file salt.txt",
-      says: "gzip files in Fernet tokens",
+      command: "coldcase import old --password-file pw.txt --salt-file salt.txt",
+      says: "the only one in the folder old: gzip files in Fernet tokens",
     },
   ],
   async run(context, { args, options }) {

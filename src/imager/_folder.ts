@@ -27,8 +27,8 @@ const MAX_TOLD = 100;
 /** All files of one block, usually one. */
 export interface BlockFile {
   readonly index: number;
-  /** As the first of its names has it. */
-  readonly digest: Digest;
+  /** As its names have it; `undefined` where they differ. */
+  readonly digest: Digest | undefined;
   readonly names: readonly string[];
 }
 
@@ -207,13 +207,18 @@ export class BlockFolder {
         if (next.index !== index) break;
         names.push(next.name);
       }
-      yield { index, digest: parseBlockFileName(name, this.folder.layout)!.digest, names };
+      const digests = new Set(names.map((one) => parseBlockFileName(one, this.folder.layout)!.digest));
+      const [digest] = digests;
+      yield { index, digest: digests.size === 1 ? digest : undefined, names };
     }
   }
 
-  /** The block that a file holds. Throws `source` where the file is not there any more. */
+  /**
+   * The block that its files hold: of several with one digest the first that is sound. Throws `source` where a file is
+   * not there any more.
+   */
   read({ index, digest, names }: BlockFile): VerifiedBlock | UnreadableBlock {
-    if (names.length > 1) {
+    if (digest === undefined) {
       const detail = `${names.length} files are of block ${index}, each with another SHA-256: ${
         names.join(", ")
       }`;
@@ -225,12 +230,19 @@ export class BlockFolder {
         requestIds: [],
       };
     }
-    const input = this.#input(names[0]!, digest);
+    const tried = names.map((name) => () => this.#readFile(name, digest));
+    const [first, ...others] = tried;
+    return others.reduce((block, next) => block.kind === "verified" ? block : next(), first!());
+  }
+
+  #readFile(name: string, digest: Digest): VerifiedBlock | UnreadableBlock {
+    const input = this.#input(name, digest);
     const file = readWhole(input);
-    if (!file) throw changed(this.folder.path, `"${names[0]}" is not there any more`);
-    const block = "kind" in file ? file : decodeBlock(input, file);
-    if (!("kind" in file)) this.#readBytes += file.length;
-    return block.kind === "verified" ? block : { ...block, detail: `${names[0]} ${block.detail}` };
+    if (!file) throw changed(this.folder.path, `"${name}" is not there any more`);
+    if ("kind" in file) return { ...file, detail: `${name} ${file.detail}` };
+    this.#readBytes += file.length;
+    const block = decodeBlock(input, file);
+    return block.kind === "verified" ? block : { ...block, detail: `${name} ${block.detail}` };
   }
 
   /**

@@ -1,6 +1,6 @@
 /**
  * The names of Snapshot-4n6ir-Imager: of its folders, and of the files in them. Strict, so that each name has one
- * meaning and each meaning one name: two files of one block differ in the digest that they claim. Pure.
+ * meaning. Pure.
  */
 import type { Digest, SnapshotId } from "../model.ts";
 
@@ -35,9 +35,12 @@ export interface BlockFileName {
   readonly blockSizeBytes: number;
 }
 
-/** `INDEX_SNAPSHOT_SHA256_VOLUMESIZEGIB_BLOCKSIZE`, numbers without leading zeros. */
+/**
+ * `INDEX_SNAPSHOT_SHA256_VOLUMESIZEGIB_BLOCKSIZE`, numbers without leading zeros; but the index may have ten digits, as
+ * that tool's successor Snap4n6 writes it.
+ */
 const BLOCK_FILE = new RegExp(
-  "^(0|[1-9][0-9]{0,8})_(snap-[0-9a-f]{8,17})_([0-9a-f]{64})_([1-9][0-9]{0,5})_([1-9][0-9]{0,8})(.*)$",
+  "^(0|[1-9][0-9]{0,8}|[0-9]{10})_(snap-[0-9a-f]{8,17})_([0-9a-f]{64})_([1-9][0-9]{0,5})_([1-9][0-9]{0,8})(.*)$",
   "s",
 );
 

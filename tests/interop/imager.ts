@@ -54,7 +54,12 @@ export class ImagerStage {
   async makeFolder(
     layout: Layout,
     blocks: readonly number[],
-    more: { readonly into?: string; readonly snapshot?: string; readonly bombs?: readonly number[] } = {},
+    more: {
+      readonly into?: string;
+      readonly snapshot?: string;
+      readonly bombs?: readonly number[];
+      readonly indexDigits?: number;
+    } = {},
   ): Promise<string> {
     const wish = {
       image: this.image,
@@ -67,6 +72,7 @@ export class ImagerStage {
       password: PASSWORD,
       salt: SALT,
       bombs: more.bombs ?? [],
+      indexDigits: more.indexDigits ?? 1,
     };
     return (await run("python3", [MAKER], JSON.stringify(wish))).trim();
   }
@@ -96,7 +102,7 @@ export class ImagerStage {
 }
 
 /** The file of a block. */
-export function fileOf(folder: string, block: number): string {
+export function fileOf(folder: string, block: number | string): string {
   const name = [...Deno.readDirSync(folder)].find((entry) => entry.name.startsWith(`${block}_`))?.name;
   if (name === undefined) throw new Error(`Cannot find block ${block} in "${folder}"`);
   return `${folder}/${name}`;

@@ -4,7 +4,7 @@ shares no code with the program that reads them.
 
     python3 imager_folder.py < JSON
 
-JSON: image, into, snapshot, volumeSizeGib, blockSize, blocks (indexes), layout, password, salt. What is deliberately
+JSON: image, into, snapshot, volumeSizeGib, blockSize, blocks (indexes), layout, password, salt, indexDigits. What is deliberately
 wrong is made by whoever calls this, but for what needs the key: `bombs`, indexes whose gzip file holds 64 MiB.
 """
 import base64
@@ -33,7 +33,7 @@ def main():
             image.seek(index * size)
             block = image.read(size)
             digest = hashlib.sha256(block).hexdigest()
-            name = f"{index}_{wish['snapshot']}_{digest}_{wish['volumeSizeGib']}_{size}"
+            name = f"{index:0{wish.get('indexDigits', 1)}}_{wish['snapshot']}_{digest}_{wish['volumeSizeGib']}_{size}"
             data = block if index not in wish.get("bombs", []) else bytes(64 << 20)
             if layout != "plain":
                 # Most blocks of a volume are alike.

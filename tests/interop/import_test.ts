@@ -171,8 +171,10 @@ outside("import names each damaged or doubled file, and takes what is sound", IM
       assertEquals(reasons[14], "no_file");
       assertEquals(summaryOf(ended).storedBlocks, RANDOM.length - 5);
       assertEquals(summaryOf(ended).zeroBlocks, ZEROS.length - 1);
-      const again = await stage.import(layout, folder, ["--max-unreadable", "4"]);
-      // Doubled files leave open what the folder says: it is imported anew, and refused beyond what is allowed.
+      const held = await stage.import(layout, folder);
+      assertExit(held, 20);
+      assertEquals(summaryOf(held).exhibit, summaryOf(ended).exhibit);
+      const again = await stage.import(layout, folder, ["--fresh", "--max-unreadable", "4"]);
       assertRefusal(again, {
         exitCode: 20,
         names: ["5 blocks", "--max-unreadable"],
@@ -181,6 +183,33 @@ outside("import names each damaged or doubled file, and takes what is sound", IM
     }
   });
 });
+
+outside(
+  "import takes one of several files of a block with one SHA-256, and says so",
+  IMAGER_NEEDS,
+  async () => {
+    await withFolders(async (stage) => {
+      // As the tool's successor names them.
+      const folder = await stage.makeFolder("plain", FILES, { indexDigits: 10 });
+      const padded = fileOf(folder, "0000000008");
+      const twin = `${folder}/8_${padded.split("/").at(-1)!.slice(11)}`;
+      Deno.copyFileSync(padded, twin);
+      // The first of two is damaged, the other one is not.
+      const cut = fileOf(folder, "0000000005");
+      Deno.copyFileSync(cut, `${folder}/5_${cut.split("/").at(-1)!.slice(11)}`);
+      Deno.truncateSync(cut, 7);
+      for (const _ of ["first", "again"]) {
+        const ended = await stage.import("plain", folder);
+        assertExit(ended, 20);
+        assertEquals(summaryOf(ended).storedBlocks, RANDOM.length);
+      }
+      const findings = findingsOf(eventsOf(await stage.import("plain", folder, ["--fresh"])));
+      assertEquals(findings.length, 2);
+      assertStringIncludes(findings[1]!, "several files of one SHA-256");
+      assertStringIncludes(findings[1]!, twin.slice(folder.length + 1));
+    });
+  },
+);
 
 outside("import leaves files of others out, and says so", IMAGER_NEEDS, async () => {
   await withFolders(async (stage) => {

@@ -9,15 +9,34 @@ import config from "../../deno.json" with { type: "json" };
 import { type Simulator, startSimulator } from "../../src/simulate/mod.ts";
 import { every, writeRandomBlocks } from "../e2e/images.ts";
 import { withAuthority } from "../interop/authority.ts";
+import { toolPath } from "../outside.ts";
 
 /** The snapshot of all examples. */
 export const SNAPSHOT = "snap-0123456789abcdef0";
 
 /**
  * What lies on a desk: nothing; a plain store with exhibit 7, a copy of it, and keys; the same and the exported image; a store
- * that is encrypted for `examiner.age`.
+ * that is encrypted for `examiner.age`; folders of Snapshot-4n6ir-Imager, one of them encrypted, in `old`.
  */
-export type Laid = "empty" | "plain" | "exported" | "encrypted";
+export type Laid = "empty" | "plain" | "exported" | "encrypted" | "imager";
+
+const MAKER = fromFileUrl(new URL("../interop/imager_folder.py", import.meta.url));
+
+/** What Python makes of a few blocks of the volume behind the endpoint. */
+function imagerFolder(layout: string, into: string): string {
+  const wish = {
+    image: "../volume.img",
+    into,
+    snapshot: SNAPSHOT,
+    volumeSizeGib: 1,
+    blockSize: 512 * 1024,
+    blocks: [0, 100, 200, 201],
+    layout,
+    password: "a password",
+    salt: "a salt",
+  };
+  return `'${toolPath("python3")}' '${MAKER}' <<< '${JSON.stringify(wish)}'\n`;
+}
 
 const PLAIN = `coldcase keygen --sign -q
 coldcase keygen --sign -o examiner.key -q | tail -n 1 > examiner.pub
@@ -38,6 +57,10 @@ coldcase keygen -o examiner.age -q
 coldcase keygen -o deputy.age -q
 grep -h -o 'age1.*' deputy.age > team.txt
 coldcase acquire ${SNAPSHOT} --case 2026-114 -R <(grep -h -o 'age1.*' examiner.age) -q
+`,
+  imager: `${imagerFolder("plain", ".")}${imagerFolder("encrypted", "old")}
+echo 'a password' > pw.txt
+echo 'a salt' > salt.txt
 `,
 };
 
