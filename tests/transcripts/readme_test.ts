@@ -32,7 +32,7 @@ outside("the demo prints what README says, but for its numbers", ["bash"], () =>
 
 outside(
   "the commands of README do what they say",
-  ["age", "bash", "grep", "openssl", "ssh-keygen"],
+  ["age", "bash", "grep", "openssl", "python3", "py:cryptography", "ssh-keygen"],
   () =>
     withDesks(async (desks) => {
       const failures: string[] = [];
