@@ -84,13 +84,27 @@ export class Desks {
     this.#authorityUrl = authorityUrl;
   }
 
-  /** A desk of its own, as `laid` says. */
-  async desk(laid: Laid): Promise<string> {
+  /** The endpoint of all desks. */
+  get simulator(): Simulator {
+    return this.#simulator;
+  }
+
+  /** The volume behind the snapshot. */
+  get image(): string {
+    return `${this.#folder}/volume.img`;
+  }
+
+  /** A copy of a desk, as it is now. */
+  async copyOf(desk: string): Promise<string> {
     const copy = `${this.#folder}/${++this.#copies}`;
-    const known = this.#laid.get(laid) ?? await this.#lay(laid);
-    const { success } = await new Deno.Command("cp", { args: ["-a", known, copy] }).output();
+    const { success } = await new Deno.Command("cp", { args: ["-a", desk, copy] }).output();
     assertEquals(success, true);
     return copy;
+  }
+
+  /** A desk of its own, as `laid` says. */
+  async desk(laid: Laid): Promise<string> {
+    return await this.copyOf(this.#laid.get(laid) ?? await this.#lay(laid));
   }
 
   /** Types `commands` into bash at a desk. Paths of the examples that are not below it are mapped into it. */
