@@ -148,7 +148,8 @@ def read_manifest(root, exhibit, head, files, by):
     pack = rf"packs/(..)/\1[0-9a-f]{{62}}\.pack{re.escape(end[5:])}"
     others = {file for file in files if not re.fullmatch(pack, file)}
     check(needed == others, INTEGRITY, f"{exhibit}: the inventory lacks or adds {sorted(needed ^ others)[:9]}")
-    return size, blocks, segments, counts, documents, ", ".join(sorted(by & by_manifest))
+    mark = "" if manifest["source"].get("kind") == "aws-ebs" else "; IMPORTED from a folder, not acquired"
+    return size, blocks, segments, counts, documents, ", ".join(sorted(by & by_manifest)) + mark
 
 
 def read_named(root, digest, name, limit):

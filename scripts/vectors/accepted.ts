@@ -11,6 +11,7 @@ import {
   edited,
   type Edits,
   EXHIBIT,
+  FOLDER_SOURCE,
   forge,
   type Forgery,
   nameIn,
@@ -107,6 +108,31 @@ export const ACCEPTED_VECTORS: readonly Vector[] = [
         },
         manifest: { isPartial: true },
       }),
+  ),
+  accepted(
+    "imported",
+    "taken over from another tool's folder, which had no file of most blocks",
+    "Imported exhibits",
+    ({ plain }) => {
+      const segment = segmentOf({ blocks: 8000, state: "unreadable" }, { blocks: 192, state: "zero" });
+      const first = { attempts: 0, block: 0, detail: "no file", reason: "no_file", requestIds: [] };
+      return forge(plain, {
+        packs: () => [],
+        segments: () => [segment],
+        documents: {
+          description: null,
+          unreadable: (bytes) => edited(bytes, { entries: [{ blocks: 8000, first }] }),
+        },
+        manifestWithImageDigest: {
+          counts: { absentBlocks: 0, storedBlocks: 0, unreadableBlocks: 8000, zeroBlocks: 192 },
+          source: FOLDER_SOURCE,
+          volume: { blockCount: 8192, blockSizeBytes: 2 ** 17, volumeSizeGib: 1 },
+          "acquisition.descriptionResult": "not_asked",
+          "acquisition.listedBlocks": null,
+          "acquisition.verification.level": "on_import",
+        },
+      });
+    },
   ),
   accepted(
     "incremental",

@@ -3,7 +3,18 @@
  * manifest. Faults of a manifest lie behind a valid signature, but for those that are about its file.
  */
 import { encodeStoreFile } from "../../src/format/store_file.ts";
-import { bytesIn, bytesOf, edited, type Edits, FOLDER, forge, nameIn, swapped, textOf } from "./forge.ts";
+import {
+  bytesIn,
+  bytesOf,
+  edited,
+  type Edits,
+  FOLDER,
+  FOLDER_SOURCE,
+  forge,
+  nameIn,
+  swapped,
+  textOf,
+} from "./forge.ts";
 import type { Files } from "./files.ts";
 import { ACCEPTED, type Bases, closed, strict, unusable, type Vector } from "./vector.ts";
 
@@ -356,6 +367,15 @@ const MANIFESTS: readonly Vector[] = [
       "verification_result",
       "all blocks matched, and one of them is unreadable",
       { "acquisition.verification.result": "all_matched" },
+      "integrity",
+    ),
+    ...strict(unusable("integrity")),
+  },
+  {
+    ...members(
+      "import_of_an_acquisition",
+      "its source is a folder, and all else is as of a service that was asked",
+      { source: FOLDER_SOURCE },
       "integrity",
     ),
     ...strict(unusable("integrity")),

@@ -108,6 +108,16 @@ export interface Forgery {
   readonly inventoryKeys?: readonly SigningKey[];
 }
 
+/** The source of an exhibit that was imported. */
+export const FOLDER_SOURCE = {
+  blockFiles: 192,
+  folder: "/cases/114/snap-0123456789abcdef0",
+  kind: "snapshot-4n6ir-imager",
+  layout: "compressed",
+  otherBlockFiles: 0,
+  snapshot: "snap-0123456789abcdef0",
+} as const;
+
 /** The store with its exhibit taken apart and put together again. */
 export async function forge(files: Files, forgery: Forgery): Promise<Files> {
   const parts = takeApart(files);

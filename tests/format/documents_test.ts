@@ -17,14 +17,14 @@ import { forRounds, pick } from "../seeded.ts";
 import { assertRefused, bytesOf, textOf } from "./refusals.ts";
 import { SESSION, UNREADABLE } from "./samples.ts";
 
-const REASONS = ["checksum", "length", "service", "not_acquired"] as const;
+const REASONS = ["checksum", "length", "service", "not_acquired", "doubled", "file", "no_file"] as const;
 
 Deno.test("decodeUnreadable() gives back what encodeUnreadable() took", () => {
   forRounds(60, (below) => {
     let block = below(1000);
     const entries: UnreadableDocument["entries"] = Array.from({ length: below(8) }, () => {
       const reason = pick(below, REASONS);
-      const blocks = reason === "not_acquired" ? 1 + below(10_000) : 1;
+      const blocks = reason === "not_acquired" || reason === "no_file" ? 1 + below(10_000) : 1;
       const requestIds = Array.from({ length: pick(below, [0, 1, 16]) }, (_, id) => `request-${id}`);
       const first = {
         attempts: below(9),

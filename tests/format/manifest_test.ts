@@ -262,3 +262,77 @@ Deno.test("decodeManifest() refuses a description that was received and is nowhe
   }
   refused(withFacts({ descriptionResult: "told" }), "format", "manifest 1.acquisition.descriptionResult");
 });
+
+/** The sample, imported. */
+function importedOf(): Manifest {
+  const { acquisition, ...plain } = manifestOf(9);
+  const { blockCount } = plain.volume;
+  return {
+    ...plain,
+    source: {
+      blockFiles: 12,
+      folder: "/cases/114/snap-0123456789abcdef0",
+      kind: "snapshot-4n6ir-imager",
+      layout: "plain",
+      otherBlockFiles: 3,
+      snapshot: plain.source.snapshot,
+    },
+    counts: { absentBlocks: 0, storedBlocks: 8, unreadableBlocks: blockCount - 10, zeroBlocks: 2 },
+    isPartial: false,
+    parent: null,
+    acquisition: {
+      ...acquisition,
+      descriptionResult: "not_asked",
+      documents: { ...acquisition.documents, description: null, unreadable: digestOf("0f") },
+      listedBlocks: null,
+      takenOverBlocks: 0,
+      takenOverReadSince: null,
+      verification: { ...acquisition.verification, level: "on_import", result: "some_unreadable" },
+    },
+  };
+}
+
+Deno.test("decodeManifest() takes an import that claims no more than anybody can know", () => {
+  const manifest = importedOf();
+  assertEquals(decodeManifest(encodeManifest(manifest)), manifest);
+});
+
+Deno.test("decodeManifest() refuses an import that claims what nobody can know", () => {
+  const manifest = importedOf();
+  const { acquisition, counts, source } = manifest;
+  const claiming = (record: Partial<Manifest["acquisition"]>) => ({
+    ...manifest,
+    acquisition: { ...acquisition, ...record },
+  });
+  const parent = {
+    exhibit: "ex-0000000000000001",
+    imageDigest: digestOf("01"),
+    manifest: digestOf("02"),
+    snapshot: source.snapshot,
+  };
+  const moved = { ...counts, absentBlocks: 1, unreadableBlocks: counts.unreadableBlocks - 1 };
+  const more = { ...counts, zeroBlocks: 5, unreadableBlocks: counts.unreadableBlocks - 3 };
+  const claims: [string, unknown][] = [
+    ["a checksum", claiming({ verification: { ...acquisition.verification, level: "on_arrival" } })],
+    ["absent blocks", { ...manifest, counts: moved }],
+    ["a listing", claiming({ listedBlocks: 10 })],
+    ["a parent", { ...manifest, parent }],
+    ["a parent", claiming({ takenOverBlocks: 1 })],
+    ["a description", claiming({ descriptionResult: "failed" })],
+    ["a description", claiming({ documents: { ...acquisition.documents, description: digestOf("03") } })],
+    ["not tried", { ...manifest, isPartial: true }],
+    ["more blocks than files", { ...manifest, counts: more }],
+  ];
+  for (const [claim, changed] of claims) refused(changed, "integrity", "was imported, and claims", claim);
+  const acquired = manifestOf(9);
+  const verification = { ...acquired.acquisition.verification, level: "on_import" };
+  refused(
+    { ...acquired, acquisition: { ...acquired.acquisition, verification } },
+    "integrity",
+    "was acquired",
+  );
+  // Members of the one kind are none of the other's.
+  refused({ ...manifest, source: { ...source, region: "eu-central-1" } }, "format", "source.region");
+  refused({ ...acquired, source: { ...acquired.source, folder: "/" } }, "format", "source.folder");
+  refused({ ...manifest, source: { ...source, kind: "tar" } }, "format", "source.");
+});

@@ -14,6 +14,7 @@ import {
   summaryOf,
 } from "../e2e/program.ts";
 import { outside } from "../outside.ts";
+import { READER_NEEDS, SecondReader } from "../second_reader.ts";
 import {
   BLOCK_BYTES,
   BLOCK_COUNT,
@@ -45,72 +46,78 @@ async function reasonsOf(stage: ImagerStage, store: string): Promise<Record<numb
   return Object.fromEntries(unreadable.map(({ block, reason }) => [block, reason]));
 }
 
-outside(
-  "import takes over the three layouts alike, and all that shows it says so",
-  IMAGER_NEEDS,
-  async () => {
-    await withFolders(async (stage) => {
-      const imported: ExhibitSummary[] = [];
-      for (const layout of LAYOUTS) {
-        // The folder itself, or the one that holds it.
-        const path = await stage.makeFolder(layout, FILES);
-        const ended = await stage.import(layout, layout === "plain" ? path : `${stage.folder}/${layout}`);
-        assertExit(ended, 3);
-        const summary = summaryOf(ended);
-        imported.push(summary);
-        const { storedBlocks, zeroBlocks, absentBlocks, unreadableBlocks, isPartial } = summary;
-        assertEquals({ storedBlocks, zeroBlocks, absentBlocks, unreadableBlocks, isPartial }, {
-          storedBlocks: RANDOM.length,
-          zeroBlocks: ZEROS.length,
-          absentBlocks: 0,
-          unreadableBlocks: BLOCK_COUNT - FILES.length,
-          isPartial: false,
-        });
-        const folder = path.slice(stage.folder.length + layout.length + 2);
-        assertEquals(summary["import"], {
-          blockFiles: FILES.length,
-          folder: `${stage.folder}/${layout}/${folder}`,
-          kind: "snapshot-4n6ir-imager",
-          layout,
-          otherBlockFiles: 0,
-          snapshot: SNAPSHOT,
-        });
-        assertEquals([summary["region"], summary["endpoint"], summary["isAws"]], [null, null, false]);
-        assertEquals(findingsOf(eventsOf(ended)), []);
-        // Run again, it finds its own exhibit.
-        const again = await stage.import(layout, path);
-        assertExit(again, 3);
-        assertEquals(summaryOf(again).exhibit, summary.exhibit);
-      }
-      assertEquals(new Set(imported.map(({ imageDigest }) => imageDigest)).size, 1);
+outside("import takes over the three layouts alike, and all that shows it says so", [
+  ...IMAGER_NEEDS,
+  ...READER_NEEDS,
+], async () => {
+  await withFolders(async (stage) => {
+    const imported: ExhibitSummary[] = [];
+    for (const layout of LAYOUTS) {
+      // The folder itself, or the one that holds it.
+      const path = await stage.makeFolder(layout, FILES);
+      const ended = await stage.import(layout, layout === "plain" ? path : `${stage.folder}/${layout}`);
+      assertExit(ended, 3);
+      const summary = summaryOf(ended);
+      imported.push(summary);
+      const { storedBlocks, zeroBlocks, absentBlocks, unreadableBlocks, isPartial } = summary;
+      assertEquals({ storedBlocks, zeroBlocks, absentBlocks, unreadableBlocks, isPartial }, {
+        storedBlocks: RANDOM.length,
+        zeroBlocks: ZEROS.length,
+        absentBlocks: 0,
+        unreadableBlocks: BLOCK_COUNT - FILES.length,
+        isPartial: false,
+      });
+      const folder = path.slice(stage.folder.length + layout.length + 2);
+      assertEquals(summary["import"], {
+        blockFiles: FILES.length,
+        folder: `${stage.folder}/${layout}/${folder}`,
+        kind: "snapshot-4n6ir-imager",
+        layout,
+        otherBlockFiles: 0,
+        snapshot: SNAPSHOT,
+      });
+      assertEquals([summary["region"], summary["endpoint"], summary["isAws"]], [null, null, false]);
+      assertEquals(findingsOf(eventsOf(ended)), []);
+      // Run again, it finds its own exhibit.
+      const again = await stage.import(layout, path);
+      assertExit(again, 3);
+      assertEquals(summaryOf(again).exhibit, summary.exhibit);
+    }
+    assertEquals(new Set(imported.map(({ imageDigest }) => imageDigest)).size, 1);
 
-      const [layout] = LAYOUTS;
-      const image = `${stage.folder}/out.img`;
-      const exported = await stage.run(["export", SNAPSHOT, "-o", image], layout);
-      assertExit(exported, 3);
-      assert(isSame(stage.image, image, Infinity), "the export differs from the image");
-      assertStringIncludes(Deno.readTextFileSync(`${image}.log`), MARK);
-      const verified = await stage.run(["verify"], layout);
-      assertExit(verified, 0);
-      const shown = [
-        exported.stderr,
-        verified.stdout,
-        (await stage.run(["ls"], layout)).stdout,
-        (await stage.run(["info", SNAPSHOT], layout)).stdout,
-        (await stage.run(["report", SNAPSHOT], layout)).stdout.split("\n")[0]!,
-      ];
-      for (const text of shown) assertStringIncludes(text, MARK);
-      const info = summaryOf(await stage.run(["info", SNAPSHOT, "--json"], layout));
-      const { listedBlocks, verification, descriptionResult } = info["acquisition"] as Record<
-        string,
-        unknown
-      >;
-      assertEquals([listedBlocks, descriptionResult], [null, "not_asked"]);
-      assertEquals((verification as Record<string, unknown>)["level"], "on_import");
-      assertEquals(new Set(Object.values(await reasonsOf(stage, layout!))), new Set(["no_file"]));
-    });
-  },
-);
+    const [layout] = LAYOUTS;
+    const image = `${stage.folder}/out.img`;
+    const exported = await stage.run(["export", SNAPSHOT, "-o", image], layout);
+    assertExit(exported, 3);
+    assert(isSame(stage.image, image, Infinity), "the export differs from the image");
+    assertStringIncludes(Deno.readTextFileSync(`${image}.log`), MARK);
+    const verified = await stage.run(["verify"], layout);
+    assertExit(verified, 0);
+    const shown = [
+      exported.stderr,
+      verified.stdout,
+      (await stage.run(["ls"], layout)).stdout,
+      (await stage.run(["info", SNAPSHOT], layout)).stdout,
+      (await stage.run(["report", SNAPSHOT], layout)).stdout.split("\n")[0]!,
+    ];
+    for (const text of shown) assertStringIncludes(text, MARK);
+    const reader = new SecondReader();
+    const at = { store: stage.store("plain"), exhibit: imported[0]!.exhibit };
+    const read = await reader.read(at, `${stage.folder}/second.img`);
+    await reader.close();
+    assertEquals(read.code, 0, read.stderr);
+    assertStringIncludes(read.stderr, "IMPORTED");
+    assert(isSame(stage.image, `${stage.folder}/second.img`, Infinity), "the second reader's image differs");
+    const info = summaryOf(await stage.run(["info", SNAPSHOT, "--json"], layout));
+    const { listedBlocks, verification, descriptionResult } = info["acquisition"] as Record<
+      string,
+      unknown
+    >;
+    assertEquals([listedBlocks, descriptionResult], [null, "not_asked"]);
+    assertEquals((verification as Record<string, unknown>)["level"], "on_import");
+    assertEquals(new Set(Object.values(await reasonsOf(stage, layout!))), new Set(["no_file"]));
+  });
+});
 
 outside("import of a folder that has every block ends with 0", IMAGER_NEEDS, async () => {
   await withFolders(async (stage) => {
