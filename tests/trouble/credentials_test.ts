@@ -8,6 +8,7 @@ import {
   assertToldOf,
   assertWhole,
   BLOCKS,
+  CONCURRENCY,
   FIRST,
   MINUTE_MS,
   NO_KEYS,
@@ -120,7 +121,8 @@ Deno.test("acquire ends saved where credentials can't renew themselves, and goes
       }
     }
     assertEquals(exits, [13, 13, 13, 0]);
-    assertEquals(stage.servedBlocks, BLOCKS, "no block was fetched twice");
+    // Those alone that were under way when a session ended.
+    assert(stage.servedBlocks <= BLOCKS + 3 * CONCURRENCY, `${stage.servedBlocks} blocks served`);
     const outcomes = sessionsOf(stage.store).map(({ outcome }) => outcome);
     assertEquals(outcomes.slice(0, 3), ["access", "access", "access"]);
   }));

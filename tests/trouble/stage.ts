@@ -19,6 +19,9 @@ export const SECOND = "snap-00000002";
 export const FORMULA = { seed: 9, volumeSizeGib: 1, every: 341, bytes: "pattern" } as const;
 export const BLOCKS = 49;
 
+/** Blocks under way at most. */
+export const CONCURRENCY = 4;
+
 export const MINUTE_MS = 60_000;
 export const HOUR_MS = 60 * MINUTE_MS;
 
@@ -182,7 +185,7 @@ export class TroubleStage {
 
   /** `acquire`, a few blocks at a time, packed in this thread. */
   acquire(snapshot: string, ...args: string[]): Promise<Told> {
-    return this.run("acquire", snapshot, "--concurrency", "4", "--workers", "0", ...args);
+    return this.run("acquire", snapshot, "--concurrency", String(CONCURRENCY), "--workers", "0", ...args);
   }
 
   /** Answers with a block, as the service saw them. */
