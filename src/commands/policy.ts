@@ -37,13 +37,12 @@ Nothing is asked and nothing is changed. sts:GetCallerIdentity, which the record
   environment: { "AWS_REGION, AWS_DEFAULT_REGION": "the Region where --region is not given" },
   examples: [
     {
-      command:
-        "coldcase policy --region eu-central-1 --snapshot snap-0123456789abcdef0 --until 2030-01-31 --principal arn:aws:iam::123456789012:role/responder",
-      says: "for a role of another account, for some days",
+      command: "coldcase policy --region eu-central-1 --snapshot snap-0123456789abcdef0",
+      says: "for one snapshot; --principal shows how to share it, too",
     },
     {
-      command: "coldcase policy --region eu-central-1 --json | jq .rolePolicy > role.json",
-      says: "the role's policy alone, for all snapshots of a Region",
+      command: "coldcase policy --until 2030-01-31 --json | jq .rolePolicy > role.json",
+      says: "the role's policy alone, for all snapshots of AWS_REGION, for some days",
     },
   ],
   run({ out, world }, { options }) {
