@@ -248,7 +248,7 @@ coldcase: hint: Run the same command with --budget 0.01 or more: what was record
 ${acquire(SNAPSHOT)} 2> said --concurrency 1 & run=$!
 exec 3< said; read -r line <&3; echo "$line" >&2
 until ls evidence/journal/*/*.pack > /dev/null 2>&1; do read -r -t 0.2 line <&3 || true; done
-kill -INT -- -$run; cat <&3 >&2; { wait $run || code=$?; } 2> /dev/null; exit $code`,
+kill -INT -- -$run; cat <&3 >&2; exec 2> /dev/null; wait $run`,
     exitCode: 130,
     stderr: `${NOT_AWS}
 coldcase: error: Interrupted while acquiring "${SNAPSHOT}"
