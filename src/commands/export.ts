@@ -15,7 +15,7 @@ import {
   type RawTarget,
 } from "../image/mod.ts";
 import { type Exhibit } from "../store/mod.ts";
-import { formatCount, formatDuration, formatSize } from "../units.ts";
+import { formatCount, formatDuration, formatSize, MIB, parseSize } from "../units.ts";
 import { ageOutput } from "./_age_output.ts";
 import { addDigests } from "./_addenda.ts";
 import { CUSTODY_OPTIONS, openKeyIfAny, withCustody } from "./_custody.ts";
@@ -29,6 +29,8 @@ export const exportCommand = defineCommand({
 
 To a file it is sparse; IMAGE.log and IMAGE.map.json lie beside it. An interrupted export is taken up by running the same command again: what is there is compared first.
 
+With --split it is pieces, FILE.001 first, that "cat" joins; FILE.001.log has the digests of each and of all, FILE.001.map.json the map. The first gets its name last: a set that has it is whole. Pieces of two sets are never mixed: what is there is refused, or all of it replaced.
+
 To a block device (always with --overwrite) holes are written as zeros, so that old bytes never survive.
 
 With -r or -R it is one age file, which "age -d" opens: encrypted on the way, to a file that is not there yet or to stdout. Nothing plain touches the disk, no log and no map lie beside it, and it is not taken up again. Digests are of the image inside.
@@ -37,6 +39,12 @@ Blocks that could not be read are filled with zeros and listed; the exit code is
   options: {
     output: { short: "o", value: "FILE", summary: "file or block device; - is stdout" },
     format: { value: "FORMAT", choices: ["raw"], default: "raw", summary: "image format" },
+    split: {
+      value: "SIZE",
+      parse: parseSplit,
+      summary: "pieces of this size: FILE.001, FILE.002, …",
+      details: "A multiple of 512 bytes, at least 1 MiB, and large enough for 999 pieces. Files only.",
+    },
     digests: {
       value: "LIST",
       parse: parseDigestNames,
@@ -66,6 +74,10 @@ Blocks that could not be read are filled with zeros and listed; the exit code is
   },
   examples: [
     { command: "coldcase export snap-0123456789abcdef0 -o disk.img", says: "a raw image" },
+    {
+      command: "coldcase export snap-0123456789abcdef0 -o disk.img --split 2GiB",
+      says: "in pieces, from disk.img.001",
+    },
     { command: "coldcase export snap-0123456789abcdef0 -o - | zstd > disk.img.zst", says: "through a pipe" },
     {
       command: "coldcase export snap-0123456789abcdef0 -o disk.img.age -r age1…",
@@ -81,6 +93,13 @@ Blocks that could not be read are filled with zeros and listed; the exit code is
     }
     const { output } = options;
     const recipients = await givenRecipients(options);
+    if (options.split !== undefined && (recipients || output === "-")) {
+      throw new OperatorError(
+        "usage",
+        `Cannot split ${recipients ? "an age file" : "a stream"}: pieces are files that lie plain on a disk`,
+        { hints: ['Leave out --split; "split -b" cuts a stream.'] },
+      );
+    }
     if (recipients?.isSingle) out.detail("one recipient: only that identity opens the image");
     const key = await openKeyIfAny(context, options["sign-key"]);
     const workers = options.workers ?? Math.max(1, context.world.host.cpuCount - 1);
@@ -93,10 +112,15 @@ Blocks that could not be read are filled with zeros and listed; the exit code is
         if (refusal) throw refusal;
         const mark = originMark(exhibit.manifest.source);
         if (mark) out.warn(mark);
-        const { digests, overwrite } = options;
+        const { digests, overwrite, split: splitBytes } = options;
         const result = recipients
           ? await exportEncrypted(context, exhibit, { recipients, output, digests, overwrite })
-          : await exportShown(context, exhibit, { target: targetOf(context, output), digests, overwrite });
+          : await exportShown(context, exhibit, {
+            target: targetOf(context, output),
+            digests,
+            overwrite,
+            splitBytes,
+          });
         for (const text of [...result.notes, ...store.tolerated]) out.note(text);
         note.tell("target", result.path ?? "stdout");
         if (recipients) note.tell("recipients", recipients.list.map((one) => one.slice(0, 62)).join(" "));
@@ -162,7 +186,12 @@ async function exportEncrypted(
 async function exportShown(
   { out, world, signal, version }: CommandContext,
   exhibit: Exhibit,
-  how: { readonly target: RawTarget; readonly digests: DigestName[]; readonly overwrite: boolean },
+  how: {
+    readonly target: RawTarget;
+    readonly digests: DigestName[];
+    readonly overwrite: boolean;
+    readonly splitBytes?: number | undefined;
+  },
 ): Promise<ExportResult> {
   const progress = out.progress({
     label: `export ${exhibit.manifest.source.snapshot}`,
@@ -178,12 +207,30 @@ async function exportShown(
       tool: `coldcase ${version}`,
       digests: how.digests,
       overwrite: how.overwrite,
+      splitBytes: how.splitBytes,
       signal,
       onProgress: ({ doneBytes, totalBytes }) => progress.update({ done: doneBytes, total: totalBytes }),
     });
   } finally {
     progress.end();
   }
+}
+
+/** Smaller pieces are a typing error sooner than a wish. */
+function parseSplit(text: string): number {
+  const bytes = parseSize(text);
+  if (bytes >= MIB && bytes % 512 === 0) return bytes;
+  throw new OperatorError(
+    "usage",
+    `Cannot split by "${text}": expected a multiple of 512 bytes, at least 1 MiB, such as 2GiB`,
+  );
+}
+
+function piecesText({ pieces, logPath }: ExportResult): string {
+  const last = pieces.at(-1)!.path;
+  return `${
+    pieces.length === 1 ? "1 piece" : `${formatCount(pieces.length)} pieces, to ${last}`
+  }; digests of each: ${logPath}`;
 }
 
 /** On stderr: stdout may be the image itself. */
@@ -197,6 +244,7 @@ function show({ out }: CommandContext, exhibit: Exhibit, result: ExportResult): 
       formatSize(result.volumeSizeBytes)
     } of ${exhibit.id} (${exhibit.manifest.source.snapshot}) in ${formatDuration(result.durationMs)}`,
   );
+  if (result.pieces.length > 0) say(`  ${piecesText(result)}`);
   for (const [name, value] of Object.entries(digests)) say(`  ${DIGEST_TITLES[name as DigestName]} ${value}`);
   if (result.excessBytes > 0) {
     say(`  ${formatSize(result.excessBytes)} of the device beyond the volume were left as they are`);

@@ -40,7 +40,7 @@ Of an encrypted store without an identity (-i) it verifies the outer level: inve
 
 Files that an identity should open and does not are checked from outside, counted and named; the rest is verified, and it ends with 12.
 
---read-back IMAGE reads an exported image again and compares it with the exhibit, byte by byte, and with the digests in IMAGE.log.`,
+--read-back IMAGE reads an exported image again and compares it with the exhibit, byte by byte, and with the digests in IMAGE.log. Of an image in pieces it takes the first (.001) or their common name.`,
   options: {
     quick: { summary: "structure only, no block data" },
     sample: { value: "N/T", parse: parseSample, summary: "data of the N-th of T shares of the packs" },
@@ -237,7 +237,9 @@ async function readBackImage(
 ): Promise<number> {
   const { out, world, signal } = context;
   const { exhibit } = of;
-  const log = readExportLog(world.disk, `${image}.log`);
+  // The common name of pieces is no file's own: their log lies beside the first.
+  const logged = world.disk.stat(image) ? image : `${image}.001`;
+  const log = readExportLog(world.disk, `${logged}.log`);
   const progress = out.progress({ label: `read back ${image}`, unit: "bytes", done: 0 });
   const result = await readBack(exhibit, image, {
     disk: world.disk,

@@ -10,7 +10,9 @@ const MAX_CHECKPOINT_BYTES = 64 * 1024;
 
 /** An unfinished image of one exhibit. */
 export interface Checkpoint {
-  readonly format: "raw";
+  readonly format: "raw" | "e01";
+  /** Of each piece or segment file; `undefined`: the image is one file. */
+  readonly splitBytes?: number | undefined;
   readonly imageDigest: string;
   readonly volumeSizeBytes: number;
   readonly blockSizeBytes: number;
@@ -67,13 +69,23 @@ function parseCheckpoint(text: string): Checkpoint | undefined {
   }
   if (typeof value !== "object" || value === null) return undefined;
   const { type, version, format, imageDigest, startedAt, ...numbers } = value as Record<string, unknown>;
-  const { volumeSizeBytes, blockSizeBytes, durableBytes, sessions } = numbers;
-  if (type !== TYPE || version !== 1 || format !== "raw") return undefined;
+  const { volumeSizeBytes, blockSizeBytes, durableBytes, sessions, splitBytes } = numbers;
+  if (type !== TYPE || version !== 1 || (format !== "raw" && format !== "e01")) return undefined;
+  if (splitBytes !== undefined && !(isCount(splitBytes) && splitBytes > 0)) return undefined;
   if (typeof imageDigest !== "string" || typeof startedAt !== "string") return undefined;
   if (!isCount(volumeSizeBytes) || !isCount(blockSizeBytes) || !isCount(durableBytes) || !isCount(sessions)) {
     return undefined;
   }
-  return { format, imageDigest, volumeSizeBytes, blockSizeBytes, durableBytes, sessions, startedAt };
+  const facts: Checkpoint = {
+    format,
+    imageDigest,
+    volumeSizeBytes,
+    blockSizeBytes,
+    durableBytes,
+    sessions,
+    startedAt,
+  };
+  return splitBytes === undefined ? facts : { ...facts, splitBytes };
 }
 
 function isCount(value: unknown): value is number {

@@ -75,3 +75,63 @@ export class LinearDigests {
     return Object.fromEntries(this.#hashes.map(([name, hash]) => [name, hash.digest("hex")]));
   }
 }
+
+/** Digests of one part of an image. */
+export interface WindowDigests {
+  readonly offsetBytes: number;
+  readonly lengthBytes: number;
+  readonly digests: LinearDigestValues;
+}
+
+/** Running digests of each `windowBytes` bytes in turn; the last window may be shorter. */
+export class WindowedDigests {
+  readonly #names: readonly DigestName[];
+  readonly #windowBytes: number;
+  readonly #done: WindowDigests[] = [];
+  #running: LinearDigests;
+  #offsetBytes = 0;
+  #lengthBytes = 0;
+
+  constructor(names: readonly DigestName[], windowBytes: number) {
+    this.#names = names;
+    this.#windowBytes = windowBytes;
+    this.#running = new LinearDigests(names);
+  }
+
+  update(bytes: Uint8Array): void {
+    for (let done = 0; done < bytes.length;) {
+      const part = bytes.subarray(done, done + this.#windowBytes - this.#lengthBytes);
+      this.#running.update(part);
+      this.#grow(part.length);
+      done += part.length;
+    }
+  }
+
+  updateZeros(lengthBytes: number): void {
+    for (let left = lengthBytes; left > 0;) {
+      const count = Math.min(left, this.#windowBytes - this.#lengthBytes);
+      this.#running.updateZeros(count);
+      this.#grow(count);
+      left -= count;
+    }
+  }
+
+  /** Ends it: all windows, in order. */
+  finish(): readonly WindowDigests[] {
+    if (this.#lengthBytes > 0) this.#end();
+    return this.#done;
+  }
+
+  #grow(lengthBytes: number): void {
+    this.#lengthBytes += lengthBytes;
+    if (this.#lengthBytes === this.#windowBytes) this.#end();
+  }
+
+  #end(): void {
+    const [offsetBytes, lengthBytes] = [this.#offsetBytes, this.#lengthBytes];
+    this.#done.push({ offsetBytes, lengthBytes, digests: this.#running.finish() });
+    this.#running = new LinearDigests(this.#names);
+    this.#offsetBytes += lengthBytes;
+    this.#lengthBytes = 0;
+  }
+}

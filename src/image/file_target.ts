@@ -1,15 +1,17 @@
 /**
- * A raw image as a file, with its log and its map beside it. Written as `IMAGE.partial`, which gets its final
- * name last, so that an image under its final name is whole, durable and has both. An unfinished image
+ * An image as a file or a set of files (see container.ts), with its log and its map beside it. Written as
+ * `IMAGE.partial`, which gets its final name last (of a set: the first file), so that an image under its final
+ * name is whole, durable and has both. An unfinished image
  * is taken up again by comparing it with the exhibit, up to the last byte that is known to be durable;
  * from the first difference on it is written anew. It does not decide what is in an image.
  */
 import { Buffer } from "node:buffer";
 import { dirname } from "@std/path";
-import type { Disk, DiskFile } from "../model.ts";
+import type { Disk } from "../model.ts";
 import type { VolumePiece } from "./blocks.ts";
 import { type Checkpoint, writeCheckpoint } from "./checkpoint.ts";
-import { ZERO_BYTES } from "./digests.ts";
+import type { ImageContainer } from "./container.ts";
+import { type LinearDigestValues, ZERO_BYTES } from "./digests.ts";
 import { diskFailure } from "./failures.ts";
 import type { MapWriter } from "./map.ts";
 import type { ImageTarget } from "./target.ts";
@@ -45,7 +47,9 @@ export interface ImageLock {
 
 export interface FileTargetParts {
   readonly disk: Disk;
-  readonly file: DiskFile;
+  readonly container: ImageContainer;
+  /** Files of an earlier image that this one replaces, the first of a set first. */
+  readonly replaced: readonly string[];
   readonly map: MapWriter;
   readonly lock: ImageLock | undefined;
   readonly notes: string[];
@@ -60,7 +64,8 @@ export class FileTarget implements ImageTarget {
   readonly excessBytes = 0;
   readonly names: ImageNames;
   readonly #disk: Disk;
-  readonly #file: DiskFile;
+  readonly #container: ImageContainer;
+  readonly #replaced: readonly string[];
   readonly #map: MapWriter;
   readonly #lock: ImageLock | undefined;
   readonly #syncEveryBytes: number;
@@ -80,7 +85,8 @@ export class FileTarget implements ImageTarget {
     this.names = names;
     this.notes = parts.notes;
     this.#disk = parts.disk;
-    this.#file = parts.file;
+    this.#container = parts.container;
+    this.#replaced = parts.replaced;
     this.#map = parts.map;
     this.#lock = parts.lock;
     this.#syncEveryBytes = parts.syncEveryBytes;
@@ -115,7 +121,7 @@ export class FileTarget implements ImageTarget {
 
   async write(bytes: Uint8Array, offset: number): Promise<void> {
     if (!await this.#isThere(bytes, offset)) {
-      this.#attempt("write image", this.names.partial, () => this.#file.write(bytes, offset));
+      this.#attempt("write image", this.names.partial, () => this.#container.write(bytes, offset));
       this.#unsyncedBytes += bytes.length;
     }
     this.#position = offset + bytes.length;
@@ -128,6 +134,8 @@ export class FileTarget implements ImageTarget {
       await this.#isThere(ZERO_BYTES.subarray(0, count), offset + done);
       done += count;
     }
+    const zeros = () => this.#container.writeZeros(lengthBytes, offset);
+    this.#attempt("write image", this.names.partial, zeros);
     this.#position = offset + lengthBytes;
   }
 
@@ -136,20 +144,29 @@ export class FileTarget implements ImageTarget {
     await this.#syncEnded();
   }
 
-  /** Everything durable, then the final names, the image's last. `logText` is the whole log. */
+  /** Writes what the format has at its end; the files of the image, under their final names, in order. */
+  seal(digests: LinearDigestValues): readonly string[] {
+    this.#attempt("write image", this.names.partial, () => this.#container.seal(digests));
+    return this.#container.files().map(({ final }) => final);
+  }
+
+  /** After `seal`: everything durable, then the final names, the image's last. `logText` is the whole log. */
   async finish(logText: string): Promise<void> {
     const { names } = this;
     await this.save();
     try {
       await this.#map.finish();
       await this.#writeLog(logText);
-      // Replaced, not merely overtaken: an image never has another one's log beside it.
-      if (this.#disk.stat(names.image)) {
-        this.#disk.remove(names.image);
+      // Replaced, not merely overtaken: an image never has another one's log or pieces beside it.
+      if (this.#replaced.length > 0) {
+        for (const path of this.#replaced) {
+          if (this.#disk.stat(path)) this.#disk.remove(path);
+        }
         await this.#disk.syncDirectory(dirname(names.image));
       }
       this.#disk.rename(names.partialMap, names.map);
       this.#disk.rename(names.partialLog, names.log);
+      for (const { partial, final } of this.#container.files().slice(1)) this.#disk.rename(partial, final);
       await this.#disk.syncDirectory(dirname(names.image));
       this.#disk.rename(names.partial, names.image);
       await this.#disk.syncDirectory(dirname(names.image));
@@ -160,7 +177,7 @@ export class FileTarget implements ImageTarget {
   }
 
   close(): void {
-    this.#file.close();
+    this.#container.close();
     this.#map.close();
     this.#lock?.release();
   }
@@ -170,7 +187,11 @@ export class FileTarget implements ImageTarget {
     if (offset + bytes.length > this.#compareUntil) return false;
     if (this.#buffer.length < bytes.length) this.#buffer = new Uint8Array(bytes.length);
     const held = this.#buffer.subarray(0, bytes.length);
-    const count = this.#attempt("read back image", this.names.partial, () => this.#file.read(held, offset));
+    const count = this.#attempt(
+      "read back image",
+      this.names.partial,
+      () => this.#container.read(held, offset),
+    );
     if (count === bytes.length && equalBytes(held, bytes)) {
       this.#checkedBytes += bytes.length;
       return true;
@@ -180,8 +201,8 @@ export class FileTarget implements ImageTarget {
     );
     this.#compareUntil = offset;
     try {
-      this.#file.truncate(offset);
-      this.#file.truncate(this.#checkpoint.volumeSizeBytes);
+      this.#container.truncate(offset);
+      this.#container.truncate(this.#checkpoint.volumeSizeBytes);
       this.#checkpoint = { ...this.#checkpoint, durableBytes: offset };
       await writeCheckpoint(this.#disk, this.names.checkpoint, this.#checkpoint);
     } catch (error) {
@@ -199,7 +220,7 @@ export class FileTarget implements ImageTarget {
   }
 
   async #sync(durableBytes: number): Promise<void> {
-    await this.#file.sync();
+    await this.#container.sync();
     this.#checkpoint = { ...this.#checkpoint, durableBytes };
     await writeCheckpoint(this.#disk, this.names.checkpoint, this.#checkpoint);
   }

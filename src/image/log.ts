@@ -4,6 +4,7 @@
  * as given but for characters that could deceive a terminal or a reader. It is a record, not evidence
  * of itself: who can change the image can change its log (the manifest's signature is what can't be forged).
  */
+import { basename } from "@std/path";
 import { OperatorError } from "../errors.ts";
 import type { Disk } from "../model.ts";
 import { formatCount, formatDuration, formatRate, formatSize } from "../units.ts";
@@ -16,7 +17,7 @@ import {
 } from "./digests.ts";
 import { diskFailure } from "./failures.ts";
 import { lastByte } from "./ranges.ts";
-import type { ExportResult } from "./raw.ts";
+import type { ExportResult, ImagePiece } from "./raw.ts";
 
 /** The first line of every log; a reader refuses another version. */
 const TITLE = "coldcase export log, version 1";
@@ -43,7 +44,7 @@ export function formatExportLog(result: ExportResult, facts: LogFacts): string {
     "",
     ...section("Image", [
       ["File", result.path ?? "standard output"],
-      ["Format", "raw (dd), holes are zeros"],
+      ["Format", formatText(result)],
       ["Size", bytesText(result.volumeSizeBytes)],
       ["Tool", facts.tool],
     ]),
@@ -54,6 +55,7 @@ export function formatExportLog(result: ExportResult, facts: LogFacts): string {
         return value === undefined ? [] : [[DIGEST_TITLES[name], value]];
       }),
     ], "none were asked for"),
+    ...(result.pieces.length === 0 ? [] : section("Pieces, in order", result.pieces.flatMap(pieceLines))),
     ...section(`Blocks of ${result.blockSizeBytes} bytes`, [
       ["Stored", countText(result.storedBlocks, result)],
       ["Zero", `${countText(result.zeroBlocks, result)}, written as zeros on the source`],
@@ -77,6 +79,23 @@ export function formatExportLog(result: ExportResult, facts: LogFacts): string {
 function section(title: string, facts: LabelledFacts, ifEmpty = ""): string[] {
   const lines = facts.map(([label, value]) => `  ${plain(label).padEnd(LABEL_WIDTH)} ${plain(value)}`);
   return [title, ...(lines.length === 0 ? [`  ${ifEmpty}`] : lines), ""];
+}
+
+function formatText({ pieces }: ExportResult): string {
+  return pieces.length === 0
+    ? "raw (dd), holes are zeros"
+    : `raw (dd) in ${pieces.length} pieces, one after the other; holes are zeros`;
+}
+
+function pieceLines({ path, offsetBytes, lengthBytes, digests }: ImagePiece): [string, string][] {
+  const name = basename(path);
+  return [
+    [name, `bytes ${offsetBytes} to ${lastByte({ offsetBytes, lengthBytes })}`],
+    ...DIGEST_NAMES.flatMap((digest): [string, string][] => {
+      const value = digests[digest];
+      return value === undefined ? [] : [[`${name} ${DIGEST_TITLES[digest]}`, value]];
+    }),
+  ];
 }
 
 function unreadableLines(result: ExportResult): [string, string][] {

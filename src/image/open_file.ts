@@ -1,7 +1,7 @@
 /**
- * Makes a file ready for a raw image: refuses what must not be replaced, takes the lock, finds out whether an
- * unfinished image there is this exhibit's, and makes sure that there is room before the first byte. It
- * writes nothing of the image itself.
+ * Makes a file, or a set of files, ready for an image: refuses what must not be replaced, takes the lock, finds out
+ * whether an unfinished image there is this exhibit's, and makes sure that there is room before the first byte.
+ * It writes nothing of the image itself.
  */
 import { basename, dirname } from "@std/path";
 import { OperatorError } from "../errors.ts";
@@ -10,9 +10,11 @@ import { formatSize } from "../units.ts";
 import { volumeSizeBytes } from "./blocks.ts";
 import { type Checkpoint, readCheckpoint, writeCheckpoint } from "./checkpoint.ts";
 import { diskFailure, platformCode } from "./failures.ts";
+import { type ImageContainer, WholeFile } from "./container.ts";
 import { FileTarget, type ImageLock, type ImageNames, imageNames } from "./file_target.ts";
 import { readExportLog } from "./log.ts";
 import { MapWriter } from "./map.ts";
+import { piecePath, piecesThere, requirePieces, SplitFile, splitStem } from "./split_file.ts";
 
 /** File systems without holes: an image takes its full size there. */
 const WITHOUT_HOLES = ["vfat", "exfat"];
@@ -20,6 +22,9 @@ const WITHOUT_HOLES = ["vfat", "exfat"];
 const FAT_MAX_FILE_BYTES = 2 ** 32 - 1;
 /** A file system that has no locks says one of these; there, two exports are told apart by nobody. */
 const NO_LOCKS = ["ENOLCK", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"];
+
+/** What the first file of a set is called, whatever the format. */
+const FIRST_OF_SET = /\.001$/;
 
 export interface FileTargetOptions {
   readonly disk: Disk;
@@ -29,6 +34,46 @@ export interface FileTargetOptions {
   /** When this run began, RFC 3339 UTC. */
   readonly startedAt: string;
   readonly syncEveryBytes: number;
+  /** Bytes of each piece; `undefined`: the image is one file. */
+  readonly splitBytes?: number | undefined;
+}
+
+/** How the files of one image are told from any others, and made. */
+interface FileSet {
+  readonly names: ImageNames;
+  readonly format: "raw";
+  readonly splitBytes: number | undefined;
+  /** The largest file that it can have. */
+  readonly largestFileBytes: number;
+  /** Finished files of it, or of an earlier image of that name, first first. */
+  there(): string[];
+  open(): ImageContainer;
+}
+
+function fileSet(path: string, options: FileTargetOptions): FileSet {
+  const { disk, splitBytes } = options;
+  const sizeBytes = volumeSizeBytes(options.reader.shape);
+  if (splitBytes === undefined) {
+    const names = imageNames(path);
+    return {
+      names,
+      format: "raw",
+      splitBytes,
+      largestFileBytes: sizeBytes,
+      there: () => disk.stat(path) ? [path] : [],
+      open: () => new WholeFile(disk.open(names.partial, "update"), { partial: names.partial, final: path }),
+    };
+  }
+  const stem = splitStem(path);
+  requirePieces(stem, { splitBytes, sizeBytes });
+  return {
+    names: imageNames(piecePath(stem, 0)),
+    format: "raw",
+    splitBytes,
+    largestFileBytes: Math.min(splitBytes, sizeBytes),
+    there: () => piecesThere(disk, stem),
+    open: () => new SplitFile(disk, { stem, splitBytes, sizeBytes, mode: "update" }),
+  };
 }
 
 /**
@@ -37,15 +82,17 @@ export interface FileTargetOptions {
  * it, `storage` where there is no room.
  */
 export async function openFileTarget(path: string, options: FileTargetOptions): Promise<FileTarget> {
-  const names = imageNames(path);
   const { disk } = options;
   try {
+    refuseBadPlace(imageNames(path), options);
+    const set = fileSet(path, options);
+    const { names } = set;
     refuseBadPlace(names, options);
     const notes: string[] = [];
     const isNew = disk.stat(names.partial) === undefined;
     const lock = lockPartial(disk, names, notes);
     try {
-      return await openLocked(names, { ...options, lock, notes });
+      return await openLocked(set, { ...options, lock, notes });
     } catch (error) {
       lock?.release();
       if (isNew && disk.stat(names.partial)) disk.remove(names.partial);
@@ -57,12 +104,14 @@ export async function openFileTarget(path: string, options: FileTargetOptions): 
 }
 
 async function openLocked(
-  names: ImageNames,
+  set: FileSet,
   options: FileTargetOptions & { readonly lock: ImageLock | undefined; readonly notes: string[] },
 ): Promise<FileTarget> {
   const { disk, reader } = options;
+  const { names, format, splitBytes } = set;
   const fresh: Checkpoint = {
-    format: "raw",
+    format,
+    ...(splitBytes !== undefined && { splitBytes }),
     imageDigest: options.imageDigest,
     volumeSizeBytes: volumeSizeBytes(reader.shape),
     blockSizeBytes: reader.shape.blockSizeBytes,
@@ -70,19 +119,20 @@ async function openLocked(
     sessions: 1,
     startedAt: options.startedAt,
   };
-  const held = unfinishedImage(names, { ...options, fresh });
+  const held = unfinishedImage(set, { ...options, fresh });
   const checkpoint = held ? { ...held, sessions: held.sessions + 1 } : fresh;
   if (!disk.stat(names.partial)) disk.open(names.partial, "create").close();
-  const file = disk.open(names.partial, "update");
+  const container = set.open();
   try {
+    if (held) takeBack(disk, container);
     // Beyond the durable part nothing may survive: after a failed sync the page cache can hold what the
     // disk does not, and a hole must be one.
-    file.truncate(Math.min(file.sizeBytes(), checkpoint.durableBytes));
-    await requireRoom(names, { disk, reader, checkpoint });
+    container.truncate(Math.min(container.sizeBytes(), checkpoint.durableBytes));
+    await requireRoom(set, { disk, reader, checkpoint });
     await writeCheckpoint(disk, names.checkpoint, checkpoint);
     // Else a loss of power could leave an unfinished image of which nothing tells what it is.
     await disk.syncDirectory(dirname(names.image));
-    file.truncate(checkpoint.volumeSizeBytes);
+    container.truncate(checkpoint.volumeSizeBytes);
     for (const leftover of [names.partialLog, names.partialMap]) {
       if (disk.stat(leftover)) disk.remove(leftover);
     }
@@ -92,10 +142,17 @@ async function openLocked(
       shape: reader.shape,
     };
     const map = new MapWriter(disk, { path: names.partialMap, head });
-    return new FileTarget(names, { ...options, file, map, checkpoint });
+    return new FileTarget(names, { ...options, container, map, checkpoint, replaced: set.there() });
   } catch (error) {
-    file.close();
+    container.close();
     throw error;
+  }
+}
+
+/** Pieces that got their final names before the run was cut off are of the unfinished image again. */
+function takeBack(disk: Disk, container: ImageContainer): void {
+  for (const { partial, final } of container.files().slice(1)) {
+    if (disk.stat(final) && !disk.stat(partial)) disk.rename(final, partial);
   }
 }
 
@@ -126,7 +183,9 @@ function refuseBadPlace(names: ImageNames, options: FileTargetOptions): void {
       `Cannot export to "${names.image}": it is a ${there.kind}, expected a file`,
     );
   }
-  if (there && !overwrite) {
+  // The name without a number is not written to.
+  const isWritten = options.splitBytes === undefined || FIRST_OF_SET.test(names.image);
+  if (there && !overwrite && isWritten) {
     throw isFinished(names, options) ? finished(names, options) : existing(names.image);
   }
   const partial = disk.stat(names.partial);
@@ -191,14 +250,16 @@ function lockPartial(disk: Disk, names: ImageNames, notes: string[]): ImageLock 
 
 /** The checkpoint of what is to be taken up again; `undefined` where the image begins anew. */
 function unfinishedImage(
-  names: ImageNames,
+  set: FileSet,
   options: FileTargetOptions & { readonly fresh: Checkpoint },
 ): Checkpoint | undefined {
   const { disk, fresh, overwrite } = options;
+  const { names } = set;
   const isEmpty = (disk.stat(names.partial)?.sizeBytes ?? 0) === 0;
   const held = readCheckpoint(disk, names.checkpoint);
   const isOurs = held !== undefined && held !== "unknown" && held.imageDigest === fresh.imageDigest &&
-    held.volumeSizeBytes === fresh.volumeSizeBytes && held.blockSizeBytes === fresh.blockSizeBytes;
+    held.volumeSizeBytes === fresh.volumeSizeBytes && held.blockSizeBytes === fresh.blockSizeBytes &&
+    held.format === fresh.format && held.splitBytes === fresh.splitBytes;
   if (isOurs && !isEmpty) {
     // Whole blocks only, whatever the file says: a block is compared or written, never half of each.
     const whole = Math.min(held.durableBytes, held.volumeSizeBytes);
@@ -207,31 +268,33 @@ function unfinishedImage(
   if (!isEmpty && !overwrite) {
     const what = held === undefined || held === "unknown"
       ? "nothing tells what it is"
+      : held.imageDigest === fresh.imageDigest
+      ? `its pieces have ${held.splitBytes} bytes, wanted are ${fresh.splitBytes}`
       : `it is of image digest ${held.imageDigest}, this exhibit has ${fresh.imageDigest}`;
     throw new OperatorError("usage", `Cannot take up unfinished image "${names.partial}": ${what}`, {
       hints: ["Name another file, or begin anew with --overwrite."],
       facts: { path: names.partial },
     });
   }
-  for (const beside of [names.log, names.map]) {
+  for (const beside of [names.log, names.map, ...set.there()]) {
     if (!isOurs && !overwrite && disk.stat(beside)) throw existing(beside);
   }
   return undefined;
 }
 
 async function requireRoom(
-  names: ImageNames,
+  { names, largestFileBytes }: FileSet,
   options: { readonly disk: Disk; readonly reader: BlockReader; readonly checkpoint: Checkpoint },
 ): Promise<void> {
   const { disk, reader, checkpoint } = options;
   const folder = dirname(names.image);
   const fileSystem = disk.fileSystemType(folder);
   const size = checkpoint.volumeSizeBytes;
-  if (fileSystem === "vfat" && size > FAT_MAX_FILE_BYTES) {
+  if (fileSystem === "vfat" && largestFileBytes > FAT_MAX_FILE_BYTES) {
     throw new OperatorError(
       "storage",
-      `Cannot export to "${names.image}": image has ${size} bytes, a file on FAT at most ${FAT_MAX_FILE_BYTES}`,
-      { hints: ["Name a target on another file system (exFAT, NTFS, ext4)."] },
+      `Cannot export to "${names.image}": it takes ${largestFileBytes} bytes, a file on FAT at most ${FAT_MAX_FILE_BYTES}`,
+      { hints: ["Split it (--split 2GiB), or name a target on another file system (exFAT, NTFS, ext4)."] },
     );
   }
   let needBytes = size - checkpoint.durableBytes;

@@ -9,7 +9,13 @@ import { formatTime, MIB } from "../units.ts";
 import { blocksInOrder, volumeSizeBytes } from "./blocks.ts";
 import { type DeviceHost, realDeviceHost } from "./devices.ts";
 import { openDeviceTarget } from "./device_target.ts";
-import { type DigestName, LinearDigests, type LinearDigestValues } from "./digests.ts";
+import {
+  type DigestName,
+  LinearDigests,
+  type LinearDigestValues,
+  type WindowDigests,
+  WindowedDigests,
+} from "./digests.ts";
 import { diskFailure } from "./failures.ts";
 import { FileTarget } from "./file_target.ts";
 import { formatExportLog, type LabelledFacts } from "./log.ts";
@@ -50,6 +56,17 @@ export interface ExportOptions {
    * beside the writing.
    */
   readonly syncEveryBytes?: number;
+  /** A file in pieces of this size, a multiple of 512 bytes: `PATH.001`, `PATH.002`, … Not for devices and streams. */
+  readonly splitBytes?: number | undefined;
+}
+
+/** One of the files that an image lies in. */
+export interface ImagePiece {
+  readonly path: string;
+  /** Of the volume. */
+  readonly offsetBytes: number;
+  readonly lengthBytes: number;
+  readonly digests: LinearDigestValues;
 }
 
 /** What was exported. All blocks are of the whole volume, also where an earlier session wrote some. */
@@ -64,6 +81,8 @@ export interface ExportResult {
   readonly blockSizeBytes: number;
   /** Empty where none were asked for, or where the stream was closed early. */
   readonly digests: LinearDigestValues;
+  /** Of an image in pieces; empty for any other. */
+  readonly pieces: readonly ImagePiece[];
   readonly storedBlocks: number;
   readonly zeroBlocks: number;
   readonly absentBlocks: number;
@@ -105,9 +124,11 @@ export async function exportRaw(
   const startedMs = options.clock.monotonicMs();
   const opened = await openTarget(reader, target, { ...options, startedAt });
   try {
-    const written = await writeVolume(reader, opened, options);
+    const { windows, ...written } = await writeVolume(reader, opened, options);
+    const files = opened instanceof FileTarget ? opened.seal(written.digests) : [];
     const result: ExportResult = {
       ...written,
+      pieces: windows.map((window, index) => ({ path: files[index]!, ...window })),
       target: opened.kind,
       path: opened.path,
       logPath: opened instanceof FileTarget ? opened.names.log : undefined,
@@ -134,7 +155,11 @@ async function openTarget(
   target: RawTarget,
   options: ExportOptions & { readonly startedAt: string },
 ): Promise<ImageTarget> {
-  if (target.kind === "stream") return new StreamTarget(target.stream);
+  const isSplit = options.splitBytes !== undefined;
+  if (target.kind === "stream") {
+    if (!isSplit) return new StreamTarget(target.stream);
+    throw new OperatorError("usage", "Cannot split a stream: pieces are files, expected a path");
+  }
   const { disk, devices = realDeviceHost, overwrite = false, syncEveryBytes = SYNC_EVERY_BYTES } = options;
   const kindOf = (path: string) => {
     try {
@@ -147,6 +172,9 @@ async function openTarget(
   const isLink = kindOf(target.path) === "symlink";
   const resolved = isLink ? devices.resolve(target.path) : target.path;
   if (kindOf(resolved) === "device") {
+    if (isSplit) {
+      throw new OperatorError("usage", `Cannot split "${target.path}": it is a device, pieces are files`);
+    }
     return openDeviceTarget(resolved, {
       disk,
       devices,
@@ -174,9 +202,9 @@ async function writeVolume(
   reader: BlockReader,
   target: ImageTarget,
   options: ExportOptions,
-): Promise<Written> {
+): Promise<Written & { readonly windows: readonly WindowDigests[] }> {
   const { blockSizeBytes } = reader.shape;
-  const digests = new LinearDigests(options.digests ?? ["sha256"]);
+  const digests = new ImageDigests(options);
   const blocks: Record<BlockState, number> = { absent: 0, zero: 0, stored: 0, unreadable: 0 };
   const unreadable = new RangeList();
   const steps = new Steps(volumeSizeBytes(reader.shape), { ...options, action: "finish the image" });
@@ -205,7 +233,7 @@ async function writeVolume(
     else throw await saved(target, error);
   }
   return {
-    digests: isClosedEarly ? {} : digests.finish(),
+    ...(isClosedEarly ? { digests: {}, windows: [] } : digests.finish()),
     storedBlocks: blocks.stored,
     zeroBlocks: blocks.zero,
     absentBlocks: blocks.absent,
@@ -216,9 +244,38 @@ async function writeVolume(
   };
 }
 
+/** Digests of the whole image and, where it is in pieces, of each. */
+class ImageDigests {
+  readonly #whole: LinearDigests;
+  readonly #pieces: WindowedDigests | undefined;
+
+  constructor({ digests = ["sha256"], splitBytes }: ExportOptions) {
+    this.#whole = new LinearDigests(digests);
+    this.#pieces = splitBytes === undefined ? undefined : new WindowedDigests(digests, splitBytes);
+  }
+
+  get isEmpty(): boolean {
+    return this.#whole.isEmpty;
+  }
+
+  update(bytes: Uint8Array): void {
+    this.#whole.update(bytes);
+    this.#pieces?.update(bytes);
+  }
+
+  updateZeros(lengthBytes: number): void {
+    this.#whole.updateZeros(lengthBytes);
+    this.#pieces?.updateZeros(lengthBytes);
+  }
+
+  finish(): { readonly digests: LinearDigestValues; readonly windows: readonly WindowDigests[] } {
+    return { digests: this.#whole.finish(), windows: this.#pieces?.finish() ?? [] };
+  }
+}
+
 async function writeHole(
   hole: { readonly offset: number; readonly lengthBytes: number },
-  way: { readonly target: ImageTarget; readonly digests: LinearDigests; readonly steps: Steps },
+  way: { readonly target: ImageTarget; readonly digests: ImageDigests; readonly steps: Steps },
 ): Promise<void> {
   const { target, digests, steps } = way;
   for (let done = 0; done < hole.lengthBytes;) {

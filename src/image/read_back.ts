@@ -18,6 +18,7 @@ import {
 } from "./digests.ts";
 import { diskFailure } from "./failures.ts";
 import { type ByteRange, lastByte, RangeList } from "./ranges.ts";
+import { openPieces, piecePath, splitStem } from "./split_file.ts";
 import { type ImageProgress, Steps } from "./steps.ts";
 
 /** Differences are told in units of this size: one sector of the volume. */
@@ -126,6 +127,11 @@ interface OpenedImage {
 function openImage(path: string, options: ReadBackOptions): OpenedImage {
   const { disk, devices = realDeviceHost } = options;
   try {
+    const stem = splitStem(path);
+    // The base name stands for its pieces where no file has it.
+    if (disk.stat(piecePath(stem, 0))?.kind === "file" && (stem !== path || !disk.stat(path))) {
+      return { target: "file", ...openPieces(disk, stem) };
+    }
     const stat = disk.stat(path);
     if (!stat) throw new OperatorError("not_found", `Cannot read back "${path}": no such file`);
     const resolved = stat.kind === "symlink" ? devices.resolve(path) : path;
