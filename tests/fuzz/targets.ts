@@ -1,6 +1,7 @@
 /** Every parser of the program that takes bytes from outside, for the fuzzer. */
 import { AWS_TARGETS } from "./aws.ts";
 import { DOCUMENT_TARGETS } from "./documents.ts";
+import { IMAGER_TARGETS } from "./imager.ts";
 import { KEY_TARGETS } from "./keys.ts";
 import { OUTSIDE_TARGETS } from "./outside.ts";
 import { PACK_TARGETS } from "./packs.ts";
@@ -14,4 +15,5 @@ export const TARGETS: readonly Target[] = [
   ...OUTSIDE_TARGETS,
   ...VOLUME_TARGETS,
   ...AWS_TARGETS,
+  ...IMAGER_TARGETS,
 ];
