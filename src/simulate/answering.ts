@@ -17,6 +17,7 @@ import {
   snapshotThrottled,
 } from "./errors.ts";
 import type { FaultKind } from "./faults.ts";
+import { describeInstances } from "./instances.ts";
 import { getSnapshotBlock, listChangedBlocks, listSnapshotBlocks, startOf } from "./reads.ts";
 import { type CallName, type Route, routeOf } from "./routing.ts";
 import type { SignedRequest } from "./sigv4.ts";
@@ -56,6 +57,7 @@ const CALLS: Readonly<Record<CallName, (endpoint: Endpoint, request: ApiRequest)
   PutSnapshotBlock: putSnapshotBlock,
   CompleteSnapshot: completeSnapshot,
   DescribeSnapshots: describeSnapshots,
+  DescribeInstances: describeInstances,
   GetCallerIdentity: (_, request) => getCallerIdentity(request),
 };
 

@@ -1,13 +1,12 @@
 /**
  * EC2 at the same endpoint: DescribeSnapshots in the Query protocol, with the filters that a client of snapshots
- * uses. An unknown filter is refused, as EC2 refuses it.
+ * uses, owners, and those who may restore. An unknown filter is refused, as EC2 refuses it. Instances: instances.ts.
  *
  * @see https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DescribeSnapshots.html
  */
-import { Buffer } from "node:buffer";
 import { isVisible } from "./access.ts";
+import { filtersOf, numbered, pageOf, refusal } from "./ec2_form.ts";
 import type { Answer, ApiRequest, Endpoint } from "./endpoint.ts";
-import { AwsError } from "./errors.ts";
 import { type HeldSnapshot, stateOf } from "./snapshots.ts";
 import { xmlDocument, type XmlNode } from "./xml.ts";
 
@@ -42,20 +41,44 @@ export function describeSnapshots(endpoint: Endpoint, request: ApiRequest): Answ
     }
   }
   const owners = numbered(form, "Owner").map((owner) => owner === "self" ? account : owner);
+  const restorableBy = numbered(form, "RestorableBy");
   const nowMs = endpoint.clock.nowMs();
-  const filters = filtersOf(form, nowMs);
+  const filters = filtersOf<HeldSnapshot>(form, (name) => valuesOf(name, nowMs));
   const found = visible
     .filter((snapshot) => ids.length === 0 || ids.includes(snapshot.id))
     .filter((snapshot) => owners.length === 0 || owners.includes(snapshot.facts.ownerId))
+    .filter((snapshot) =>
+      restorableBy.length === 0 || restorableBy.some((who) => isRestorable(snapshot, { who, account }))
+    )
     .filter((snapshot) => filters.every((matches) => matches(snapshot)))
     .sort((a, b) => a.id < b.id ? -1 : 1);
-  const { page, nextToken } = pageOf(found, { form, hasIds: ids.length > 0 });
+  const { page, nextToken } = pageOf(found, { form, hasIds: ids.length > 0, set: "snapshotSet" });
   const body = xmlDocument({ name: "DescribeSnapshotsResponse", namespace: NAMESPACE }, [
     ["requestId", request.requestId],
     ["snapshotSet", page.map((snapshot): XmlNode => ["item", snapshotNodes(snapshot, nowMs)])],
     ["nextToken", nextToken],
   ]);
   return { status: 200, headers: { "Content-Type": "text/xml;charset=UTF-8" }, body };
+}
+
+/** The values that a filter compares; `undefined`: no such filter. */
+function valuesOf(name: string, nowMs: number): ((snapshot: HeldSnapshot) => readonly string[]) | undefined {
+  const tag = /^tag:(.+)$/.exec(name)?.[1];
+  if (tag !== undefined) {
+    return ({ facts }) => Object.hasOwn(facts.tags ?? {}, tag) ? [facts.tags![tag]!] : [];
+  }
+  const values = Object.hasOwn(FILTERS, name) ? FILTERS[name] : undefined;
+  return values && ((snapshot) => values(snapshot, nowMs));
+}
+
+/** `self`: own ones and those that name the account; `all`: public ones; an account: those that name it. */
+function isRestorable(
+  snapshot: HeldSnapshot,
+  { who, account }: { readonly who: string; readonly account: string },
+): boolean {
+  const { ownerId, sharedWith = [], public: isPublic } = snapshot.facts;
+  if (who === "all") return isPublic === true;
+  return who === "self" ? ownerId === account || sharedWith.includes(account) : sharedWith.includes(who);
 }
 
 function snapshotNodes(snapshot: HeldSnapshot, nowMs: number): XmlNode[] {
@@ -82,72 +105,4 @@ function snapshotNodes(snapshot: HeldSnapshot, nowMs: number): XmlNode[] {
       ): XmlNode => ["item", [["key", key], ["value", value]]]),
     ],
   ];
-}
-
-/** Values of `Name.1`, `Name.2`, …, in the order of their numbers. */
-function numbered(form: ReadonlyMap<string, string>, name: string): string[] {
-  return [...form]
-    .flatMap(([key, value]) => {
-      const match = key.startsWith(`${name}.`) ? /^(\d+)$/.exec(key.slice(name.length + 1)) : null;
-      return match ? [{ at: Number(match[1]), value }] : [];
-    })
-    .sort((a, b) => a.at - b.at)
-    .map(({ value }) => value);
-}
-
-/** Filters are joined by "and", the values of one by "or"; "*" and "?" are wildcards. */
-function filtersOf(
-  form: ReadonlyMap<string, string>,
-  nowMs: number,
-): ((snapshot: HeldSnapshot) => boolean)[] {
-  const names = [...form].filter(([key]) => /^Filter\.\d+\.Name$/.test(key));
-  return names.map(([key, name]) => {
-    const patterns = numbered(form, `${key.slice(0, -".Name".length)}.Value`).map(patternOf);
-    const tag = /^tag:(.+)$/.exec(name)?.[1];
-    const values = tag !== undefined
-      ? ({ facts }: HeldSnapshot) => Object.hasOwn(facts.tags ?? {}, tag) ? [facts.tags![tag]!] : []
-      : Object.hasOwn(FILTERS, name)
-      ? FILTERS[name]!
-      : undefined;
-    if (!values) throw refusal("InvalidParameterValue", `The filter '${name}' is invalid`);
-    return (snapshot) =>
-      values(snapshot, nowMs).some((value) => patterns.some((pattern) => pattern.test(value)));
-  });
-}
-
-function patternOf(text: string): RegExp {
-  const escaped = text.replace(/[.+^${}()|[\]\\]/g, "\\$&").replaceAll("*", ".*").replaceAll("?", ".");
-  return new RegExp(`^${escaped}$`, "s");
-}
-
-function pageOf(
-  found: readonly HeldSnapshot[],
-  facts: { readonly form: ReadonlyMap<string, string>; readonly hasIds: boolean },
-): { page: readonly HeldSnapshot[]; nextToken: string | undefined } {
-  const wanted = facts.form.get("MaxResults");
-  if (wanted === undefined) return { page: found, nextToken: undefined };
-  if (facts.hasIds) {
-    throw refusal(
-      "InvalidParameterCombination",
-      "The parameter snapshotSet cannot be used with the parameter maxResults",
-    );
-  }
-  const size = Number(wanted);
-  if (!Number.isInteger(size) || size < 5) {
-    throw refusal(
-      "InvalidParameterValue",
-      `Value ( ${wanted} ) for parameter maxResults is invalid. Expecting a value greater than 5.`,
-    );
-  }
-  // The token is the id that the page before ended with: a page is right whatever was added or removed since.
-  const after = Buffer.from(facts.form.get("NextToken") ?? "", "base64").toString();
-  const rest = found.filter((snapshot) => snapshot.id > after);
-  const page = rest.slice(0, Math.min(size, 1000));
-  const last = page.at(-1);
-  const nextToken = last && rest.length > page.length ? Buffer.from(last.id).toString("base64") : undefined;
-  return { page, nextToken };
-}
-
-function refusal(code: string, message: string): AwsError {
-  return new AwsError(code, { status: 400, message });
 }

@@ -5,6 +5,7 @@
 import type { SimulatorClock } from "./clock.ts";
 import type { Caller } from "./credentials.ts";
 import type { FaultKind } from "./faults.ts";
+import type { HeldInstance } from "./instances.ts";
 import type { Route } from "./routing.ts";
 import type { SignedRequest } from "./sigv4.ts";
 import type { SnapshotShelf } from "./snapshots.ts";
@@ -23,6 +24,7 @@ export interface Endpoint {
   readonly mint: TokenMint;
   readonly shelf: SnapshotShelf;
   readonly uploads: Uploads;
+  readonly instances: readonly HeldInstance[];
   /** IAM actions that nobody may use. */
   readonly denied: ReadonlySet<string>;
 }

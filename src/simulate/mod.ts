@@ -1,7 +1,7 @@
 /**
  * An EBS direct-APIs endpoint over real HTTP, for drills, demos and tests: raw images or formulas served as
- * snapshots, requests checked as AWS checks them, faults on request and by seed. EC2's DescribeSnapshots and STS's
- * GetCallerIdentity answer at the same address.
+ * snapshots, requests checked as AWS checks them, faults on request and by seed. EC2's DescribeSnapshots and
+ * DescribeInstances and STS's GetCallerIdentity answer at the same address.
  *
  * This is the room's door. It shares no code with the client, so that each can find the other's mistakes; it
  * prints nothing, and tells what it sees through `requests` and callbacks.
@@ -13,6 +13,7 @@ import { SimulatorClock } from "./clock.ts";
 import { type CredentialSet, KeyRing } from "./credentials.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { type FaultPlan, NO_FAULTS, parseFaults } from "./faults.ts";
+import type { InstanceSpec } from "./instances.ts";
 import { Link } from "./link.ts";
 import { type RequestEntry, RequestLog } from "./log.ts";
 import { type HttpServer, listen } from "./server.ts";
@@ -34,6 +35,7 @@ export {
   parseFaults,
 } from "./faults.ts";
 export type { ImagePresence } from "./image.ts";
+export type { InstanceSpec } from "./instances.ts";
 export type { CallCount, RequestEntry, RequestLog } from "./log.ts";
 export type { CallName } from "./routing.ts";
 export type { SnapshotFacts, SnapshotSpec } from "./snapshots.ts";
@@ -52,6 +54,8 @@ export interface SimulatorOptions {
   /** 12 digits: owner of the snapshots and of the credentials that name no other. Default 123456789012. */
   readonly account?: string | undefined;
   readonly snapshots?: readonly SnapshotSpec[] | undefined;
+  /** What DescribeInstances tells of. Default none. */
+  readonly instances?: readonly InstanceSpec[] | undefined;
   /** Default: one fresh pair, to be found in `credentials`. */
   readonly credentials?: readonly CredentialSet[] | undefined;
   /** Default 524288. */
@@ -193,6 +197,7 @@ function endpointOf(options: SimulatorOptions, clock: SimulatorClock): Parts["en
     blockSizeBytes,
     pageLimit: options.pageLimit ?? 10_000,
     clock,
+    instances: options.instances ?? [],
     mint: new TokenMint(options.tokenSecret),
     shelf: new SnapshotShelf({ account, blockSizeBytes, nowMs: () => clock.nowMs() }),
     uploads: new Uploads({

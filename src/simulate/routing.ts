@@ -13,6 +13,7 @@ export type CallName =
   | "PutSnapshotBlock"
   | "CompleteSnapshot"
   | "DescribeSnapshots"
+  | "DescribeInstances"
   | "GetCallerIdentity";
 
 /** A recognized call with its raw parameters. */
@@ -39,6 +40,7 @@ const EBS_ROUTES: readonly (readonly [method: string, path: RegExp, call: CallNa
 /** Which query services answer which action. */
 const QUERY_CALLS: Readonly<Record<string, readonly [ServiceName, CallName, version: string]>> = {
   DescribeSnapshots: ["ec2", "DescribeSnapshots", "2016-11-15"],
+  DescribeInstances: ["ec2", "DescribeInstances", "2016-11-15"],
   GetCallerIdentity: ["sts", "GetCallerIdentity", "2011-06-15"],
 };
 

@@ -7,6 +7,12 @@ import { KEYS, LATER, send, SNAPSHOT } from "./fixtures.ts";
 
 const OTHERS = "snap-0f0f0f0f0f0f0f0f0";
 
+const INSTANCES = [
+  { id: "i-0000000a", volumes: { "/dev/xvda": "vol-0a", "/dev/sdf": "vol-0c" } },
+  { id: "i-0000000b", volumes: { "/dev/xvda": "vol-0d" }, state: "terminated" },
+  { id: "i-0000000c", volumes: { "/dev/xvda": "vol-0e" }, ownerId: "999999999999" },
+] as const;
+
 async function withServed(body: (simulator: Simulator) => Promise<void>): Promise<void> {
   const synthetic = { seed: 1, volumeSizeGib: 8 };
   const simulator = await startSimulator({
@@ -23,6 +29,7 @@ async function withServed(body: (simulator: Simulator) => Promise<void>): Promis
       { id: OTHERS, volumeId: "vol-0a", synthetic, ownerId: "999999999999", public: true },
       { id: "snap-0e0e0e0e0e0e0e0e0", volumeId: "vol-0a", synthetic, ownerId: "999999999999" },
     ],
+    instances: INSTANCES,
   });
   try {
     await body(simulator);
@@ -130,5 +137,43 @@ Deno.test("GetCallerIdentity says who signed, unless it is denied", async () => 
     const [denied, error] = await query(simulator, form, "sts");
     assertEquals(denied, 403);
     assertStringIncludes(error, "<Code>AccessDenied</Code>");
+  });
+});
+
+Deno.test("DescribeSnapshots tells who may restore: self without public ones, all with those only", async () => {
+  await withServed(async (simulator) => {
+    assertEquals(await idsOf(simulator, { "RestorableBy.1": "self" }), [SNAPSHOT, LATER]);
+    assertEquals(await idsOf(simulator, { "RestorableBy.1": "all" }), [OTHERS]);
+    simulator.updateSnapshot(OTHERS, { public: false, sharedWith: [simulator.account] });
+    assertEquals(await idsOf(simulator, { "RestorableBy.1": "self" }), [SNAPSHOT, OTHERS, LATER].sort());
+    assertEquals(await idsOf(simulator, { "RestorableBy.1": "all" }), []);
+  });
+});
+
+Deno.test("DescribeInstances tells an account's own instances, their volumes, and nothing of terminated ones' volumes", async () => {
+  await withServed(async (simulator) => {
+    const ask = (form: Record<string, string>) => query(simulator, { Action: "DescribeInstances", ...form });
+    const values = (xml: string, name: string) =>
+      [...xml.matchAll(new RegExp(`<${name}>(.*?)</${name}>`, "g"))].map((match) => match[1]!);
+    const [, all] = await ask({});
+    assertEquals(values(all, "instanceId"), ["i-0000000a", "i-0000000b"]);
+    assertEquals(values(all, "volumeId"), ["vol-0a", "vol-0c"]);
+    assertEquals(values(all, "deviceName"), ["/dev/xvda", "/dev/sdf"]);
+    const [, terminated] = await ask({ "InstanceId.1": "i-0000000b" });
+    assertStringIncludes(terminated, "<code>48</code><name>terminated</name>");
+    const byVolume = { "Filter.1.Name": "block-device-mapping.volume-id", "Filter.1.Value.1": "vol-0c" };
+    assertEquals(values((await ask(byVolume))[1], "instanceId"), ["i-0000000a"]);
+    for (
+      const [form, code] of [
+        [{ "InstanceId.1": "i-0000000c" }, "InvalidInstanceID.NotFound"],
+        [{ "InstanceId.1": "i-x" }, "InvalidInstanceID.Malformed"],
+        [{ "InstanceId.1": "i-0000000a", MaxResults: "5" }, "InvalidParameterCombination"],
+        [{ MaxResults: "4" }, "InvalidParameterValue"],
+        [{ "Filter.1.Name": "nonsense", "Filter.1.Value.1": "x" }, "InvalidParameterValue"],
+      ] as const
+    ) {
+      const [status, xml] = await ask(form);
+      assertEquals([status, values(xml, "Code")], [400, [code]]);
+    }
   });
 });
