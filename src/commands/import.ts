@@ -42,6 +42,7 @@ Damaged, empty and doubled files, symbolic links and files of other snapshots ar
     "salt-file": { value: "FILE", summary: "of …_encrypted: its salt, one line" },
     ...CASE_OPTIONS,
     evidence: { value: "NUMBER", summary: "evidence number" },
+    examiner: { ...CASE_OPTIONS.examiner, summary: "who imports" },
     "max-unreadable": {
       value: "N",
       parse: wholeNumber({ min: 0, max: MAX_UNREADABLE_ENTRIES }),
@@ -86,6 +87,7 @@ Damaged, empty and doubled files, symbolic links and files of other snapshots ar
     if (options.case === undefined) out.warn("no --case: the record will not say which case this belongs to");
     const folder = findFolder(world.disk, resolve(args[0]));
     const fernet = fernetKey(context, folder, options);
+    out.note(`reading the names in ${folder.path}`);
     const blocks = new BlockFolder(folder, { disk: world.disk, key: fernet });
     blocks.refuseWrongPassword();
     const encryption = await encryptionOf(context, options);
