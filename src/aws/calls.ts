@@ -10,6 +10,7 @@ export type Action =
   | "ListChangedBlocks"
   | "GetSnapshotBlock"
   | "DescribeSnapshots"
+  | "DescribeInstances"
   | "GetCallerIdentity";
 
 export interface Call {
@@ -44,6 +45,6 @@ export function getCall(snapshot: SnapshotId, blockIndex: number): Call {
 
 /** Whose API an action belongs to. */
 export function serviceOf(action: Action): "ebs" | "ec2" | "sts" {
-  if (action === "DescribeSnapshots") return "ec2";
+  if (action === "DescribeSnapshots" || action === "DescribeInstances") return "ec2";
   return action === "GetCallerIdentity" ? "sts" : "ebs";
 }

@@ -28,6 +28,21 @@ export interface DescriberOptions {
 /** Attempts of an aside, back-off included about two seconds. */
 const ASIDE_LIMITS = { trouble: 4, damaged: 1 } as const;
 
+/** EC2's client, and the SDK that it is of. */
+export type Ec2 = {
+  readonly sdk: typeof import("@aws-sdk/client-ec2");
+  readonly client: import("@aws-sdk/client-ec2").EC2Client;
+};
+
+/** One request to EC2. */
+export interface Ec2Question<T> {
+  readonly call: Call;
+  readonly signal: AbortSignal;
+  /** Given up after a few attempts, and says nothing of the source. */
+  readonly isAside: boolean;
+  ask(ec2: Ec2, signal: AbortSignal): Promise<T>;
+}
+
 /** What an aside brought, or the failure that was tolerated. */
 type Aside<T> = { readonly value: T } | { readonly failure: unknown };
 
@@ -93,6 +108,19 @@ export class Describer {
     return facts;
   }
 
+  /** EC2's answer. Throws what `Retry.run` throws: `Unanswered` for an aside that was given up. */
+  async ask<T>({ call, signal, isAside, ask }: Ec2Question<T>): Promise<T> {
+    const { keeper, retry } = this.#options;
+    const send = async (signal: AbortSignal) => {
+      await keeper.current();
+      const ec2 = await this.#ec2();
+      this.#requests++;
+      return await ask(ec2, signal);
+    };
+    const limits = isAside ? { isAside, limits: ASIDE_LIMITS } : {};
+    return (await retry.run({ call, signal, send, ...limits })).value;
+  }
+
   close(): void {
     for (const close of this.#closers) close();
   }
@@ -117,7 +145,7 @@ export class Describer {
     }
   }
 
-  async #loadEc2() {
+  async #loadEc2(): Promise<Ec2> {
     const sdk = await import("@aws-sdk/client-ec2");
     const client = new sdk.EC2Client(this.#settings("EC2"));
     this.#closers.push(() => client.destroy());
@@ -148,7 +176,7 @@ function asideCall(action: Action, what: string, snapshots: readonly SnapshotId[
 }
 
 /** An aside may fail in any way but two: somebody stopped us, or there are no credentials for anything. */
-function isToleratedForAside(thrown: unknown): boolean {
+export function isToleratedForAside(thrown: unknown): boolean {
   if (thrown instanceof Unanswered) return true;
   return thrown instanceof OperatorError && thrown.code !== "interrupted" &&
     thrown.facts.credentials === undefined;
@@ -178,10 +206,16 @@ function once<T>(load: () => Promise<T>): () => Promise<T> {
 
 const STATES = ["pending", "completed", "error", "recoverable", "recovering"] as const;
 
-/** EC2's words in ours; what has an unknown form is left out rather than guessed. */
 function description(found: Record<string, unknown>): SnapshotDescription | undefined {
-  const state = STATES.find((one) => one === found.State);
-  if (state === undefined) return undefined;
+  const { state, ...facts } = snapshotFacts(found);
+  // Member names as in the API reference; times become RFC 3339 text.
+  return state && { state, ...facts, verbatim: JSON.parse(JSON.stringify(found)) };
+}
+
+/** EC2's words in ours; what has an unknown form is left out rather than guessed, an unknown state, too. */
+export function snapshotFacts(
+  found: Record<string, unknown>,
+): Omit<SnapshotDescription, "state" | "verbatim"> & { readonly state: typeof STATES[number] | undefined } {
   const text = (value: unknown) => typeof value === "string" && value !== "" ? value : undefined;
   const time = (value: unknown) => value instanceof Date ? value.toISOString() : undefined;
   const tags: Record<string, string> = {};
@@ -189,7 +223,7 @@ function description(found: Record<string, unknown>): SnapshotDescription | unde
     if (typeof tag?.Key === "string") tags[tag.Key] = text(tag.Value) ?? "";
   }
   return {
-    state,
+    state: STATES.find((one) => one === found.State),
     ownerAccount: text(found.OwnerId),
     volumeId: text(found.VolumeId),
     startedAt: time(found.StartTime),
@@ -202,7 +236,5 @@ function description(found: Record<string, unknown>): SnapshotDescription | unde
     description: text(found.Description),
     tags,
     volumeSizeGib: typeof found.VolumeSize === "number" ? found.VolumeSize : undefined,
-    // Member names as in the API reference; times become RFC 3339 text.
-    verbatim: JSON.parse(JSON.stringify(found)),
   };
 }

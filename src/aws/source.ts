@@ -33,6 +33,13 @@ import { Pacer } from "./pacing.ts";
 import { type Place, resolvePlace } from "./place.ts";
 import { type Environment, proxyFor } from "./proxy.ts";
 import { Retry } from "./retry.ts";
+import {
+  type AttachmentAnswer,
+  type AttachmentQuery,
+  type FoundSnapshot,
+  SnapshotFinder,
+  type SnapshotQuery,
+} from "./sources.ts";
 
 export interface SourceOptions extends CredentialOptions {
   readonly clock: Clock;
@@ -62,6 +69,10 @@ export interface AwsSource extends BlockSource {
   readonly proxy: string | undefined;
   /** Where the credentials come from. Reads them if that has not happened. Throws `access`; `source` for no answer. */
   credentials(): Promise<CredentialFacts>;
+  /** Pages of snapshots, as EC2 tells of them. Throws `access`, `source`. */
+  findSnapshots(query: SnapshotQuery, options?: CallOptions): AsyncIterable<readonly FoundSnapshot[]>;
+  /** Where volumes are attached. An aside: that it was not told is no error. */
+  findAttachments(query: AttachmentQuery, options?: CallOptions): Promise<AttachmentAnswer>;
 }
 
 const DAY_MS = 86_400_000;
@@ -131,6 +142,7 @@ class EbsSource implements AwsSource {
   readonly maxConcurrency: number;
   readonly #parts: Parts;
   readonly #fetcher: BlockFetcher;
+  readonly #finder: SnapshotFinder;
   readonly #closing = new AbortController();
   readonly #stops = new WeakMap<AbortSignal, AbortSignal>();
 
@@ -142,6 +154,7 @@ class EbsSource implements AwsSource {
     this.proxy = parts.proxy;
     this.maxConcurrency = parts.maxConcurrency;
     this.#fetcher = new BlockFetcher(parts);
+    this.#finder = new SnapshotFinder(parts.describer);
   }
 
   counts(): SourceCounts {
@@ -166,6 +179,14 @@ class EbsSource implements AwsSource {
 
   async callerIdentity(options?: CallOptions): Promise<CallerIdentity | undefined> {
     return await this.#parts.describer.callerIdentity(this.#stop(options));
+  }
+
+  findSnapshots(query: SnapshotQuery, options?: CallOptions): AsyncIterable<readonly FoundSnapshot[]> {
+    return this.#finder.snapshots(query, this.#stop(options));
+  }
+
+  async findAttachments(query: AttachmentQuery, options?: CallOptions): Promise<AttachmentAnswer> {
+    return await this.#finder.attachments(query, this.#stop(options));
   }
 
   async *listBlocks(snapshot: SnapshotId, options?: ListOptions): AsyncGenerator<BlockPage> {

@@ -12,6 +12,13 @@ export async function versionText(release: string, world: World): Promise<string
 
 export const COMMANDS: readonly CommandEntry[] = [
   {
+    name: "sources",
+    summary: "the snapshots of an instance, a volume or a tag",
+    group: "Acquire",
+    synonyms: ["snapshots", "find", "search"],
+    load: async () => (await import("./sources.ts")).sources,
+  },
+  {
     name: "plan",
     summary: "what acquire would fetch and cost",
     group: "Acquire",
