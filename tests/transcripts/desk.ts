@@ -121,6 +121,16 @@ export class Desks {
     return { exitCode: code, stdout: text(stdout), stderr: text(stderr) };
   }
 
+  /** Writes the file with which an interactive bash sits at a desk. */
+  rcFile(desk: string, variables: Readonly<Record<string, string>> = {}): string {
+    const path = `${desk}/home/.bashrc`;
+    const exported = Object.entries({ ...this.#environment(desk), ...variables })
+      .map(([name, value]) => `export ${name}='${value}'\n`).join("");
+    // The prompt tells how the command before it ended.
+    Deno.writeTextFileSync(path, `${exported}${coldcaseFunction()}cd '${desk}'\nPS1='[$?]$ '\n`);
+    return path;
+  }
+
   /** A recipient: of `examiner.age` where the desk has one. */
   async recipient(desk: string): Promise<string> {
     const tried = await this.try("grep -h -o 'age1.*' examiner.age || coldcase keygen -o -", desk);
