@@ -27,7 +27,7 @@ export interface Listed extends Omit<FoundSnapshot, "tags"> {
   readonly name: string | undefined;
   /** `other`: another account's that doesn't name the caller's: a public one. */
   readonly relation: "own" | "shared" | "other";
-  /** Why it is here, in words, where that is not by the volume, the id or the tags asked for. */
+  /** Why it is here, a sentence, where that is not by the volume, the id or the tags asked for. */
   readonly foundBy: string | undefined;
 }
 
@@ -95,6 +95,8 @@ export interface SearchOptions {
   readonly tags: readonly Filter[];
   /** The caller's, where it is known. */
   readonly account: string | undefined;
+  /** Told so many snapshots were looked at: 10,000, then twice as many each time. */
+  readonly onLooked: (count: number) => void;
 }
 
 /** One search for several things; a snapshot is held once. */
@@ -103,6 +105,8 @@ export class Search {
   readonly #devices = new Map<string, Attachment>();
   #held = new Map<string, Listed>();
   #leftOut = 0;
+  #looked = 0;
+  #toldAt = 10_000;
 
   constructor(options: SearchOptions) {
     this.#options = options;
@@ -117,6 +121,10 @@ export class Search {
   /** Older ones that were found and are not held. */
   get leftOut(): number {
     return this.#leftOut;
+  }
+
+  get isShared(): boolean {
+    return this.#options.isShared;
   }
 
   deviceOf(volumeId: string | undefined): Attachment | undefined {
@@ -134,11 +142,11 @@ export class Search {
     return { wanted, count, instance: undefined };
   }
 
-  /** Learns where the volumes of what was found are attached; the refusal where that is not told. */
-  async findDevices(): Promise<AttachmentAnswer | undefined> {
+  /** Learns where these volumes, and those of what was found, are attached; the refusal where that is not told. */
+  async findDevices(asked: readonly string[]): Promise<AttachmentAnswer | undefined> {
     const { source, signal } = this.#options;
     const own = this.snapshots().filter(({ relation }) => relation === "own");
-    const volumes = new Set(own.map(({ volumeId }) => volumeId ?? NO_VOLUME));
+    const volumes = new Set([...asked, ...own.map(({ volumeId }) => volumeId ?? NO_VOLUME)]);
     const open = [...volumes].filter((id) => isVolumeId(id) && id !== NO_VOLUME && !this.#devices.has(id));
     for (const some of chunks(open)) {
       const answer = await source.findAttachments({ volumes: some }, { signal });
@@ -204,7 +212,7 @@ export class Search {
     count += named.count;
     // Whatever volume a snapshot says was the instance's: its other snapshots are of the instance, too.
     const others = [...named.volumes].filter((id) => !volumes.includes(id));
-    count += await this.#takeOfVolumes(others, `same volume as one that names ${wanted.id}`);
+    count += await this.#takeOfVolumes(others, `it is of the same volume as one that names ${wanted.id}`);
     return { wanted, count, instance };
   }
 
@@ -240,6 +248,7 @@ export class Search {
     const filters = [...query.filters ?? [], ...tags];
     let count = 0;
     for await (const page of source.findSnapshots({ ...query, filters }, { signal })) {
+      this.#noteLooked(page.length);
       for (const found of page) {
         // Some servers know no owners; and own ones are among those that the caller may restore.
         const isOwn = account === undefined ? !isShared : found.ownerAccount === account;
@@ -250,6 +259,13 @@ export class Search {
       }
     }
     return count;
+  }
+
+  #noteLooked(count: number): void {
+    this.#looked += count;
+    if (this.#looked < this.#toldAt) return;
+    this.#options.onLooked(this.#looked);
+    this.#toldAt = 2 * this.#looked;
   }
 
   #hold({ tags, ...found }: FoundSnapshot, why: Pick<Listed, "relation" | "foundBy">): void {
@@ -274,12 +290,12 @@ export class Search {
   }
 }
 
-/** Where a snapshot's own texts name the id: `description`, `tag KEY`. Not as the beginning of a longer id. */
+/** Where a snapshot's own texts name the id: `its description`, `its tag KEY`. Not as the beginning of a longer id. */
 function whereNamed({ description, tags }: FoundSnapshot, id: string): string | undefined {
   const names = new RegExp(`(?<![0-9A-Za-z-])${id}(?![0-9A-Za-z])`);
-  if (description !== undefined && names.test(description)) return "description";
+  if (description !== undefined && names.test(description)) return "its description";
   const tag = Object.entries(tags).find(([, value]) => names.test(value));
-  return tag && `tag ${tag[0]}`;
+  return tag && `its tag ${tag[0]}`;
 }
 
 function newestFirst(a: Listed, b: Listed): number {

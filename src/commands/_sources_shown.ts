@@ -147,7 +147,7 @@ function notesOf(snapshot: Listed, hindrance: Hindrance | undefined): string[] {
   const { foundBy } = snapshot;
   const caution = cautionOf(snapshot);
   return [
-    ...(foundBy === undefined ? [] : [`is here for what it says: ${foundBy}`]),
+    ...(foundBy === undefined ? [] : [`is listed because ${foundBy}`]),
     ...(hindrance ? [`can't be read: ${hindrance.why}; ${hindrance.nextStep}`] : caution ? [caution] : []),
   ];
 }

@@ -75,7 +75,8 @@ It needs ec2:DescribeSnapshots, and ec2:DescribeInstances for an instance's volu
       if (options.shared && account === undefined) {
         out.warn("whose account this is was not told: own snapshots may be among the shared ones");
       }
-      const search = new Search({ source, signal, isShared: options.shared, tags, account });
+      const onLooked = (count: number) => out.note(`looked at ${formatCount(count)} snapshots so far`);
+      const search = new Search({ source, signal, isShared: options.shared, tags, account, onLooked });
       const outcomes: Outcome[] = [];
       for (const one of wanted.length === 0 ? [{ kind: "all" } as const] : wanted) {
         outcomes.push(
@@ -96,7 +97,7 @@ It needs ec2:DescribeSnapshots, and ec2:DescribeInstances for an instance's volu
         out.error(error);
         codes.push(error.exitCode);
       }
-      await tellDevices(context, search);
+      await tellDevices(context, search, outcomes);
       codes.push(...await show(context, { source, search, isEstimate: options.estimate }));
       return gravestExitCode(codes);
     } finally {
@@ -151,13 +152,24 @@ function grantText({ refusal }: AttachmentAnswer): string {
   return `AWS denies ec2:DescribeInstances${grant === undefined ? "" : ` (${grant})`}`;
 }
 
-async function tellDevices({ out }: CommandContext, search: Search): Promise<void> {
-  const untold = await search.findDevices();
-  if (untold === undefined) return;
-  const why = untold.result === "not_permitted"
-    ? grantText(untold)
-    : "EC2 gave no answer to DescribeInstances";
-  out.note(`devices are not known: ${why}`);
+async function tellDevices(
+  { out }: CommandContext,
+  search: Search,
+  outcomes: readonly Outcome[],
+): Promise<void> {
+  const asked = search.isShared ? [] : outcomes.flatMap(({ wanted, count }) => {
+    return wanted.kind === "volume" && count > 0 ? [wanted.id] : [];
+  });
+  const untold = await search.findDevices(asked);
+  if (untold !== undefined) {
+    const why = untold.result === "not_permitted"
+      ? grantText(untold)
+      : "EC2 gave no answer to DescribeInstances";
+    return out.note(`devices are not known: ${why}`);
+  }
+  for (const id of asked.filter((id) => search.deviceOf(id) === undefined)) {
+    out.note(`${id} is attached to no instance, detached or deleted: its snapshots stay what they are`);
+  }
 }
 
 /** Shows what was found; the exit codes of what could not be counted. */

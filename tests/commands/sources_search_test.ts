@@ -36,17 +36,20 @@ Deno.test("Search holds the newest ten thousand of any number, in order, and cou
       yield Array.from({ length: 1000 }, (_, i) => snapshot((at + i) * 7919 % count));
     }
   }
+  const looked: number[] = [];
   const search = new Search({
     source: { findSnapshots, findAttachments: () => Promise.reject(new Error("not asked")) },
     signal: new AbortController().signal,
     isShared: false,
     tags: [],
     account: ACCOUNT,
+    onLooked: (count) => looked.push(count),
   });
   assertEquals((await search.find({ kind: "all" })).count, count);
   const held = search.snapshots();
   assertEquals(held.length, MAX_LISTED);
   assertEquals(search.leftOut, count - MAX_LISTED);
+  assertEquals(looked, [10_000, 20_000, 40_000]);
   const newest = Array.from({ length: MAX_LISTED }, (_, at) => snapshot(count - 1 - at).id);
   assertEquals(held.map(({ id }) => id), newest);
 });

@@ -94,6 +94,7 @@ Deno.test("what needs the network says at once that it may not use it", async ()
       ["acquire", FIRST, "-s", `${stage.folder}/new`],
       ["verify", "--against-source"],
       ["timestamp", FIRST, "--tsa", "http://127.0.0.1:9999/"],
+      ["sources"],
       ["simulate"],
     ];
     stage.getRequests();

@@ -17,6 +17,8 @@ export const GONE = "i-0d0d0d0d0d0d0d0d0";
 
 export const ROOT = "vol-0a0a0a0a0a0a0a001";
 export const DATA = "vol-0a0a0a0a0a0a0a002";
+/** Attached; a copy of a snapshot names it, none is of it. */
+export const UNSNAPPED = "vol-0b0b0b0b0b0b0b001";
 /** Deleted; its snapshots are there. */
 export const DELETED = "vol-0d0d0d0d0d0d0d001";
 
@@ -27,6 +29,7 @@ export const SNAPSHOTS = {
   rootLater: "snap-00000000000000003",
   ofGone: "snap-00000000000000004",
   ofGoneLater: "snap-00000000000000005",
+  /** Its tag names an instance, its description a volume. */
   tagged: "snap-00000000000000006",
   pending: "snap-00000000000000007",
   failed: "snap-00000000000000008",
@@ -41,7 +44,7 @@ export const DEFAULT_KEY = `arn:aws:kms:us-east-1:${OTHERS}:alias/aws/ebs`;
 
 const INSTANCES: readonly InstanceSpec[] = [
   { id: RUNNING, volumes: { "/dev/xvda": ROOT, "/dev/sdf": DATA } },
-  { id: FRESH, volumes: { "/dev/xvda": "vol-0b0b0b0b0b0b0b001" } },
+  { id: FRESH, volumes: { "/dev/xvda": UNSNAPPED } },
   { id: TERMINATED, volumes: { "/dev/xvda": "vol-0c0c0c0c0c0c0c001" }, state: "terminated" },
 ];
 
@@ -70,7 +73,11 @@ export function account(options: SimulatorOptions = {}): SimulatorOptions {
         description: `Created by CreateImage(${GONE}) for ami-0123456789abcdef0`,
       }),
       snapshot("ofGoneLater", { volumeId: DELETED, description: `of ${GONE}0 and not that one` }),
-      snapshot("tagged", { volumeId: "vol-ffffffff", tags: { "instance-id": TERMINATED, case: "43" } }),
+      snapshot("tagged", {
+        volumeId: "vol-ffffffff",
+        description: `copy of a snapshot of ${UNSNAPPED}`,
+        tags: { "instance-id": TERMINATED, case: "43" },
+      }),
       snapshot("pending", { state: "pending" }),
       snapshot("failed", { state: "error" }),
       snapshot("archived", { tier: "archive" }),

@@ -25,6 +25,7 @@ import {
   RUNNING,
   SNAPSHOTS,
   TERMINATED,
+  UNSNAPPED,
 } from "./sources_stage.ts";
 
 const NOBODYS = "ff0ff0ff0ff0ff0ff";
@@ -120,15 +121,20 @@ Deno.test("sources finds what is left of instances and volumes that are gone, an
     const { ofGone, ofGoneLater, tagged } = SNAPSHOTS;
     const gone = await stage.run(["sources", GONE, "--json"]);
     assertEquals(sourcesOf(gone).map(({ snapshot, foundBy }) => [snapshot, foundBy]), [
-      [ofGoneLater, `same volume as one that names ${GONE}`],
-      [ofGone, `description names ${GONE}`],
+      [ofGoneLater, `it is of the same volume as one that names ${GONE}`],
+      [ofGone, `its description names ${GONE}`],
     ]);
     assertStringIncludes(gone.stderr, `EC2 does not know ${GONE}`);
     const terminated = await stage.run(["sources", TERMINATED]);
     assertExit(terminated, 0);
     assertStringIncludes(terminated.stderr, `${TERMINATED} is terminated and has no volumes any more`);
-    assertStringIncludes(terminated.stdout, `${tagged}  is here for what it says: tag instance-id names`);
+    assertStringIncludes(terminated.stdout, `${tagged}  is listed because its tag instance-id names`);
     assertEquals(await idsOf(stage, DELETED), [ofGoneLater, ofGone]);
+    assertStringIncludes((await stage.run(["sources", DELETED])).stderr, "detached or deleted");
+    for (const attached of [DATA, UNSNAPPED]) {
+      assertEquals((await stage.run(["sources", attached])).stderr.includes("detached"), false);
+    }
+    assertEquals(await idsOf(stage, UNSNAPPED), [tagged]);
   }));
 
 Deno.test("sources finds by tags: all keys, any value of a key, wildcards", () =>
