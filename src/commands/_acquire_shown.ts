@@ -19,7 +19,8 @@ export function announce({ out }: CommandContext, input: AcquireInput, facts: Pr
   if (facts.isResumed) out.note(`  held       ${size(tally.heldBlocks)}`);
   if (parent) out.note(`  taken over ${size(tally.takenOverBlocks)} from ${parent.id}`);
   out.note(`  absent     ${size(tally.absentBlocks)}`);
-  out.note(`  to fetch   ${size(tally.fetchBlocks)}, about ${costText(facts.remaining)}`);
+  out.note(`  to fetch   ${size(tally.fetchBlocks)}`);
+  out.note(`  cost       about ${costText(facts.remaining)}`);
   out.note(`  ${pricesText(input.spending.prices)}`);
   if (parentDropped) out.note(`full listing, building on nothing: ${parentDropped}`);
 }

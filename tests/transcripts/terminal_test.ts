@@ -46,6 +46,8 @@ for (const [columns, rows] of [[80, 24], [120, 40]] as const) {
         assertNoProgressLeft(stopped.lines);
         const words = stopped.lines.join("\n");
         assertMatch(words, /: NEW as ex-/);
+        assertMatch(words, /^coldcase: {3}to fetch {3}30 blocks \(15 MiB\)$/m);
+        assertMatch(words, /^coldcase: {3}cost {7}about \$0\.00\d+ \(requests .*, transfer .*\)$/m);
         assertMatch(words, /^\^?C?coldcase: stopping on Ctrl-C; once more stops at once$/m);
         assertMatch(words, new RegExp(`^coldcase: error: Interrupted while acquiring "${SNAPSHOT}"$`, "m"));
         assertMatch(
