@@ -4,7 +4,8 @@
  */
 import type { AwsSource } from "../aws/source.ts";
 import { OperatorError } from "../errors.ts";
-import type { Outcome, parseTag, Search } from "./_sources_search.ts";
+import type { Outcome, Search } from "./_sources_search.ts";
+import type { parseTag } from "./_sources_wanted.ts";
 
 /** How it was searched. */
 export interface Searched {
@@ -18,7 +19,9 @@ export interface Searched {
 export async function nothingFound(outcome: Outcome, searched: Searched): Promise<OperatorError> {
   const { tags, isShared, source } = searched;
   if (outcome.wanted.kind === "snapshot") return noSuchSnapshot(outcome.wanted.id, source.region);
-  if (tags.length > 0) return await noneWithTags(outcome, searched);
+  // Volumes that could not be asked for may have what was looked for.
+  const isHidden = ["not_permitted", "failed"].includes(outcome.instance?.result ?? "");
+  if (tags.length > 0 && !isHidden) return await noneWithTags(outcome, searched);
   if (outcome.wanted.kind === "all") return noneAtAll(source.region, isShared);
   const { id, kind } = outcome.wanted;
   const elsewhere = elsewhereHints(source.region, isShared);

@@ -8,19 +8,13 @@ import {
   type AttachmentAnswer,
   type Filter,
   type FoundSnapshot,
-  isInstanceId,
   isVolumeId,
   MAX_FILTER_VALUES,
   type SnapshotQuery,
 } from "../aws/sources.ts";
 import type { AwsSource } from "../aws/source.ts";
-import { OperatorError } from "../errors.ts";
 import { isSnapshotId } from "../units.ts";
-
-/** What was asked for. */
-export type Wanted =
-  | { readonly kind: "all" }
-  | { readonly kind: "instance" | "volume" | "snapshot"; readonly id: string };
+import type { Wanted } from "./_sources_wanted.ts";
 
 /** A snapshot of the result; without its tags but the name, so that ten thousand are little. */
 export interface Listed extends Omit<FoundSnapshot, "tags"> {
@@ -45,48 +39,6 @@ export const MAX_LISTED = 10_000;
 
 /** What EC2 shows as the volume of a snapshot that was copied or uploaded. */
 const NO_VOLUME = "vol-ffffffff";
-
-/** Throws `usage` for what is no id. */
-export function parseWanted(text: string): Wanted & { readonly id: string } {
-  if (isInstanceId(text)) return { kind: "instance", id: text };
-  if (isVolumeId(text)) return { kind: "volume", id: text };
-  if (isSnapshotId(text)) return { kind: "snapshot", id: text };
-  throw new OperatorError(
-    "usage",
-    `Cannot read id "${shown(text)}": expected i-, vol- or snap- and 8 to 17 hexadecimal digits`,
-    {
-      hints: [
-        /^(?:i|vol|snap)-[0-9A-F]+$/i.test(text)
-          ? "Ids are written in lower case, and whole: 8 or 17 digits."
-          : "A name is a tag: coldcase sources --tag Name=NAME",
-      ],
-    },
-  );
-}
-
-/** As it stands in a message: a whole file given by mistake is none. */
-function shown(text: string): string {
-  return text.length <= 100 ? text : `${text.slice(0, 100)}…`;
-}
-
-/** `K=V` as a filter. Throws `usage`. */
-export function parseTag(text: string): { readonly key: string; readonly value: string } {
-  const equals = text.indexOf("=");
-  if (equals < 1) {
-    throw new OperatorError("usage", `Cannot read tag "${shown(text)}": expected KEY=VALUE`, {
-      hints: ["* stands for anything: --tag 'KEY=*' finds all that have the key."],
-    });
-  }
-  return { key: text.slice(0, equals), value: text.slice(equals + 1) };
-}
-
-/** The same key several times: any of its values; several keys: all of them. */
-export function tagFilters(tags: readonly ReturnType<typeof parseTag>[]): Filter[] {
-  return [...Map.groupBy(tags, ({ key }) => key)].map(([key, given]) => ({
-    name: `tag:${key}`,
-    values: given.map(({ value }) => value),
-  }));
-}
 
 export interface SearchOptions {
   readonly source: Pick<AwsSource, "findSnapshots" | "findAttachments">;

@@ -12,8 +12,9 @@ import { formatCount, formatUsd } from "../units.ts";
 import { openAws, SourceWatch } from "./_aws.ts";
 import { pricesText } from "./_prices.ts";
 import { nothingFound } from "./_sources_missing.ts";
-import { type Listed, type Outcome, parseTag, parseWanted, Search, tagFilters } from "./_sources_search.ts";
+import { type Listed, type Outcome, Search } from "./_sources_search.ts";
 import { hindranceOf, sourceEvent, sourcesText, type Written } from "./_sources_shown.ts";
+import { parseTag, parseWanted, tagFilters } from "./_sources_wanted.ts";
 
 /** Somebody sits before it; an outage of a minute, once it has begun, is waited for. */
 const PATIENCE = { firstAnswerWithinMs: 10_000, giveUpAfterMs: 120_000 } as const;

@@ -4,7 +4,8 @@
  */
 import { assertEquals, assertThrows } from "@std/assert";
 import type { FoundSnapshot } from "../../src/aws/sources.ts";
-import { MAX_LISTED, parseTag, parseWanted, Search, tagFilters } from "../../src/commands/_sources_search.ts";
+import { MAX_LISTED, Search } from "../../src/commands/_sources_search.ts";
+import { parseTag, parseWanted, tagFilters } from "../../src/commands/_sources_wanted.ts";
 import { OperatorError } from "../../src/errors.ts";
 import type { SnapshotId } from "../../src/model.ts";
 

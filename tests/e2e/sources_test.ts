@@ -260,11 +260,13 @@ Deno.test("sources without ec2:DescribeSnapshots names the statement to paste, a
 Deno.test("sources without ec2:DescribeInstances says that volumes and devices are not known", () =>
   withStage(account({ deny: ["ec2:DescribeInstances"] }), async (stage) => {
     const statement = '{"Effect":"Allow","Action":"ec2:DescribeInstances","Resource":"*"}';
-    assertRefusal(await stage.run(["sources", RUNNING]), {
-      exitCode: 13,
-      names: ["ec2:DescribeInstances", "its volumes are not known"],
-      hints: [statement, "coldcase sources vol-…"],
-    });
+    for (const args of [[RUNNING], [RUNNING, "--tag", "case=42"]]) {
+      assertRefusal(await stage.run(["sources", ...args]), {
+        exitCode: 13,
+        names: ["ec2:DescribeInstances", "its volumes are not known"],
+        hints: [statement, "coldcase sources vol-…"],
+      });
+    }
     const gone = await stage.run(["sources", GONE]);
     assertExit(gone, 0);
     assertStringIncludes(gone.stderr, `the volumes of ${GONE} are not known`);
