@@ -78,3 +78,22 @@ export function outside(
     Deno.test({ name: `${name} [skipped: needs ${missing}]`, ignore: true, fn });
   }
 }
+
+/** Whether this process may mount in a name space of its own: root on Linux, outside most containers. */
+export function canMount(): boolean {
+  if (Deno.build.os !== "linux" || missingTools(["unshare", "mount"]).length > 0) return false;
+  return new Deno.Command(toolPath("unshare")!, { args: ["-m", "true"], stdout: "null", stderr: "null" })
+    .outputSync().success;
+}
+
+/** The same for a test that mounts; where that isn't allowed it is skipped, under `.ci/run` too. */
+export function outsideWithMounts(
+  name: string,
+  needs: readonly string[],
+  fn: (context: Deno.TestContext) => void | Promise<void>,
+): void {
+  if (canMount()) return outside(name, needs, fn);
+  // deno-lint-ignore no-console
+  console.log(`skipped: ${name}: needs the right to mount`);
+  Deno.test({ name: `${name} [skipped: needs the right to mount]`, ignore: true, fn });
+}

@@ -16,6 +16,7 @@ import {
   expectedVersion,
   withExecutable,
 } from "./executable.ts";
+import { canMount } from "../outside.ts";
 
 const BUILD_FOLDER = await Deno.makeTempDir({ prefix: "coldcase-portable-" });
 globalThis.addEventListener("unload", () => Deno.removeSync(BUILD_FOLDER, { recursive: true }));
@@ -273,15 +274,13 @@ withSharedCache("may start no program", async (executable, folder) => {
   assertEquals(isThere(`${folder}/mark`), false);
 });
 
-const canMount = Deno.build.os === "linux" &&
-  await new Deno.Command("unshare", { args: ["-m", "true"], stderr: "null" }).output()
-    .then(({ success }) => success, () => false);
+const isMountable = canMount();
 const skipped = "skipped: a portable executable where folders may hold no programs: needs the right to mount";
 // deno-lint-ignore no-console
-if (!canMount) console.log(skipped);
+if (!isMountable) console.log(skipped);
 Deno.test({
   name: "portable goes past folders that may hold no programs, and says so where there is no other",
-  ignore: !canMount,
+  ignore: !isMountable,
   fn: () =>
     withExecutable(PORTABLE, async ({ path }, folder) => {
       const run = async (cache: string) => {

@@ -7,7 +7,7 @@ import { OperatorError } from "../../src/errors.ts";
 import { decodeStoreFile, encodeStoreFile } from "../../src/format/store_file.ts";
 import type { Disk, ExhibitId } from "../../src/model.ts";
 import { type Finding, openStore, openStoreForWriting, type WriteOptions } from "../../src/store/mod.ts";
-import { missingTools } from "../outside.ts";
+import { canMount } from "../outside.ts";
 import { quickDisk } from "./faulty_disk.ts";
 import {
   acquireAt,
@@ -266,13 +266,6 @@ Deno.test("Store writes through no link: journal, index and lock of a store that
     }
   }));
 
-/** Whether this process may mount in a name space of its own: root on Linux, outside most containers. */
-async function canMount(): Promise<boolean> {
-  if (Deno.build.os !== "linux" || missingTools(["unshare", "mount"]).length > 0) return false;
-  const probe = new Deno.Command("unshare", { args: ["-m", "true"], stdout: "null", stderr: "null" });
-  return (await probe.output()).success;
-}
-
 const READ_ALL = (root: string, id: ExhibitId) => {
   const module = (name: string) => JSON.stringify(new URL(name, import.meta.url).href);
   return `import { reading, tableOfExhibit } from ${module("./fixtures.ts")};
@@ -282,7 +275,7 @@ const READ_ALL = (root: string, id: ExhibitId) => {
     console.log(JSON.stringify(table));`;
 };
 
-const isMountable = await canMount();
+const isMountable = canMount();
 // deno-lint-ignore no-console
 if (!isMountable) console.log("skipped: reading a store on read-only media: needs the right to mount");
 Deno.test({
