@@ -12,6 +12,13 @@ export async function versionText(release: string, world: World): Promise<string
 
 export const COMMANDS: readonly CommandEntry[] = [
   {
+    name: "whoami",
+    summary: "who asks AWS, until when, and what is allowed",
+    group: "Acquire",
+    synonyms: ["id", "identity", "credentials"],
+    load: async () => (await import("./whoami.ts")).whoami,
+  },
+  {
     name: "sources",
     summary: "the snapshots of an instance, a volume or a tag",
     group: "Acquire",
@@ -38,6 +45,13 @@ export const COMMANDS: readonly CommandEntry[] = [
     group: "Acquire",
     synonyms: ["takeover", "migrate", "4n6ir"],
     load: async () => (await import("./import.ts")).importCommand,
+  },
+  {
+    name: "policy",
+    summary: "what to grant, so that a role can acquire",
+    group: "Acquire",
+    synonyms: ["iam", "permissions", "grant"],
+    load: async () => (await import("./policy.ts")).policy,
   },
   {
     name: "ls",
@@ -135,20 +149,6 @@ export const COMMANDS: readonly CommandEntry[] = [
     group: "Hand over",
     synonyms: ["unlock"],
     load: async () => (await import("./decrypt.ts")).decrypt,
-  },
-  {
-    name: "whoami",
-    summary: "who asks AWS, until when, and what is allowed",
-    group: "Acquire",
-    synonyms: ["id", "identity", "credentials"],
-    load: async () => (await import("./whoami.ts")).whoami,
-  },
-  {
-    name: "policy",
-    summary: "what to grant, so that a role can acquire",
-    group: "Acquire",
-    synonyms: ["iam", "permissions", "grant"],
-    load: async () => (await import("./policy.ts")).policy,
   },
   {
     name: "simulate",
