@@ -9,11 +9,13 @@ import { OperatorError } from "../errors.ts";
 import {
   DIGEST_TITLES,
   type DigestName,
+  type EwfFacts,
   exportRaw,
   type ExportResult,
   parseDigestNames,
   type RawTarget,
 } from "../image/mod.ts";
+import { serviceOf } from "../format/manifest.ts";
 import { type Exhibit } from "../store/mod.ts";
 import { formatCount, formatDuration, formatSize, MIB, parseSize } from "../units.ts";
 import { ageOutput } from "./_age_output.ts";
@@ -25,11 +27,13 @@ import { givenRecipients, IDENTITY_OPTIONS, openStoreWith, RECIPIENT_OPTIONS } f
 export const exportCommand = defineCommand({
   usage: "EXHIBIT",
   description:
-    `Writes a raw image of an exhibit, exactly as large as the volume. Every block is checked on the way out.
+    `Writes a raw image of an exhibit, or (--format e01) an E01, exactly as large as the volume. Every block is checked on the way out.
 
 To a file it is sparse; IMAGE.log and IMAGE.map.json lie beside it. An interrupted export is taken up by running the same command again: what is there is compared first.
 
 With --split it is pieces, FILE.001 first, that "cat" joins; FILE.001.log has the digests of each and of all, FILE.001.map.json the map. The first gets its name last: a set that has it is whole. Pieces of two sets are never mixed: what is there is refused, or all of it replaced.
+
+--format e01 writes EWF-E01 segment files, FILE.E01 first, with the record's case number, evidence number, examiner, notes and dates, MD5 and SHA-1, and unreadable ranges below 2 TiB as read errors (the log and the map have all). Segment files have 2 GiB, more where the names to .EZZ need it, or --split. An interrupted E01 is not taken up: the same command writes it anew.
 
 To a block device (always with --overwrite) holes are written as zeros, so that old bytes never survive.
 
@@ -38,12 +42,13 @@ With -r or -R it is one age file, which "age -d" opens: encrypted on the way, to
 Blocks that could not be read are filled with zeros and listed; the exit code is 3 then.`,
   options: {
     output: { short: "o", value: "FILE", summary: "file or block device; - is stdout" },
-    format: { value: "FORMAT", choices: ["raw"], default: "raw", summary: "image format" },
+    format: { value: "FORMAT", choices: ["raw", "e01"], default: "raw", summary: "raw, or EWF-E01 (EnCase)" },
     split: {
       value: "SIZE",
       parse: parseSplit,
-      summary: "pieces of this size: FILE.001, FILE.002, …",
-      details: "A multiple of 512 bytes, at least 1 MiB, and large enough for 999 pieces. Files only.",
+      summary: "pieces of this size: FILE.001, FILE.002, …; of an E01 its segment files",
+      details:
+        "A multiple of 512 bytes, at least 1 MiB, and large enough for 999 pieces (775 of an E01). Files only.",
     },
     digests: {
       value: "LIST",
@@ -78,6 +83,7 @@ Blocks that could not be read are filled with zeros and listed; the exit code is
       command: "coldcase export snap-0123456789abcdef0 -o disk.img --split 2GiB",
       says: "in pieces, from disk.img.001",
     },
+    { command: "coldcase export snap-0123456789abcdef0 -o disk.E01 --format e01", says: "an E01" },
     { command: "coldcase export snap-0123456789abcdef0 -o - | zstd > disk.img.zst", says: "through a pipe" },
     {
       command: "coldcase export snap-0123456789abcdef0 -o disk.img.age -r age1…",
@@ -93,11 +99,14 @@ Blocks that could not be read are filled with zeros and listed; the exit code is
     }
     const { output } = options;
     const recipients = await givenRecipients(options);
-    if (options.split !== undefined && (recipients || output === "-")) {
+    const isSet = options.split !== undefined || options.format === "e01";
+    if (isSet && (recipients || output === "-")) {
       throw new OperatorError(
         "usage",
-        `Cannot split ${recipients ? "an age file" : "a stream"}: pieces are files that lie plain on a disk`,
-        { hints: ['Leave out --split; "split -b" cuts a stream.'] },
+        `Cannot write ${options.format === "e01" ? "an E01" : "pieces"} to ${
+          recipients ? "an age file" : "a stream"
+        }: they are files that lie plain on a disk`,
+        { hints: ['Leave out --split and --format; "split -b" cuts a stream.'] },
       );
     }
     if (recipients?.isSingle) out.detail("one recipient: only that identity opens the image");
@@ -112,7 +121,7 @@ Blocks that could not be read are filled with zeros and listed; the exit code is
         if (refusal) throw refusal;
         const mark = originMark(exhibit.manifest.source);
         if (mark) out.warn(mark);
-        const { digests, overwrite, split: splitBytes } = options;
+        const { digests, overwrite, split: splitBytes, format } = options;
         const result = recipients
           ? await exportEncrypted(context, exhibit, { recipients, output, digests, overwrite })
           : await exportShown(context, exhibit, {
@@ -120,6 +129,7 @@ Blocks that could not be read are filled with zeros and listed; the exit code is
             digests,
             overwrite,
             splitBytes,
+            format,
           });
         for (const text of [...result.notes, ...store.tolerated]) out.note(text);
         note.tell("target", result.path ?? "stdout");
@@ -191,6 +201,7 @@ async function exportShown(
     readonly digests: DigestName[];
     readonly overwrite: boolean;
     readonly splitBytes?: number | undefined;
+    readonly format?: "raw" | "e01";
   },
 ): Promise<ExportResult> {
   const progress = out.progress({
@@ -208,12 +219,38 @@ async function exportShown(
       digests: how.digests,
       overwrite: how.overwrite,
       splitBytes: how.splitBytes,
+      ewf: how.format === "e01" ? ewfFacts(exhibit) : undefined,
       signal,
       onProgress: ({ doneBytes, totalBytes }) => progress.update({ done: doneBytes, total: totalBytes }),
     });
   } finally {
     progress.end();
   }
+}
+
+/** What an E01's header says: the exhibit's record, nothing of this run. */
+function ewfFacts({ id, manifest }: Exhibit): EwfFacts {
+  const { acquisition, source } = manifest;
+  const { case: facts } = acquisition;
+  const mark = originMark(source);
+  const place = serviceOf(source)?.region;
+  return {
+    caseNumber: facts.case ?? "",
+    evidenceNumber: facts.evidence ?? "",
+    description: [
+      `EBS snapshot ${source.snapshot}${place === undefined ? "" : ` in ${place}`}`,
+      `exhibit ${id}`,
+      `${IMAGE_DIGEST_LABEL} ${manifest.imageDigest}`,
+      ...(mark === undefined ? [] : [mark]),
+    ].join("; "),
+    examiner: facts.examiner ?? "",
+    notes: facts.notes ?? "",
+    model: "EBS volume",
+    serialNumber: acquisition.snapshot.volumeId ?? "",
+    version: acquisition.tool.version.split("+")[0]!,
+    platform: acquisition.host.operatingSystem,
+    acquiredAt: acquisition.startedAt,
+  };
 }
 
 /** Smaller pieces are a typing error sooner than a wish. */
@@ -226,11 +263,10 @@ function parseSplit(text: string): number {
   );
 }
 
-function piecesText({ pieces, logPath }: ExportResult): string {
-  const last = pieces.at(-1)!.path;
-  return `${
-    pieces.length === 1 ? "1 piece" : `${formatCount(pieces.length)} pieces, to ${last}`
-  }; digests of each: ${logPath}`;
+function filesText({ files, format, logPath }: ExportResult): string {
+  const one = format === "e01" ? "segment file" : "piece";
+  const count = files.length === 1 ? `1 ${one}` : `${formatCount(files.length)} ${one}s, to ${files.at(-1)}`;
+  return format === "e01" ? count : `${count}; digests of each: ${logPath}`;
 }
 
 /** On stderr: stdout may be the image itself. */
@@ -244,7 +280,7 @@ function show({ out }: CommandContext, exhibit: Exhibit, result: ExportResult): 
       formatSize(result.volumeSizeBytes)
     } of ${exhibit.id} (${exhibit.manifest.source.snapshot}) in ${formatDuration(result.durationMs)}`,
   );
-  if (result.pieces.length > 0) say(`  ${piecesText(result)}`);
+  if (result.format === "e01" || result.pieces.length > 0) say(`  ${filesText(result)}`);
   for (const [name, value] of Object.entries(digests)) say(`  ${DIGEST_TITLES[name as DigestName]} ${value}`);
   if (result.excessBytes > 0) {
     say(`  ${formatSize(result.excessBytes)} of the device beyond the volume were left as they are`);

@@ -40,7 +40,7 @@ Of an encrypted store without an identity (-i) it verifies the outer level: inve
 
 Files that an identity should open and does not are checked from outside, counted and named; the rest is verified, and it ends with 12.
 
---read-back IMAGE reads an exported image again and compares it with the exhibit, byte by byte, and with the digests in IMAGE.log. Of an image in pieces it takes the first (.001) or their common name.`,
+--read-back IMAGE reads an exported image again and compares it with the exhibit, byte by byte, and with the digests in IMAGE.log. Of an image in pieces it takes the first (.001) or their common name, of an E01 the first segment file (.E01), whose own checksums and digests are checked too.`,
   options: {
     quick: { summary: "structure only, no block data" },
     sample: { value: "N/T", parse: parseSample, summary: "data of the N-th of T shares of the packs" },

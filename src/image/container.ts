@@ -6,6 +6,7 @@
 import { basename, dirname } from "@std/path";
 import type { Disk, DiskFile } from "../model.ts";
 import type { LinearDigestValues } from "./digests.ts";
+import type { ByteRange } from "./ranges.ts";
 
 /** One file of an image: the name that it is written under, and its own. */
 export interface ContainerFile {
@@ -17,6 +18,8 @@ export interface ContainerFile {
 export interface ImageContainer extends DiskFile {
   /** `lengthBytes` zeros at `offset`, which need not take room. */
   writeZeros(lengthBytes: number, offset: number): void;
+  /** Tells of bytes that could not be read, before their zeros come. */
+  addUnreadable(range: ByteRange): void;
   /** What a format has after the last byte. Nothing is written after it; not durable before the next `sync`. */
   seal(digests: LinearDigestValues): void;
   /** All files, in order; complete after `seal`. */
@@ -42,6 +45,8 @@ export class WholeFile implements ImageContainer {
   }
 
   writeZeros(): void {}
+
+  addUnreadable(): void {}
 
   seal(): void {}
 

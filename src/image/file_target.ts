@@ -117,6 +117,12 @@ export class FileTarget implements ImageTarget {
     this.#attempt("write map", this.names.partialMap, () => {
       this.#map.add({ state: piece.state, firstBlock: piece.firstBlock, blockCount });
     });
+    if (piece.state !== "unreadable") return;
+    const size = this.#checkpoint.blockSizeBytes;
+    this.#container.addUnreadable({
+      offsetBytes: piece.firstBlock * size,
+      lengthBytes: blockCount * size,
+    });
   }
 
   async write(bytes: Uint8Array, offset: number): Promise<void> {

@@ -81,7 +81,11 @@ function section(title: string, facts: LabelledFacts, ifEmpty = ""): string[] {
   return [title, ...(lines.length === 0 ? [`  ${ifEmpty}`] : lines), ""];
 }
 
-function formatText({ pieces }: ExportResult): string {
+function formatText({ format, files, pieces }: ExportResult): string {
+  if (format === "e01") {
+    const last = files.length === 1 ? "" : `, to ${basename(files.at(-1)!)}`;
+    return `EWF-E01, chunks of 32 KiB, ${formatCount(files.length)} segment file(s)${last}; holes are zeros`;
+  }
   return pieces.length === 0
     ? "raw (dd), holes are zeros"
     : `raw (dd) in ${pieces.length} pieces, one after the other; holes are zeros`;

@@ -4,6 +4,7 @@
  */
 export { type DeviceFacts, type DeviceHost, realDeviceHost } from "./devices.ts";
 export { DIGEST_TITLES, type DigestName, type LinearDigestValues, parseDigestNames } from "./digests.ts";
+export type { EwfFacts } from "./ewf_header.ts";
 export {
   formatExportLog,
   type LabelledFacts,

@@ -11,6 +11,11 @@ import { volumeSizeBytes } from "./blocks.ts";
 import { type Checkpoint, readCheckpoint, writeCheckpoint } from "./checkpoint.ts";
 import { diskFailure, platformCode } from "./failures.ts";
 import { type ImageContainer, WholeFile } from "./container.ts";
+import { inspectVolume } from "./contents.ts";
+import { ewfStem, segmentPath } from "./ewf_format.ts";
+import { cutFields, type EwfFacts } from "./ewf_header.ts";
+import { MIN_SEGMENT_BYTES, mostEwfBytes, segmentBytes } from "./ewf_room.ts";
+import { EwfWriter, segmentsThere } from "./ewf_writer.ts";
 import { FileTarget, type ImageLock, type ImageNames, imageNames } from "./file_target.ts";
 import { readExportLog } from "./log.ts";
 import { MapWriter } from "./map.ts";
@@ -24,7 +29,7 @@ const FAT_MAX_FILE_BYTES = 2 ** 32 - 1;
 const NO_LOCKS = ["ENOLCK", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"];
 
 /** What the first file of a set is called, whatever the format. */
-const FIRST_OF_SET = /\.001$/;
+const FIRST_OF_SET = /\.(001|E01)$/;
 
 export interface FileTargetOptions {
   readonly disk: Disk;
@@ -36,13 +41,17 @@ export interface FileTargetOptions {
   readonly syncEveryBytes: number;
   /** Bytes of each piece; `undefined`: the image is one file. */
   readonly splitBytes?: number | undefined;
+  /** An E01, in segment files of `splitBytes` or of a size that does; `undefined`: raw. */
+  readonly ewf?: EwfFacts | undefined;
 }
 
 /** How the files of one image are told from any others, and made. */
 interface FileSet {
   readonly names: ImageNames;
-  readonly format: "raw";
+  readonly format: "raw" | "e01";
   readonly splitBytes: number | undefined;
+  /** For the operator, as soon as it is clear that it is made. */
+  readonly notes: readonly string[];
   /** The largest file that it can have. */
   readonly largestFileBytes: number;
   /** Finished files of it, or of an earlier image of that name, first first. */
@@ -50,7 +59,7 @@ interface FileSet {
   open(): ImageContainer;
 }
 
-function fileSet(path: string, options: FileTargetOptions): FileSet {
+function rawSet(path: string, options: FileTargetOptions): FileSet {
   const { disk, splitBytes } = options;
   const sizeBytes = volumeSizeBytes(options.reader.shape);
   if (splitBytes === undefined) {
@@ -59,6 +68,7 @@ function fileSet(path: string, options: FileTargetOptions): FileSet {
       names,
       format: "raw",
       splitBytes,
+      notes: [],
       largestFileBytes: sizeBytes,
       there: () => disk.stat(path) ? [path] : [],
       open: () => new WholeFile(disk.open(names.partial, "update"), { partial: names.partial, final: path }),
@@ -70,9 +80,39 @@ function fileSet(path: string, options: FileTargetOptions): FileSet {
     names: imageNames(piecePath(stem, 0)),
     format: "raw",
     splitBytes,
+    notes: [],
     largestFileBytes: Math.min(splitBytes, sizeBytes),
     there: () => piecesThere(disk, stem),
     open: () => new SplitFile(disk, { stem, splitBytes, sizeBytes, mode: "update" }),
+  };
+}
+
+async function ewfSet(
+  path: string,
+  options: FileTargetOptions & { readonly ewf: EwfFacts },
+): Promise<FileSet> {
+  const { disk, reader, ewf: facts, startedAt } = options;
+  const stem = ewfStem(path);
+  const mostBytes = await mostEwfBytes(reader);
+  const splitBytes = segmentBytes(stem, { asked: options.splitBytes, mostBytes });
+  const { table } = await inspectVolume(reader);
+  const shape = {
+    sizeBytes: volumeSizeBytes(reader.shape),
+    blockSizeBytes: reader.shape.blockSizeBytes,
+    isPhysical: table !== undefined,
+    identity: `${options.imageDigest} ${startedAt}`,
+  };
+  const cut = cutFields(facts);
+  return {
+    names: imageNames(segmentPath(stem, 1)),
+    format: "e01",
+    splitBytes,
+    notes: cut.length === 0 ? [] : [
+      `The E01's fields hold less than the record has: ${cut.join(", ")} cut; this log has all.`,
+    ],
+    largestFileBytes: Math.min(splitBytes, mostBytes + MIN_SEGMENT_BYTES),
+    there: () => segmentsThere(disk, stem),
+    open: () => new EwfWriter(disk, { stem, splitBytes, facts, shape, writtenAt: startedAt }),
   };
 }
 
@@ -85,10 +125,11 @@ export async function openFileTarget(path: string, options: FileTargetOptions): 
   const { disk } = options;
   try {
     refuseBadPlace(imageNames(path), options);
-    const set = fileSet(path, options);
+    const { ewf } = options;
+    const set = ewf ? await ewfSet(path, { ...options, ewf }) : rawSet(path, options);
     const { names } = set;
     refuseBadPlace(names, options);
-    const notes: string[] = [];
+    const notes = [...set.notes];
     const isNew = disk.stat(names.partial) === undefined;
     const lock = lockPartial(disk, names, notes);
     try {
@@ -124,7 +165,7 @@ async function openLocked(
   if (!disk.stat(names.partial)) disk.open(names.partial, "create").close();
   const container = set.open();
   try {
-    if (held) takeBack(disk, container);
+    if (held && format === "raw") takeBack(disk, container);
     // Beyond the durable part nothing may survive: after a failed sync the page cache can hold what the
     // disk does not, and a hole must be one.
     container.truncate(Math.min(container.sizeBytes(), checkpoint.durableBytes));
@@ -184,7 +225,7 @@ function refuseBadPlace(names: ImageNames, options: FileTargetOptions): void {
     );
   }
   // The name without a number is not written to.
-  const isWritten = options.splitBytes === undefined || FIRST_OF_SET.test(names.image);
+  const isWritten = (options.splitBytes === undefined && !options.ewf) || FIRST_OF_SET.test(names.image);
   if (there && !overwrite && isWritten) {
     throw isFinished(names, options) ? finished(names, options) : existing(names.image);
   }
@@ -251,7 +292,7 @@ function lockPartial(disk: Disk, names: ImageNames, notes: string[]): ImageLock 
 /** The checkpoint of what is to be taken up again; `undefined` where the image begins anew. */
 function unfinishedImage(
   set: FileSet,
-  options: FileTargetOptions & { readonly fresh: Checkpoint },
+  options: FileTargetOptions & { readonly fresh: Checkpoint; readonly notes: string[] },
 ): Checkpoint | undefined {
   const { disk, fresh, overwrite } = options;
   const { names } = set;
@@ -260,6 +301,10 @@ function unfinishedImage(
   const isOurs = held !== undefined && held !== "unknown" && held.imageDigest === fresh.imageDigest &&
     held.volumeSizeBytes === fresh.volumeSizeBytes && held.blockSizeBytes === fresh.blockSizeBytes &&
     held.format === fresh.format && held.splitBytes === fresh.splitBytes;
+  if (isOurs && !isEmpty && held.format === "e01") {
+    options.notes.push("An unfinished E01 was there; E01 is not taken up, all of it was written anew.");
+    return { ...held, startedAt: fresh.startedAt, durableBytes: 0 };
+  }
   if (isOurs && !isEmpty) {
     // Whole blocks only, whatever the file says: a block is compared or written, never half of each.
     const whole = Math.min(held.durableBytes, held.volumeSizeBytes);
@@ -283,7 +328,7 @@ function unfinishedImage(
 }
 
 async function requireRoom(
-  { names, largestFileBytes }: FileSet,
+  { names, format, largestFileBytes }: FileSet,
   options: { readonly disk: Disk; readonly reader: BlockReader; readonly checkpoint: Checkpoint },
 ): Promise<void> {
   const { disk, reader, checkpoint } = options;
@@ -297,6 +342,8 @@ async function requireRoom(
       { hints: ["Split it (--split 2GiB), or name a target on another file system (exFAT, NTFS, ext4)."] },
     );
   }
+  // What compression leaves of it is not known before: a full disk is told when it is full.
+  if (format === "e01") return;
   let needBytes = size - checkpoint.durableBytes;
   if (!WITHOUT_HOLES.includes(fileSystem)) {
     const { blockSizeBytes } = reader.shape;

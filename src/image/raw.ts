@@ -16,6 +16,7 @@ import {
   type WindowDigests,
   WindowedDigests,
 } from "./digests.ts";
+import type { EwfFacts } from "./ewf_header.ts";
 import { diskFailure } from "./failures.ts";
 import { FileTarget } from "./file_target.ts";
 import { formatExportLog, type LabelledFacts } from "./log.ts";
@@ -58,6 +59,11 @@ export interface ExportOptions {
   readonly syncEveryBytes?: number;
   /** A file in pieces of this size, a multiple of 512 bytes: `PATH.001`, `PATH.002`, … Not for devices and streams. */
   readonly splitBytes?: number | undefined;
+  /**
+   * An E01 with these facts: `PATH.E01`, `PATH.E02`, … of `splitBytes` at most, 2 GiB (more where the names need it)
+   * where not given. MD5 and SHA-1 are computed whether they are asked for or not: the format holds them.
+   */
+  readonly ewf?: EwfFacts | undefined;
 }
 
 /** One of the files that an image lies in. */
@@ -81,7 +87,10 @@ export interface ExportResult {
   readonly blockSizeBytes: number;
   /** Empty where none were asked for, or where the stream was closed early. */
   readonly digests: LinearDigestValues;
-  /** Of an image in pieces; empty for any other. */
+  readonly format: "raw" | "e01";
+  /** All that the image lies in, in order; empty for a device and a stream. */
+  readonly files: readonly string[];
+  /** Of a raw image in pieces; empty for any other. */
   readonly pieces: readonly ImagePiece[];
   readonly storedBlocks: number;
   readonly zeroBlocks: number;
@@ -128,6 +137,8 @@ export async function exportRaw(
     const files = opened instanceof FileTarget ? opened.seal(written.digests) : [];
     const result: ExportResult = {
       ...written,
+      format: options.ewf ? "e01" : "raw",
+      files,
       pieces: windows.map((window, index) => ({ path: files[index]!, ...window })),
       target: opened.kind,
       path: opened.path,
@@ -155,10 +166,13 @@ async function openTarget(
   target: RawTarget,
   options: ExportOptions & { readonly startedAt: string },
 ): Promise<ImageTarget> {
-  const isSplit = options.splitBytes !== undefined;
+  const isSplit = options.splitBytes !== undefined || options.ewf !== undefined;
   if (target.kind === "stream") {
     if (!isSplit) return new StreamTarget(target.stream);
-    throw new OperatorError("usage", "Cannot split a stream: pieces are files, expected a path");
+    throw new OperatorError(
+      "usage",
+      "Cannot write an E01 or pieces to a stream: they are files, expected a path",
+    );
   }
   const { disk, devices = realDeviceHost, overwrite = false, syncEveryBytes = SYNC_EVERY_BYTES } = options;
   const kindOf = (path: string) => {
@@ -173,7 +187,10 @@ async function openTarget(
   const resolved = isLink ? devices.resolve(target.path) : target.path;
   if (kindOf(resolved) === "device") {
     if (isSplit) {
-      throw new OperatorError("usage", `Cannot split "${target.path}": it is a device, pieces are files`);
+      throw new OperatorError(
+        "usage",
+        `Cannot write an E01 or pieces to "${target.path}": it is a device, they are files`,
+      );
     }
     return openDeviceTarget(resolved, {
       disk,
@@ -230,7 +247,7 @@ async function writeVolume(
     await target.save();
   } catch (error) {
     if (error instanceof ClosedStream) isClosedEarly = true;
-    else throw await saved(target, error);
+    else throw await saved(target, { error, isE01: options.ewf !== undefined });
   }
   return {
     ...(isClosedEarly ? { digests: {}, windows: [] } : digests.finish()),
@@ -249,9 +266,10 @@ class ImageDigests {
   readonly #whole: LinearDigests;
   readonly #pieces: WindowedDigests | undefined;
 
-  constructor({ digests = ["sha256"], splitBytes }: ExportOptions) {
-    this.#whole = new LinearDigests(digests);
-    this.#pieces = splitBytes === undefined ? undefined : new WindowedDigests(digests, splitBytes);
+  constructor({ digests = ["sha256"], splitBytes, ewf }: ExportOptions) {
+    this.#whole = new LinearDigests(ewf ? [...digests, "md5", "sha1"] : digests);
+    const isInPieces = splitBytes !== undefined && !ewf;
+    this.#pieces = isInPieces ? new WindowedDigests(digests, splitBytes) : undefined;
   }
 
   get isEmpty(): boolean {
@@ -292,10 +310,17 @@ async function writeHole(
 }
 
 /** Keeps what was written before `error`, and says in its hints how to go on. */
-async function saved(target: ImageTarget, error: unknown): Promise<unknown> {
+async function saved(
+  target: ImageTarget,
+  { error, isE01 }: { readonly error: unknown; readonly isE01: boolean },
+): Promise<unknown> {
   if (target.kind !== "file") return error;
   const isDamage = error instanceof OperatorError && error.code === "integrity";
-  let hint = isDamage
+  let hint = isE01
+    ? `An E01 is not taken up: ${
+      isDamage ? "once the store is repaired, " : ""
+    }the same command writes it anew.`
+    : isDamage
     ? "What was written is kept: once the store is repaired, the same command carries on."
     : "What was written is kept: run the same command again to carry on.";
   try {

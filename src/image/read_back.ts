@@ -16,6 +16,7 @@ import {
   type LinearDigestValues,
   ZERO_BYTES,
 } from "./digests.ts";
+import { openEwf } from "./ewf_reader.ts";
 import { diskFailure } from "./failures.ts";
 import { type ByteRange, lastByte, RangeList } from "./ranges.ts";
 import { openPieces, piecePath, splitStem } from "./split_file.ts";
@@ -83,17 +84,22 @@ export async function readBack(
     const expectedBytes = reader ? volumeSizeBytes(reader.shape) : options.volumeSizeBytes ?? image.sizeBytes;
     const expected = options.expectedDigests ?? {};
     const asked = options.digests ?? (options.expectedDigests ? [] : ["sha256"]);
-    const digests = new LinearDigests(DIGEST_NAMES.filter((name) => asked.includes(name) || expected[name]));
+    const held = image.held ?? {};
+    const isComputed = (name: DigestName) => asked.includes(name) || expected[name] || held[name];
+    const digests = new LinearDigests(DIGEST_NAMES.filter(isComputed));
     const readBytes = Math.min(image.sizeBytes, expectedBytes);
     const steps = new Steps(readBytes, { ...options, action: `read back "${path}"` });
     const differing = new RangeList();
-    const hold = new HeldImage(image.file, { path, readBytes });
-    if (reader) await compare(reader, { hold, digests, steps, differing });
-    else await hashAll({ hold, digests, steps, readBytes });
+    const bytes = new HeldImage(image.file, { path, readBytes });
+    if (reader) await compare(reader, { hold: bytes, digests, steps, differing });
+    else await hashAll({ hold: bytes, digests, steps, readBytes });
     const values = digests.finish();
     const isTooLong = image.target === "file" && image.sizeBytes > expectedBytes;
     const hasSize = image.sizeBytes < expectedBytes || isTooLong;
-    const wrong = DIGEST_NAMES.filter((name) => expected[name] && expected[name] !== values[name]);
+    const wrong = [expected, held].flatMap((record) =>
+      DIGEST_NAMES.filter((name) => record[name] && record[name] !== values[name])
+        .map((name) => ({ kind: "digest" as const, name, expected: record[name]!, actual: values[name]! }))
+    );
     return {
       target: image.target,
       sizeBytes: image.sizeBytes,
@@ -104,12 +110,7 @@ export async function readBack(
       findings: [
         ...(hasSize ? [{ kind: "size" as const, expectedBytes, actualBytes: image.sizeBytes }] : []),
         ...differing.listed.map((range) => ({ kind: "content" as const, range })),
-        ...wrong.map((name) => ({
-          kind: "digest" as const,
-          name,
-          expected: expected[name]!,
-          actual: values[name]!,
-        })),
+        ...wrong,
       ],
       findingCount: (hasSize ? 1 : 0) + differing.count + wrong.length,
     };
@@ -119,6 +120,8 @@ export async function readBack(
 }
 
 interface OpenedImage {
+  /** Digests of itself that its format holds. */
+  readonly held?: LinearDigestValues;
   readonly target: "file" | "device";
   readonly file: DiskFile;
   readonly sizeBytes: number;
@@ -127,6 +130,10 @@ interface OpenedImage {
 function openImage(path: string, options: ReadBackOptions): OpenedImage {
   const { disk, devices = realDeviceHost } = options;
   try {
+    if (/\.e01$/i.test(path) && disk.stat(path)?.kind === "file") {
+      const { digests, ...image } = openEwf(disk, path);
+      return { target: "file", ...image, held: digests };
+    }
     const stem = splitStem(path);
     // The base name stands for its pieces where no file has it.
     if (disk.stat(piecePath(stem, 0))?.kind === "file" && (stem !== path || !disk.stat(path))) {
@@ -175,6 +182,7 @@ class HeldImage {
     try {
       count = wanted === 0 ? 0 : this.#file.read(bytes, offset);
     } catch (error) {
+      if (error instanceof OperatorError) throw error;
       throw new OperatorError(
         "storage",
         `Cannot read back "${this.#path}": ${messageOf(error)} at byte ${offset} to ${offset + wanted - 1}`,

@@ -101,6 +101,8 @@ export class SplitFile implements ImageContainer {
 
   writeZeros(): void {}
 
+  addUnreadable(): void {}
+
   seal(): void {}
 
   async sync(): Promise<void> {
