@@ -62,7 +62,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: "export",
-    summary: "a raw image to a file, a device or stdout",
+    summary: "an image to a file, a device or stdout; raw or E01",
     group: "Hand over",
     synonyms: ["dd", "restore", "write"],
     load: async () => (await import("./export.ts")).exportCommand,
