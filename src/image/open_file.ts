@@ -182,8 +182,9 @@ async function openLocked(
       imageDigest: options.imageDigest,
       shape: reader.shape,
     };
+    const replaced = set.there();
     const map = new MapWriter(disk, { path: names.partialMap, head });
-    return new FileTarget(names, { ...options, container, map, checkpoint, replaced: set.there() });
+    return new FileTarget(names, { ...options, container, map, checkpoint, replaced });
   } catch (error) {
     container.close();
     throw error;

@@ -203,7 +203,10 @@ function exportingOver(old: string | undefined): Scenario {
       const options = exportOptions({ disk, clock, syncEveryBytes: 4 * 512, overwrite: old !== undefined });
       await exportRaw(VOLUME, { kind: "path", path: IMAGE }, options).catch((error) => {
         // Done, by the run before.
-        if (!(error instanceof OperatorError && error.code === "usage" && /it exists/.test(error.message))) {
+        if (
+          !(error instanceof OperatorError && error.code === "usage" &&
+            /it is there already/.test(error.message))
+        ) {
           throw error;
         }
       });
