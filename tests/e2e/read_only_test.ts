@@ -11,6 +11,7 @@ import { writeRandomBlocks } from "./images.ts";
 import { assertExit } from "./program.ts";
 
 const READING = [
+  "DescribeInstances",
   "DescribeSnapshots",
   "GetCallerIdentity",
   "GetSnapshotBlock",

@@ -248,7 +248,8 @@ coldcase: hint: Run the same command with --budget 0.01 or more: what was record
 ${acquire(SNAPSHOT)} 2> said --concurrency 1 & run=$!
 exec 3< said; read -r line <&3; echo "$line" >&2
 until ls evidence/journal/*/*.pack > /dev/null 2>&1; do read -r -t 0.2 line <&3 || true; done
-kill -INT -- -$run; cat <&3 >&2; exec 2> /dev/null; wait $run`,
+exec 4>&2 2> /dev/null # what the shell itself says of its jobs is none of it
+kill -INT -- -$run; cat <&3 >&4; wait $run`,
     exitCode: 130,
     stderr: `${NOT_AWS}
 coldcase: error: Interrupted while acquiring "${SNAPSHOT}"
