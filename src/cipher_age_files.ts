@@ -199,7 +199,9 @@ async function openProtected(
       (isWrong
         ? "the passphrase is wrong"
         : "it is protected by a passphrase, and there is nobody to ask for it"),
-    isWrong ? {} : { hints: ["run coldcase on a terminal, or give the passphrase with --passphrase-file FILE"] },
+    isWrong
+      ? {}
+      : { hints: ["run coldcase on a terminal, or give the passphrase with --passphrase-file FILE"] },
   );
 }
 
