@@ -28,9 +28,12 @@ export interface DescriberOptions {
 /** Attempts of an aside, back-off included about two seconds. */
 const ASIDE_LIMITS = { trouble: 4, damaged: 1 } as const;
 
-/** EC2's client, and the SDK that it is of. */
+/** EC2's client, and of the SDK what asks and changes nothing. */
 export type Ec2 = {
-  readonly sdk: typeof import("@aws-sdk/client-ec2");
+  readonly sdk: Pick<
+    typeof import("@aws-sdk/client-ec2"),
+    "DescribeInstancesCommand" | "DescribeSnapshotsCommand"
+  >;
   readonly client: import("@aws-sdk/client-ec2").EC2Client;
 };
 

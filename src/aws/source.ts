@@ -1,7 +1,6 @@
 /**
  * AWS's EBS direct APIs (or an endpoint that speaks them) as a `BlockSource`: the door of this folder.
- * It puts client, credentials, pacing and retries together; each of them is a chapter beside this one.
- * Opening loads the SDK and asks nobody anything.
+ * Nothing that can be asked through it changes anything in an account. Opening loads the SDK and asks nobody anything.
  */
 import type {
   BlockPage,
@@ -9,30 +8,19 @@ import type {
   CallerIdentity,
   CallOptions,
   ChangedPage,
-  Clock,
   DescriptionAnswer,
-  Randomness,
   SnapshotId,
   SourceCounts,
-  SourceEvent,
   UnreadableBlock,
   VerifiedBlock,
 } from "../model.ts";
-import type { Rate } from "../units.ts";
 import { BlockFetcher, type BlockRequest } from "./block.ts";
-import { chooseProvider, type CredentialOptions } from "./chain.ts";
 import { type Call, changedCall, listCall } from "./calls.ts";
-import type { BlockBuffers } from "../buffers.ts";
 import { EbsClient, type PageRequest } from "./client.ts";
-import { type CredentialFacts, CredentialKeeper } from "./credentials.ts";
-import { Describer } from "./describe.ts";
-import { customEndpoint, isAwsEndpoint } from "./endpoint.ts";
-import { FetchHandler } from "./handler.ts";
+import { connect, type Connection, type ConnectionOptions } from "./connection.ts";
+import type { CredentialFacts } from "./credentials.ts";
+import { isAwsEndpoint } from "./endpoint.ts";
 import { type CheckedPage, followPages, type RawPage, refuseNothing } from "./listing.ts";
-import { Pacer } from "./pacing.ts";
-import { type Place, resolvePlace } from "./place.ts";
-import { type Environment, proxyFor } from "./proxy.ts";
-import { Retry } from "./retry.ts";
 import {
   type AttachmentAnswer,
   type AttachmentQuery,
@@ -40,26 +28,6 @@ import {
   SnapshotFinder,
   type SnapshotQuery,
 } from "./sources.ts";
-
-export interface SourceOptions extends CredentialOptions {
-  readonly clock: Clock;
-  readonly randomness: Randomness;
-  readonly environment: Environment;
-  readonly region?: string;
-  readonly endpointUrl?: string;
-  readonly rate?: Rate;
-  /** Without any answer for so long the source is given up. 24 hours where not given. */
-  readonly giveUpAfterMs?: number;
-  /** The same before the very first answer. 30 seconds where not given. */
-  readonly firstAnswerWithinMs?: number;
-  /** Blocks under way at most; 64 where not given, never more than 128. */
-  readonly maxConcurrency?: number;
-  /** A request that moves no byte for so long is given up and sent again. 20 seconds where not given. */
-  readonly stallMs?: number;
-  /** Memory for blocks: whoever is done with a block's bytes may give them back there. */
-  readonly buffers?: BlockBuffers;
-  readonly onEvent?: (event: SourceEvent) => void;
-}
 
 type ListOptions = CallOptions & { readonly startingBlock?: number };
 
@@ -75,63 +43,16 @@ export interface AwsSource extends BlockSource {
   findAttachments(query: AttachmentQuery, options?: CallOptions): Promise<AttachmentAnswer>;
 }
 
-const DAY_MS = 86_400_000;
-
 /** Throws `usage` for options or environment variables that cannot be used. */
-export async function openSource(options: SourceOptions): Promise<AwsSource> {
-  const { clock, environment, profile } = options;
-  const onEvent = options.onEvent ?? (() => {});
-  const endpointUrl = customEndpoint("EBS", options);
-  const place = await resolvePlace({ environment, region: options.region, profile, endpointUrl });
-  const { region } = place;
-  // An endpoint that is not AWS's is asked for everything; a private one of AWS serves EBS only.
-  const elsewhere = isAwsEndpoint(place.endpoint) ? undefined : endpointUrl ?? place.endpoint;
-  const { stallMs, buffers } = options;
-  const handler = new FetchHandler({
-    environment,
-    clock,
-    ...(stallMs === undefined ? {} : { stallMs }),
-    ...(buffers === undefined ? {} : { buffers }),
-  });
-  const skewMs = () => handler.facts.clockSkewMs;
-  const chosen = await chooseProvider(options, {
-    environment,
-    region,
-    handler,
-    endpointUrl: elsewhere,
-    skewMs,
-  });
-  const keeper = new CredentialKeeper({ ...chosen, clock, onEvent, skewMs: () => skewMs() ?? 0 });
-  const client = await EbsClient.make({ ...place, environment, endpointUrl, handler, keeper, onEvent });
-  const maxConcurrency = Math.max(1, Math.min(128, options.maxConcurrency ?? 64));
-  const retry = new Retry({
-    clock,
-    randomness: options.randomness,
-    pacer: new Pacer({ clock, maxConcurrency, rate: options.rate }),
-    keeper,
-    ...place,
-    profile,
-    giveUpAfterMs: options.giveUpAfterMs ?? DAY_MS,
-    firstAnswerWithinMs: options.firstAnswerWithinMs ?? 30_000,
-    skewMs,
-    onEvent,
-  });
-  const describer = new Describer({ environment, region, elsewhere, handler, keeper, retry });
-  const proxy = proxyFor(new URL(place.endpoint), environment)?.url;
-  return new EbsSource({ place, proxy, maxConcurrency, handler, client, retry, describer, clock, onEvent });
+export async function openSource(options: ConnectionOptions): Promise<AwsSource> {
+  const connection = await connect(options);
+  const { place } = connection;
+  return new EbsSource({ ...connection, client: await EbsClient.make({ ...connection, ...place }) });
 }
 
-/** The parts that `openSource` put together. */
-interface Parts {
-  readonly place: Place;
-  readonly proxy: string | undefined;
-  readonly maxConcurrency: number;
-  readonly handler: FetchHandler;
+/** What the source is made of. */
+interface Parts extends Connection {
   readonly client: EbsClient;
-  readonly retry: Retry;
-  readonly describer: Describer;
-  readonly clock: Clock;
-  readonly onEvent: (event: SourceEvent) => void;
 }
 
 class EbsSource implements AwsSource {

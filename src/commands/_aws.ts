@@ -2,7 +2,8 @@
  * What the commands that speak to AWS share: opening the source as the options say, and watching what it
  * tells on the way. The SDK is loaded here and nowhere earlier.
  */
-import type { AwsSource, SourceOptions } from "../aws/source.ts";
+import type { ConnectionOptions } from "../aws/connection.ts";
+import type { AwsSource } from "../aws/source.ts";
 import type { CommandContext, Progress } from "../cli/mod.ts";
 import { MAX_SESSION_EVENTS, type SessionEvent } from "../format/documents.ts";
 import type { Clock, SourceEvent } from "../model.ts";
@@ -154,20 +155,30 @@ function requestOf(event: { readonly call: string; readonly blockIndex: number |
   return event.blockIndex === undefined ? event.call : `${event.call} of block ${event.blockIndex}`;
 }
 
-type SourceTuning = Pick<
-  SourceOptions,
+type Tuning = Pick<
+  ConnectionOptions,
   "buffers" | "firstAnswerWithinMs" | "giveUpAfterMs" | "maxConcurrency" | "rate"
 >;
 
 /** Opens the source. Throws `usage` for options that cannot be used. */
 export async function openAws(
+  context: CommandContext,
+  options: AwsOptionValues,
+  watch: SourceWatch,
+  tuning: { readonly [K in keyof Tuning]: Tuning[K] | undefined } = {},
+): Promise<AwsSource> {
+  const { openSource } = await import("../aws/source.ts");
+  return await openSource(connectionOptions(context, options, watch, tuning));
+}
+
+/** The way to AWS that the command line chooses. */
+export function connectionOptions(
   { world }: CommandContext,
   options: AwsOptionValues,
   watch: SourceWatch,
-  tuning: { readonly [K in keyof SourceTuning]: SourceTuning[K] | undefined } = {},
-): Promise<AwsSource> {
-  const { openSource } = await import("../aws/source.ts");
-  return await openSource({
+  tuning: { readonly [K in keyof Tuning]: Tuning[K] | undefined } = {},
+): ConnectionOptions {
+  return {
     ...withoutUndefined({
       region: options.region,
       profile: options.profile,
@@ -181,7 +192,7 @@ export async function openAws(
     randomness: world.randomness,
     environment: (name) => world.environment(name),
     onEvent: (event) => watch.onEvent(event),
-  });
+  };
 }
 
 /** The members that have a value: an option that was not given is not there at all. */

@@ -4,7 +4,8 @@
  */
 import { createHash } from "node:crypto";
 import { setImmediate } from "node:timers";
-import { type AwsSource, openSource, type SourceOptions } from "../../src/aws/source.ts";
+import type { ConnectionOptions } from "../../src/aws/connection.ts";
+import { type AwsSource, openSource } from "../../src/aws/source.ts";
 import type { Clock, Randomness, SnapshotId, SourceEvent } from "../../src/model.ts";
 
 export const SNAPSHOT = "snap-0123456789abcdef0" as SnapshotId;
@@ -234,7 +235,7 @@ export interface Opened {
 /** A source on `url` with fake time. */
 export async function open(
   url: string,
-  options: Partial<SourceOptions> & { variables?: Readonly<Record<string, string>> } = {},
+  options: Partial<ConnectionOptions> & { variables?: Readonly<Record<string, string>> } = {},
 ): Promise<Opened> {
   const events: SourceEvent[] = [];
   const clock = new FakeClock();

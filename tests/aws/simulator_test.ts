@@ -3,7 +3,8 @@
  * faults by seed, tokens and credentials that expire, refusals, a bad link. Request counts are the server's.
  */
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
-import { type AwsSource, openSource, type SourceOptions } from "../../src/aws/source.ts";
+import type { ConnectionOptions } from "../../src/aws/connection.ts";
+import { type AwsSource, openSource } from "../../src/aws/source.ts";
 import { OperatorError } from "../../src/errors.ts";
 import type { BlockPage, SnapshotId, SourceEvent, UnreadableBlock, VerifiedBlock } from "../../src/model.ts";
 import {
@@ -43,7 +44,7 @@ function snapshots(): NonNullable<SimulatorOptions["snapshots"]> {
 async function withRun(
   options: SimulatorOptions,
   work: (run: Run) => Promise<void>,
-  sourceOptions: (simulator: Simulator) => Partial<SourceOptions> = () => ({}),
+  sourceOptions: (simulator: Simulator) => Partial<ConnectionOptions> = () => ({}),
 ): Promise<void> {
   const clock = new SimulatorClock({ virtual: true });
   const simulator = await startSimulator({ clock, snapshots: snapshots(), ...options });
