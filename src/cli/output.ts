@@ -66,6 +66,11 @@ export class Output {
     return this.#options.terminal.askSecret;
   }
 
+  /** Asks the person at the terminal for an answer that is shown; `undefined` where there is nobody to ask. */
+  get askAnswer(): ((question: string) => Promise<string | undefined>) | undefined {
+    return this.#options.terminal.askAnswer;
+  }
+
   /** The result, to stdout as it is, line feeds included. Nothing with `--json`. */
   result(text: string): void {
     if (!this.json) this.plain(text);

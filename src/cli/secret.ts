@@ -1,6 +1,7 @@
 /**
- * A line that a person types at a terminal without its being shown: a passphrase. The question goes where the caller
- * says, which is never stdout: that may be the image, or JSON. No character is echoed, and none is shown in its place.
+ * A line that a person types at a terminal: a passphrase, without its being shown, or an answer. The question goes where
+ * the caller says, which is never stdout: that may be the image, or JSON. Of a secret no character is echoed, and none is
+ * shown in its place.
  *
  * The standard library's `promptSecret` asks on stdout, and reads so that no signal is noticed until the line's end.
  */
@@ -13,6 +14,9 @@ export interface Keyboard {
   /** Bytes that were typed; null: there is nobody any more. */
   read(into: Uint8Array): Promise<number | null>;
 }
+
+/** Takes a shown character away. */
+const ERASE = "\b \b";
 
 /** More than any passphrase has. */
 const MAX_BYTES = 4096;
@@ -35,18 +39,41 @@ export async function askSecret(
   question: string,
   write: (text: string) => void,
 ): Promise<string | undefined> {
-  // Before the question: what a quick answer types is not to be shown either.
+  return await ask(keyboard, question, { write, echo: () => {} });
+}
+
+/** As `askSecret()`, and what is typed is shown. */
+export async function askAnswer(
+  keyboard: Keyboard,
+  question: string,
+  write: (text: string) => void,
+): Promise<string | undefined> {
+  return await ask(keyboard, question, { write, echo: write });
+}
+
+interface Screen {
+  readonly write: (text: string) => void;
+  /** Shows what was typed. */
+  readonly echo: (text: string) => void;
+}
+
+async function ask(keyboard: Keyboard, question: string, screen: Screen): Promise<string | undefined> {
+  // Before the question: what a quick answer types is not to be shown before it.
   keyboard.setRaw(true);
   try {
-    write(question);
-    return await readLine(keyboard);
+    screen.write(question);
+    return await readLine(keyboard, screen.echo);
   } finally {
     keyboard.setRaw(false);
-    write("\n");
+    screen.write("\n");
   }
 }
 
-async function readLine(keyboard: Keyboard): Promise<string | undefined> {
+async function readLine(
+  keyboard: Keyboard,
+  echo: (text: string) => void,
+): Promise<string | undefined> {
+  const decoder = new TextDecoder();
   const line: number[] = [];
   const text = () => new TextDecoder().decode(new Uint8Array(line));
   // Byte by byte: what was typed ahead is for the next question.
@@ -62,11 +89,19 @@ async function readLine(keyboard: Keyboard): Promise<string | undefined> {
         hints: ["run the same command again"],
       });
     }
-    if (byte === CTRL_U) line.length = 0;
-    else if (byte === BACKSPACE || byte === DELETE) dropCharacter(line);
-    else if (byte === ESCAPE || byte! >= 0x20) line.push(byte!);
+    if (byte === CTRL_U) {
+      echo(ERASE.repeat(text().length));
+      line.length = 0;
+    } else if (byte === BACKSPACE || byte === DELETE) {
+      if (line.length > 0) echo(ERASE);
+      dropCharacter(line);
+    } else if (byte === ESCAPE || byte! >= 0x20) {
+      line.push(byte!);
+      // A sequence that moves the cursor is shown as nothing: an answer has none.
+      if (byte !== ESCAPE) echo(decoder.decode(key, { stream: true }));
+    }
     if (line.length > MAX_BYTES) {
-      throw new OperatorError("usage", `Cannot take a passphrase of more than ${MAX_BYTES} bytes`);
+      throw new OperatorError("usage", `Cannot take a line of more than ${MAX_BYTES} bytes`);
     }
   }
 }

@@ -5,7 +5,7 @@
  */
 
 import { messageOf, OperatorError } from "../errors.ts";
-import { askSecret } from "./secret.ts";
+import { askAnswer, askSecret } from "./secret.ts";
 
 /** stdout was closed by its reader (`coldcase … | head`): nothing failed, there is just no one left to write to. */
 export class ClosedOutput extends Error {
@@ -29,6 +29,8 @@ export interface Terminal {
   readonly stderr: TextStream;
   /** Asks the person for a secret, which is not shown; `undefined` where there is no person to ask. */
   readonly askSecret?: ((question: string) => Promise<string | undefined>) | undefined;
+  /** Asks the person for an answer, which is shown as it is typed. */
+  readonly askAnswer?: ((question: string) => Promise<string | undefined>) | undefined;
   /** Writes all of `bytes` to stdout, waiting as the reader needs. Throws `ClosedOutput` when it is gone. */
   writeBinary(bytes: Uint8Array): Promise<void>;
 }
@@ -46,10 +48,12 @@ export interface Interrupts {
 
 /** The streams of this process. */
 export function realTerminal(): Terminal {
+  const hasPerson = Deno.stdin.isTerminal() && Deno.stderr.isTerminal();
   return {
     stdout: realStream(Deno.stdout),
     stderr: realStream(Deno.stderr),
-    askSecret: Deno.stdin.isTerminal() && Deno.stderr.isTerminal() ? askOnTerminal : undefined,
+    askSecret: hasPerson ? (question) => askSecret(KEYBOARD, question, writeToStderr) : undefined,
+    askAnswer: hasPerson ? (question) => askAnswer(KEYBOARD, question, writeToStderr) : undefined,
     async writeBinary(bytes) {
       try {
         for (let done = 0; done < bytes.length;) {
@@ -112,12 +116,12 @@ function writeAll(stream: ProcessStream, bytes: Uint8Array): Error | undefined {
   return undefined;
 }
 
-/** Asks on stderr, as all that is no result. */
-function askOnTerminal(question: string): Promise<string | undefined> {
-  const keyboard = {
-    setRaw: (isRaw: boolean) => Deno.stdin.setRaw(isRaw),
-    read: (into: Uint8Array) => Deno.stdin.read(into),
-  };
-  const encoder = new TextEncoder();
-  return askSecret(keyboard, question, (text) => void writeAll(Deno.stderr, encoder.encode(text)));
+const KEYBOARD = {
+  setRaw: (isRaw: boolean) => Deno.stdin.setRaw(isRaw),
+  read: (into: Uint8Array) => Deno.stdin.read(into),
+};
+
+/** Where questions are asked, as all that is no result. */
+function writeToStderr(text: string): void {
+  writeAll(Deno.stderr, new TextEncoder().encode(text));
 }

@@ -1,6 +1,6 @@
 /** A passphrase as it is typed: what the keys do, that nothing is shown, and that the terminal is as before. */
 import { assertEquals, assertRejects } from "@std/assert";
-import { askSecret } from "../../src/cli/secret.ts";
+import { askAnswer, askSecret } from "../../src/cli/secret.ts";
 import { OperatorError } from "../../src/errors.ts";
 
 /** Somebody who types `keys`, then goes away. */
@@ -17,7 +17,8 @@ function typing(keys: string) {
     },
   };
   const ask = () => askSecret(keyboard, "Passphrase: ", (text) => void log.push(text));
-  return { ask, log, left: () => new TextDecoder().decode(new Uint8Array(bytes)) };
+  const answer = () => askAnswer(keyboard, "Go on? ", (text) => void log.push(text));
+  return { ask, answer, log, left: () => new TextDecoder().decode(new Uint8Array(bytes)) };
 }
 
 Deno.test("askSecret() takes a line, shows nothing of it, and leaves the next one", async () => {
@@ -51,5 +52,21 @@ Deno.test("askSecret() ends at Ctrl-C and at a line without end, with the termin
     const error = await assertRejects(ask, OperatorError);
     assertEquals(error.code, code);
     assertEquals(log.slice(-2), ["cooked", "\n"]);
+  }
+});
+
+Deno.test("askAnswer() shows what is typed, and takes back what is taken back", async () => {
+  const cases: [string, string | undefined, string][] = [
+    ["yes\n", "yes", "yes"],
+    ["yx\x7fes\n", "yes", "yx\b \bes"],
+    ["no\x15yes\n", "yes", "no\b \b\b \byes"],
+    ["\x7fé\n", "é", "é"],
+    ["\x1bn\n", "\x1bn", "n"],
+    ["\x04", undefined, ""],
+  ];
+  for (const [keys, line, shown] of cases) {
+    const { answer, log } = typing(keys);
+    assertEquals(await answer(), line, JSON.stringify(keys));
+    assertEquals(log.join(""), `rawGo on? ${shown}cooked\n`, JSON.stringify(keys));
   }
 });
