@@ -4,13 +4,14 @@
  * *compare*: no byte of an unfinished image is taken on its word.
  */
 import type { Disk } from "../model.ts";
+import type { ImageFormat } from "./container.ts";
 
 const TYPE = "coldcase-partial-image";
 const MAX_CHECKPOINT_BYTES = 64 * 1024;
 
 /** An unfinished image of one exhibit. */
 export interface Checkpoint {
-  readonly format: "raw" | "e01";
+  readonly format: ImageFormat;
   /** Of each piece or segment file; `undefined`: the image is one file. */
   readonly splitBytes?: number | undefined;
   readonly imageDigest: string;

@@ -8,6 +8,9 @@ import type { Disk, DiskFile } from "../model.ts";
 import type { LinearDigestValues } from "./digests.ts";
 import type { ByteRange } from "./ranges.ts";
 
+/** What `--format` takes. */
+export type ImageFormat = "raw" | "e01";
+
 /** One file of an image: the name that it is written under, and its own. */
 export interface ContainerFile {
   readonly partial: string;

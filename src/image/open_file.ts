@@ -10,16 +10,11 @@ import { formatSize } from "../units.ts";
 import { volumeSizeBytes } from "./blocks.ts";
 import { type Checkpoint, readCheckpoint, writeCheckpoint } from "./checkpoint.ts";
 import { diskFailure, platformCode } from "./failures.ts";
-import { type ImageContainer, WholeFile } from "./container.ts";
-import { inspectVolume } from "./contents.ts";
-import { ewfStem, segmentPath } from "./ewf_format.ts";
-import { cutFields, type EwfFacts } from "./ewf_header.ts";
-import { MIN_SEGMENT_BYTES, mostEwfBytes, segmentBytes } from "./ewf_room.ts";
-import { EwfWriter, segmentsThere } from "./ewf_writer.ts";
+import type { ImageContainer } from "./container.ts";
+import { type FileSet, fileSet, type FileSetOptions } from "./file_set.ts";
 import { FileTarget, type ImageLock, type ImageNames, imageNames } from "./file_target.ts";
 import { readExportLog } from "./log.ts";
 import { MapWriter } from "./map.ts";
-import { piecePath, piecesThere, requirePieces, SplitFile, splitStem } from "./split_file.ts";
 
 /** File systems without holes: an image takes its full size there. */
 const WITHOUT_HOLES = ["vfat", "exfat"];
@@ -31,89 +26,9 @@ const NO_LOCKS = ["ENOLCK", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"];
 /** What the first file of a set is called, whatever the format. */
 const FIRST_OF_SET = /\.(001|E01)$/;
 
-export interface FileTargetOptions {
-  readonly disk: Disk;
-  readonly reader: BlockReader;
-  readonly imageDigest: string;
+export interface FileTargetOptions extends FileSetOptions {
   readonly overwrite: boolean;
-  /** When this run began, RFC 3339 UTC. */
-  readonly startedAt: string;
   readonly syncEveryBytes: number;
-  /** Bytes of each piece; `undefined`: the image is one file. */
-  readonly splitBytes?: number | undefined;
-  /** An E01, in segment files of `splitBytes` or of a size that does; `undefined`: raw. */
-  readonly ewf?: EwfFacts | undefined;
-}
-
-/** How the files of one image are told from any others, and made. */
-interface FileSet {
-  readonly names: ImageNames;
-  readonly format: "raw" | "e01";
-  readonly splitBytes: number | undefined;
-  /** For the operator, as soon as it is clear that it is made. */
-  readonly notes: readonly string[];
-  /** The largest file that it can have. */
-  readonly largestFileBytes: number;
-  /** Finished files of it, or of an earlier image of that name, first first. */
-  there(): string[];
-  open(): ImageContainer;
-}
-
-function rawSet(path: string, options: FileTargetOptions): FileSet {
-  const { disk, splitBytes } = options;
-  const sizeBytes = volumeSizeBytes(options.reader.shape);
-  if (splitBytes === undefined) {
-    const names = imageNames(path);
-    return {
-      names,
-      format: "raw",
-      splitBytes,
-      notes: [],
-      largestFileBytes: sizeBytes,
-      there: () => disk.stat(path) ? [path] : [],
-      open: () => new WholeFile(disk.open(names.partial, "update"), { partial: names.partial, final: path }),
-    };
-  }
-  const stem = splitStem(path);
-  requirePieces(stem, { splitBytes, sizeBytes });
-  return {
-    names: imageNames(piecePath(stem, 0)),
-    format: "raw",
-    splitBytes,
-    notes: [],
-    largestFileBytes: Math.min(splitBytes, sizeBytes),
-    there: () => piecesThere(disk, stem),
-    open: () => new SplitFile(disk, { stem, splitBytes, sizeBytes, mode: "update" }),
-  };
-}
-
-async function ewfSet(
-  path: string,
-  options: FileTargetOptions & { readonly ewf: EwfFacts },
-): Promise<FileSet> {
-  const { disk, reader, ewf: facts, startedAt } = options;
-  const stem = ewfStem(path);
-  const mostBytes = await mostEwfBytes(reader);
-  const splitBytes = segmentBytes(stem, { asked: options.splitBytes, mostBytes });
-  const { table } = await inspectVolume(reader);
-  const shape = {
-    sizeBytes: volumeSizeBytes(reader.shape),
-    blockSizeBytes: reader.shape.blockSizeBytes,
-    isPhysical: table !== undefined,
-    identity: `${options.imageDigest} ${startedAt}`,
-  };
-  const cut = cutFields(facts);
-  return {
-    names: imageNames(segmentPath(stem, 1)),
-    format: "e01",
-    splitBytes,
-    notes: cut.length === 0 ? [] : [
-      `The E01's fields hold less than the record has: ${cut.join(", ")} cut; this log has all.`,
-    ],
-    largestFileBytes: Math.min(splitBytes, mostBytes + MIN_SEGMENT_BYTES),
-    there: () => segmentsThere(disk, stem),
-    open: () => new EwfWriter(disk, { stem, splitBytes, facts, shape, writtenAt: startedAt }),
-  };
 }
 
 /**
@@ -125,8 +40,7 @@ export async function openFileTarget(path: string, options: FileTargetOptions): 
   const { disk } = options;
   try {
     refuseBadPlace(imageNames(path), options);
-    const { ewf } = options;
-    const set = ewf ? await ewfSet(path, { ...options, ewf }) : rawSet(path, options);
+    const set = await fileSet(path, options);
     const { names } = set;
     refuseBadPlace(names, options);
     const notes = [...set.notes];

@@ -7,6 +7,7 @@ import { OperatorError } from "../errors.ts";
 import type { BlockReader, BlockState, Clock, Disk } from "../model.ts";
 import { formatTime, MIB } from "../units.ts";
 import { blocksInOrder, volumeSizeBytes } from "./blocks.ts";
+import type { ImageFormat } from "./container.ts";
 import { type DeviceHost, realDeviceHost } from "./devices.ts";
 import { openDeviceTarget } from "./device_target.ts";
 import {
@@ -87,7 +88,7 @@ export interface ExportResult {
   readonly blockSizeBytes: number;
   /** Empty where none were asked for, or where the stream was closed early. */
   readonly digests: LinearDigestValues;
-  readonly format: "raw" | "e01";
+  readonly format: ImageFormat;
   /** All that the image lies in, in order; empty for a device and a stream. */
   readonly files: readonly string[];
   /** Of a raw image in pieces; empty for any other. */

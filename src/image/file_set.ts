@@ -1,0 +1,103 @@
+/**
+ * Which files an image consists of, by format and size: their names, the largest of them, what is there of an earlier
+ * one, and what writes them. It looks and refuses what the formats can't hold; it makes nothing.
+ */
+import type { BlockReader, Disk } from "../model.ts";
+import { volumeSizeBytes } from "./blocks.ts";
+import { type ImageContainer, type ImageFormat, WholeFile } from "./container.ts";
+import { inspectVolume } from "./contents.ts";
+import { ewfStem, segmentPath } from "./ewf_format.ts";
+import { cutFields, type EwfFacts } from "./ewf_header.ts";
+import { MIN_SEGMENT_BYTES, mostEwfBytes, segmentBytes } from "./ewf_room.ts";
+import { EwfWriter, segmentsThere } from "./ewf_writer.ts";
+import { type ImageNames, imageNames } from "./file_target.ts";
+import { piecePath, piecesThere, requirePieces, SplitFile, splitStem } from "./split_file.ts";
+
+export interface FileSetOptions {
+  readonly disk: Disk;
+  readonly reader: BlockReader;
+  /** The identity that formats have a place for comes from it. */
+  readonly imageDigest: string;
+  /** When this run began, RFC 3339 UTC. */
+  readonly startedAt: string;
+  /** Bytes of each piece; `undefined`: the image is one file. */
+  readonly splitBytes?: number | undefined;
+  /** An E01, in segment files of `splitBytes` or of a size that does; `undefined`: raw. */
+  readonly ewf?: EwfFacts | undefined;
+}
+
+/** How the files of one image are told from any others, and made. */
+export interface FileSet {
+  readonly names: ImageNames;
+  readonly format: ImageFormat;
+  readonly splitBytes: number | undefined;
+  /** For the operator, as soon as it is clear that it is made. */
+  readonly notes: readonly string[];
+  /** The largest file that it can have. */
+  readonly largestFileBytes: number;
+  /** Finished files of it, or of an earlier image of that name, first first. */
+  there(): string[];
+  open(): ImageContainer;
+}
+
+function rawSet(path: string, options: FileSetOptions): FileSet {
+  const { disk, splitBytes } = options;
+  const sizeBytes = volumeSizeBytes(options.reader.shape);
+  if (splitBytes === undefined) {
+    const names = imageNames(path);
+    return {
+      names,
+      format: "raw",
+      splitBytes,
+      notes: [],
+      largestFileBytes: sizeBytes,
+      there: () => disk.stat(path) ? [path] : [],
+      open: () => new WholeFile(disk.open(names.partial, "update"), { partial: names.partial, final: path }),
+    };
+  }
+  const stem = splitStem(path);
+  requirePieces(stem, { splitBytes, sizeBytes });
+  return {
+    names: imageNames(piecePath(stem, 0)),
+    format: "raw",
+    splitBytes,
+    notes: [],
+    largestFileBytes: Math.min(splitBytes, sizeBytes),
+    there: () => piecesThere(disk, stem),
+    open: () => new SplitFile(disk, { stem, splitBytes, sizeBytes, mode: "update" }),
+  };
+}
+
+async function ewfSet(
+  path: string,
+  options: FileSetOptions & { readonly ewf: EwfFacts },
+): Promise<FileSet> {
+  const { disk, reader, ewf: facts, startedAt } = options;
+  const stem = ewfStem(path);
+  const mostBytes = await mostEwfBytes(reader);
+  const splitBytes = segmentBytes(stem, { asked: options.splitBytes, mostBytes });
+  const { table } = await inspectVolume(reader);
+  const shape = {
+    sizeBytes: volumeSizeBytes(reader.shape),
+    blockSizeBytes: reader.shape.blockSizeBytes,
+    isPhysical: table !== undefined,
+    identity: `${options.imageDigest} ${startedAt}`,
+  };
+  const cut = cutFields(facts);
+  return {
+    names: imageNames(segmentPath(stem, 1)),
+    format: "e01",
+    splitBytes,
+    notes: cut.length === 0 ? [] : [
+      `The E01's fields hold less than the record has: ${cut.join(", ")} cut; this log has all.`,
+    ],
+    largestFileBytes: Math.min(splitBytes, mostBytes + MIN_SEGMENT_BYTES),
+    there: () => segmentsThere(disk, stem),
+    open: () => new EwfWriter(disk, { stem, splitBytes, facts, shape, writtenAt: startedAt }),
+  };
+}
+
+export function fileSet(path: string, options: FileSetOptions): Promise<FileSet> {
+  const { ewf } = options;
+  return ewf ? ewfSet(path, { ...options, ewf }) : Promise.resolve(rawSet(path, options));
+}
