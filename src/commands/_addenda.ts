@@ -10,6 +10,7 @@ import type { SigningKey } from "../keys.ts";
 import type { Digest, ObjectName } from "../model.ts";
 import type { Exhibit, Store } from "../store/mod.ts";
 import { formatTime } from "../units.ts";
+import { examinerOf } from "./_case.ts";
 
 /** Adds them, unless there are none, no key, or a store that cannot be written to (which is said). */
 export async function addDigests(
@@ -35,7 +36,7 @@ export async function addDigests(
         sha1: digests.sha1 ?? null,
         sha256: (digests.sha256 as Digest | undefined) ?? null,
       },
-      examiner: world.environment("COLDCASE_EXAMINER") ?? null,
+      examiner: examinerOf({ world }) ?? null,
       filled: { absentBlocks, unreadableBlocks },
       host: { hostname, operatingSystem, user },
       volumeSizeBytes: exhibit.shape.blockCount * exhibit.shape.blockSizeBytes,

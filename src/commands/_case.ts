@@ -1,9 +1,15 @@
 /**
- * Which case evidence belongs to, and who says so: the options with which `acquire` and `import` ask, and what of them
- * goes into the record.
+ * Which case evidence belongs to, and who says so: the options with which `acquire` and `import` ask, what of them goes
+ * into the record, and who is at work where a command has no such option. What was recorded wrongly `correct` sets right.
  */
-import type { OptionTable } from "../cli/mod.ts";
+import type { CommandContext, OptionTable } from "../cli/mod.ts";
+import { OperatorError } from "../errors.ts";
 import type { CaseFacts } from "../format/manifest.ts";
+
+/** Where commands that take no examiner learn who is at work. */
+const EXAMINER_VARIABLE = "COLDCASE_EXAMINER";
+/** As the record and the addenda take it. */
+const MAX_EXAMINER_LENGTH = 256;
 
 export const CASE_OPTIONS = {
   case: { value: "CASE", environment: "COLDCASE_CASE", summary: "case that the evidence belongs to" },
@@ -12,7 +18,7 @@ export const CASE_OPTIONS = {
     repeatable: true,
     summary: "evidence number; several snapshots: SNAP=NUMBER",
   },
-  examiner: { value: "NAME", environment: "COLDCASE_EXAMINER", summary: "who acquires" },
+  examiner: { value: "NAME", environment: EXAMINER_VARIABLE, summary: "who acquires" },
   organization: { value: "NAME", summary: "for whom" },
   authority: { value: "TEXT", summary: "on what authority: a warrant, an order, consent" },
   notes: { value: "TEXT", summary: "anything else for the record" },
@@ -25,4 +31,27 @@ export function caseFacts(
   const { authority = null, case: caseName = null, examiner = null, notes = null, organization = null } =
     options;
   return { authority, case: caseName, examiner, notes, organization };
+}
+
+/** What the record will lack for ever is said before it is made. */
+export function warnOfMissing(
+  { out }: CommandContext,
+  options: Readonly<Record<"case" | "examiner", string | undefined>>,
+): void {
+  if (options.case === undefined) {
+    out.warn("no --case, no COLDCASE_CASE: the record will not say which case this belongs to");
+  }
+  if (options.examiner === undefined) {
+    out.warn(`no --examiner, no ${EXAMINER_VARIABLE}: the record will not say who did this`);
+  }
+}
+
+/** Who is at work, as the environment says; `undefined`: it does not. Throws `usage`, so ask before the work. */
+export function examinerOf({ world }: Pick<CommandContext, "world">): string | undefined {
+  const name = world.environment(EXAMINER_VARIABLE);
+  if (name === undefined || (name !== "" && name.length <= MAX_EXAMINER_LENGTH)) return name;
+  throw new OperatorError(
+    "usage",
+    `Cannot take ${EXAMINER_VARIABLE}: it has ${name.length} characters, expected 1 to ${MAX_EXAMINER_LENGTH}`,
+  );
 }

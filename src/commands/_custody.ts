@@ -9,6 +9,7 @@ import type { Manifest } from "../format/manifest.ts";
 import type { CustodyHead, ToolFacts } from "../format/members.ts";
 import { type OpenedKey, openSigningKey, type SigningKey } from "../keys.ts";
 import type { CustodyFacts, OuterExhibit, Store } from "../store/mod.ts";
+import { examinerOf } from "./_case.ts";
 import { withoutDigests } from "./_command_line.ts";
 import { toolFacts } from "./_tool.ts";
 
@@ -33,6 +34,8 @@ interface CustodyOptionValues {
   readonly "sign-key": string | undefined;
   readonly reason: string | undefined;
   readonly "custody-out": string | undefined;
+  /** Who is at work, of commands that ask; else the environment may say. */
+  readonly examiner?: string | undefined;
 }
 
 /** Opens the key that signs and names it where it was made just now. Throws `identity`, `usage`, `storage`. */
@@ -92,7 +95,10 @@ export async function withCustody(
   action: (note: CustodyNote) => Promise<number>,
 ): Promise<number> {
   const exhibits = new Map<string, CustodyFacts["exhibits"][number]>();
-  const facts: Record<string, string | number | boolean | null> = {};
+  const examiner = log.options.examiner ?? examinerOf(context);
+  const facts: Record<string, string | number | boolean | null> = {
+    ...(examiner !== undefined && { examiner }),
+  };
   const digests = new Map<string, string>();
   const note: CustodyNote = {
     tool: toolFacts(context),

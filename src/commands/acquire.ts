@@ -26,7 +26,7 @@ import { formatSize, parseDuration, parseRate, parseSnapshotId, parseUsd } from 
 import type { AwsSource } from "../aws/source.ts";
 import { announce, showExhibit } from "./_acquire_shown.ts";
 import { openAws, SourceWatch } from "./_aws.ts";
-import { CASE_OPTIONS, caseFacts } from "./_case.ts";
+import { CASE_OPTIONS, caseFacts, warnOfMissing } from "./_case.ts";
 import { CUSTODY_OPTIONS, type CustodyNote, openKey, withCustody } from "./_custody.ts";
 import { exitCodeOf, NOT_FROM_AWS, outerEvent, outerText, statusOf } from "./_exhibits.ts";
 import {
@@ -128,7 +128,7 @@ With -r, -R or --passphrase a new store is encrypted, with age, before anything 
     const evidence = evidenceNumbers(options.evidence, snapshots);
     const prices = pricesFrom(world.disk, options["price-table"]);
     const path = resolve(options.store);
-    if (options.case === undefined) out.warn("no --case: the record will not say which case this belongs to");
+    warnOfMissing(context, options);
     const encryption = await encryptionOf(context, options);
     const key = await openKey(context, options["sign-key"]);
     const watch = new SourceWatch(context);

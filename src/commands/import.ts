@@ -12,7 +12,7 @@ import { BlockFolder, FernetKey, findFolder, type ImagerFolder } from "../imager
 import { type CommittedExhibit, openStoreForWriting } from "../store/mod.ts";
 import { formatCount, formatSize } from "../units.ts";
 import { showExhibit } from "./_acquire_shown.ts";
-import { CASE_OPTIONS, caseFacts } from "./_case.ts";
+import { CASE_OPTIONS, caseFacts, warnOfMissing } from "./_case.ts";
 import { CUSTODY_OPTIONS, openKey, withCustody } from "./_custody.ts";
 import { blocksText, exitCodeOf, IMPORTED } from "./_exhibits.ts";
 import {
@@ -84,7 +84,7 @@ Damaged, empty and doubled files, symbolic links and files of other snapshots ar
   ],
   async run(context, { args, options }) {
     const { out, world } = context;
-    if (options.case === undefined) out.warn("no --case: the record will not say which case this belongs to");
+    warnOfMissing(context, options);
     const folder = findFolder(world.disk, resolve(args[0]));
     const fernet = fernetKey(context, folder, options);
     out.note(`reading the names in ${folder.path}`);

@@ -161,6 +161,7 @@ export class Desks {
       // Deno's own cache must not move with HOME.
       DENO_DIR: DENO_DIR ?? `${Deno.env.get("HOME")}/.cache/deno`,
       HOME: `${desk}/home`,
+      COLDCASE_EXAMINER: "A. Examiner",
       ...this.#simulator.environment(),
       AWS_CONFIG_FILE: none,
       AWS_SHARED_CREDENTIALS_FILE: none,
