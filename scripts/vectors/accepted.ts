@@ -14,6 +14,7 @@ import {
   FOLDER_SOURCE,
   forge,
   type Forgery,
+  INSTANCE_SET,
   nameIn,
   OTHER_KEY,
   sign,
@@ -154,6 +155,12 @@ export const ACCEPTED_VECTORS: readonly Vector[] = [
         inventory: (text) => swapped(text, "parent -", `parent ${parent.exhibit}`),
       });
     },
+  ),
+  accepted(
+    "set_of_an_instance",
+    "one of two snapshots of an instance, which had a third volume; the other exhibit is in another store",
+    "Sets of an instance",
+    ({ plain }) => forge(plain, { manifest: { "acquisition.set": INSTANCE_SET } }),
   ),
   accepted(
     "unicode",

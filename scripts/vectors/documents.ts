@@ -11,6 +11,7 @@ import {
   FOLDER,
   FOLDER_SOURCE,
   forge,
+  INSTANCE_SET,
   nameIn,
   swapped,
   textOf,
@@ -242,6 +243,19 @@ function file(
 const ZERO_COUNTS = { absentBlocks: 2_097_146, storedBlocks: 4, unreadableBlocks: 1, zeroBlocks: 1 };
 const ANOTHER_DIGEST = "5".repeat(64);
 
+/** A set that does not fit together: only who reads all members of the record can tell. */
+function setMembers(
+  name: string,
+  meaning: string,
+  changes: Partial<Record<keyof typeof INSTANCE_SET, unknown>>,
+): Vector[] {
+  const set = { ...INSTANCE_SET, ...changes };
+  return [{
+    ...members(`set_${name}`, meaning, { "acquisition.set": set }, "integrity"),
+    ...strict(unusable("integrity")),
+  }];
+}
+
 const MANIFESTS: readonly Vector[] = [
   members("other_type", "another document's type", { type: "coldcase-journal" }, "format"),
   members("version_future", "a version from the future", { version: 2 }, "format"),
@@ -380,6 +394,20 @@ const MANIFESTS: readonly Vector[] = [
     ),
     ...strict(unusable("integrity")),
   },
+  ...setMembers("lacks_itself", "a set without the exhibit's own snapshot", {
+    device: null,
+    snapshots: [INSTANCE_SET.snapshots[1]],
+  }),
+  ...setMembers("not_sorted", "a set in another order than that of its snapshots' ids", {
+    snapshots: INSTANCE_SET.snapshots.toReversed(),
+  }),
+  ...setMembers("two_devices", "a set that knows another device of the exhibit's own volume", {
+    device: "/dev/sdz",
+  }),
+  ...setMembers("volume_twice", "a set that has a volume and misses it", {
+    missingVolumes: [{ device: null, volumeId: INSTANCE_SET.snapshots[0].volumeId }],
+  }),
+  ...setMembers("no_start", "a set that is known by its start time, and has none", { startedAt: null }),
   members("signer_did_not_sign", "the signer that it names has not signed it", {
     "acquisition.signer": "SHA256:47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU",
   }, "integrity"),

@@ -108,6 +108,19 @@ export interface Forgery {
   readonly inventoryKeys?: readonly SigningKey[];
 }
 
+/** A set that the example's exhibit may be of. */
+export const INSTANCE_SET = {
+  device: "/dev/xvda",
+  instance: "i-0123456789abcdef0",
+  knownBy: "start_time",
+  missingVolumes: [{ device: "/dev/sdg", volumeId: "vol-0123456789abcdef2" }],
+  snapshots: [
+    { device: "/dev/xvda", snapshot: "snap-0123456789abcdef0", volumeId: "vol-0123456789abcdef0" },
+    { device: "/dev/sdf", snapshot: "snap-0123456789abcdef1", volumeId: "vol-0123456789abcdef1" },
+  ],
+  startedAt: "2026-01-01T00:00:00.000Z",
+} as const;
+
 /** The source of an exhibit that was imported. */
 export const FOLDER_SOURCE = {
   blockFiles: 192,

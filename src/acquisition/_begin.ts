@@ -4,6 +4,7 @@
  */
 import { OperatorError } from "../errors.ts";
 import { IMPORTED_KIND, type ServiceFacts } from "../format/manifest.ts";
+import { describeSet, isSameSet } from "../format/snapshot_set.ts";
 import type { SnapshotDescription, SnapshotId, VolumeShape } from "../model.ts";
 import type { Acquisition, JournalHead } from "../store/mod.ts";
 import { formatTime } from "../units.ts";
@@ -27,7 +28,7 @@ function closedForRetry(exhibit: string): OperatorError {
 }
 
 /** What tells whether a journal is of the same command. */
-type Wanted = Pick<AcquireInput, "store" | "source" | "snapshot" | "parent" | "fresh">;
+type Wanted = Pick<AcquireInput, "store" | "source" | "snapshot" | "parent" | "set" | "fresh">;
 
 /** The journal of an acquisition: an import of the same snapshot has one of its own. */
 type AcquisitionHead = JournalHead & { readonly source: ServiceFacts };
@@ -89,6 +90,7 @@ export async function openAcquisition(input: AcquireInput): Promise<BegunAcquisi
     shape,
     parent,
     supersedes: superseded?.id,
+    set: input.set,
   });
   if (dropped) await acquisition.dropParent(dropped);
   return { acquisition, described };
@@ -139,7 +141,7 @@ function refuseOtherCommand(input: Wanted, head: AcquisitionHead, wanted: string
     ["parent", "--parent", head.parent?.exhibit ?? "none", wanted ?? "none"],
   ];
   const difference = differences.find(([, , before, now]) => before !== now);
-  if (!difference) return;
+  if (!difference) return refuseOtherSet(input, head);
   const [what, option, before, now] = difference;
   throw new OperatorError(
     "usage",
@@ -147,6 +149,23 @@ function refuseOtherCommand(input: Wanted, head: AcquisitionHead, wanted: string
     {
       hints: [`Run the same command with ${option} ${before}, or with --fresh to start anew.`],
       facts: { snapshot, exhibit: head.exhibit, what, before, now },
+    },
+  );
+}
+
+/** A snapshot that is acquired by its id goes on with the set that it was begun with. */
+function refuseOtherSet({ set, snapshot }: Wanted, head: AcquisitionHead): void {
+  if (set === undefined || (head.set !== null && isSameSet(head.set, set))) return;
+  const before = head.set === null ? "by its own id" : `with ${describeSet(head.set)}`;
+  const now = describeSet(set);
+  throw new OperatorError(
+    "usage",
+    `Cannot resume "${snapshot}": it was begun ${before}, this command has ${now}`,
+    {
+      hints: [
+        `Run acquire ${snapshot}, by its id, to end it as it was begun, or this command with --fresh to start anew.`,
+      ],
+      facts: { snapshot, exhibit: head.exhibit, what: "set", before, now },
     },
   );
 }

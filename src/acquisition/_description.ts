@@ -4,6 +4,7 @@
  *
  * @see store-format.md, "Manifest"
  */
+import { Buffer } from "node:buffer";
 import type { SnapshotFacts } from "../format/manifest.ts";
 import type { DescriptionAnswer, SnapshotDescription } from "../model.ts";
 import type { Acquisition } from "../store/mod.ts";
@@ -54,11 +55,18 @@ function instanceOf(description: string | undefined): string | null {
   return created.exec(description ?? "")?.[1] ?? null;
 }
 
-/** At most so many tags as EBS allows. */
+/** EBS allows 50 tags, of 128 and 256 characters: 77 KB at the most. */
+const MAX_TAGS = 64;
+/** As JSON; a manifest has no room for more. What the service said is beside it, whole. */
+const MAX_TAG_BYTES = 128 * 1024;
+
 function tagsOf({ tags }: SnapshotDescription): Record<string, string> {
-  return Object.fromEntries(
-    Object.entries(tags).slice(0, 64).map(([name, value]) => [cut(name, 256), cut(value, 256)]),
-  );
+  const cutTags = Object.entries(tags).slice(0, MAX_TAGS).map((
+    [name, value],
+  ) => [cut(name, 256), cut(value, 256)]);
+  let bytes = 2;
+  const fitting = cutTags.filter((tag) => (bytes += Buffer.byteLength(JSON.stringify(tag))) <= MAX_TAG_BYTES);
+  return Object.fromEntries(fitting);
 }
 
 function utc(time: string | undefined): string | null {

@@ -3,6 +3,7 @@
  * No behaviour.
  */
 import type { SessionEvent, SessionStart } from "../format/documents.ts";
+import type { SetFacts } from "../format/snapshot_set.ts";
 import type { BlockSource, Clock, ExhibitId, SnapshotId, VolumeShape } from "../model.ts";
 import type { Cost, Tally } from "../plan.ts";
 import type { CommitFacts, Exhibit, Store } from "../store/mod.ts";
@@ -17,6 +18,8 @@ export interface AcquireInput {
   readonly signal: AbortSignal;
   /** `undefined`: not said; as the journal has it, or found by itself. */
   readonly parent: ParentWish | undefined;
+  /** The set that the snapshot is acquired with; `undefined`: by its own id, and a journal keeps its own. */
+  readonly set?: SetFacts | undefined;
   readonly fresh: boolean;
   readonly retryUnreadable: boolean;
   readonly maxUnreadable: number;

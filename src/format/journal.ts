@@ -33,6 +33,7 @@ import {
   time,
 } from "./schema.ts";
 import { plainBlock, type SegmentBlock } from "./segment.ts";
+import { checkSet, setMember } from "./snapshot_set.ts";
 
 // ----------------------------------------------------------------------------------------------- head
 
@@ -43,6 +44,7 @@ const headDocument = object({
   parent: nullable(parentMember),
   /** As in the store file: who can open what is written. */
   recipients: nullable(recipientsMember),
+  set: nullable(setMember),
   source: sourceMember,
   supersedes: nullable(exhibitId),
   type: literal("coldcase-journal"),
@@ -63,6 +65,7 @@ export function decodeJournalHead(bytes: Uint8Array, name: string): JournalHead 
   const head = decodeCanonicalJson(bytes, { name, maxBytes: MAX_HEAD_BYTES, check: headDocument });
   checkMode(head, name);
   checkVolume(head.volume, name);
+  checkSet(head.set, head.source.snapshot, name);
   return head;
 }
 

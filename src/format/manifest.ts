@@ -10,6 +10,7 @@ import { MAX_BLOCKS, SEGMENT_BLOCKS, type VolumeShape } from "../model.ts";
 import { volumeShape } from "../units.ts";
 import { decodeCanonicalJson, encodeCanonicalJson } from "./canonical_json.ts";
 import { imageDigest } from "./digests.ts";
+import { checkSet, setMember } from "./snapshot_set.ts";
 import {
   custodyHeadMember,
   destinationMember,
@@ -161,6 +162,8 @@ const acquisitionMember = object({
   receivedBytes: count,
   retries: count,
   sessions: integer(1),
+  /** The instance's snapshots that this one was acquired with; null: it was acquired by its own id. */
+  set: nullable(setMember),
   /** Fingerprint of the key that signed first: `SHA256:` and unpadded Base64. */
   signer: text(128),
   snapshot: snapshotMember,
@@ -260,6 +263,7 @@ export function decodeManifest(bytes: Uint8Array, name = "manifest"): Manifest {
     );
   }
   checkImport(manifest, name);
+  checkSet(manifest.acquisition.set, manifest.source.snapshot, name);
   const computed = imageDigest(shape, manifest.segments);
   if (computed !== manifest.imageDigest) {
     throw new OperatorError(
@@ -280,6 +284,7 @@ function checkImport({ acquisition, counts, isPartial, parent, source }: Manifes
     ["a listing", listedBlocks !== null],
     ["a parent", parent !== null || takenOverBlocks > 0],
     ["a description of the snapshot", descriptionResult !== "not_asked" || documents.description !== null],
+    ["a set of an instance's snapshots", acquisition.set !== null],
     ["that listed blocks were not tried", isPartial],
     ["more blocks than files", counts.storedBlocks + counts.zeroBlocks > blockFilesOf(source)],
   ] as const;

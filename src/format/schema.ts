@@ -127,3 +127,14 @@ export const exhibitId: Check<ExhibitId> = (value, place) =>
 
 export const snapshotId: Check<SnapshotId> = (value, place) =>
   typeof value === "string" && isSnapshotId(value) ? value : refuse(place, value, "a snapshot id");
+
+/** Ids of EC2 as it has written them since 2006, and since 2016: 8 or 17 digits. */
+export const volumeId: Check<string> = (value, place) =>
+  typeof value === "string" && /^vol-[0-9a-f]{8,17}$/.test(value)
+    ? value
+    : refuse(place, value, "a volume id");
+
+export const instanceId: Check<string> = (value, place) =>
+  typeof value === "string" && /^i-[0-9a-f]{8,17}$/.test(value)
+    ? value
+    : refuse(place, value, "an instance id");

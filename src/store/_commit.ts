@@ -208,6 +208,7 @@ async function recordAcquisition(
     receivedBytes: total("receivedBytes"),
     retries: total("retries"),
     sessions: sessions.length,
+    set: head.set,
     signer: facts.key.fingerprint,
     snapshot: description?.snapshot ?? NOT_TOLD,
     startedAt: head.createdAt,

@@ -8,7 +8,8 @@ import type { JournalHead } from "../format/journal.ts";
 import { FORMAT_VERSION } from "../format/members.ts";
 import type { ParentFacts, SourceFacts } from "../format/manifest.ts";
 import type { SegmentBlock } from "../format/segment.ts";
-import type { StoreFile } from "../format/store_file.ts";
+import type { SetFacts } from "../format/snapshot_set.ts";
+import { encodeStoreFile, type StoreFile } from "../format/store_file.ts";
 import type { Disk, ExhibitId, SnapshotId, VolumeShape, World } from "../model.ts";
 import { formatTime, isExhibitId } from "../units.ts";
 import { Access } from "./_access.ts";
@@ -19,7 +20,7 @@ import { Exhibit } from "./_exhibit.ts";
 import { byStart, ExhibitList } from "./_exhibit_list.ts";
 import { Index, indexAt, indexForReading } from "./_index.ts";
 import { Journal, journalFolder, journalHeads } from "./_journal.ts";
-import { EXHIBITS_FOLDER, INDEX_FILE, INDEX_FILES } from "./_layout.ts";
+import { EXHIBITS_FOLDER, INDEX_FILE, INDEX_FILES, STORE_FILE } from "./_layout.ts";
 import type { PackReaders } from "./_pack_readers.ts";
 import type { Packers } from "./_packers.ts";
 import type { LocalStorage } from "./_local_storage.ts";
@@ -41,6 +42,8 @@ export interface AcquisitionPlan {
   readonly shape: VolumeShape;
   readonly parent: Exhibit | undefined;
   readonly supersedes: ExhibitId | undefined;
+  /** Not given: it is of no set. */
+  readonly set?: SetFacts | undefined;
 }
 
 /** What an acquisition under way has recorded. */
@@ -178,6 +181,7 @@ export class Store {
       mode: this.file.mode,
       parent: plan.parent ? parentFacts(plan.parent) : null,
       recipients: this.file.recipients,
+      set: plan.set ?? null,
       source: plan.source,
       supersedes: plan.supersedes ?? null,
       type: "coldcase-journal",
@@ -295,6 +299,11 @@ export class Store {
     const blocks = this.#packedBlocks();
     const from = { storage, contents, blocks, exhibit: (id: ExhibitId) => this.exhibit(id) };
     return transcodeExhibit({ from, to: target.#parts, exhibit }, options);
+  }
+
+  /** Says of another case that its evidence is in here: the label only. The store is open for writing. */
+  async relabel(caseName: string): Promise<void> {
+    await this.#parts.storage.replace(STORE_FILE, encodeStoreFile({ ...this.file, case: caseName }));
   }
 
   /** Clears away what killed sessions left that is no evidence. The store is open for writing. */

@@ -189,6 +189,7 @@ export async function manifestFacts(stage: Stage, manifest: Manifest, segment: s
       host: await hostByTools(),
       nonce: acquisition.nonce,
       parentDropped: null,
+      set: null,
       signer: signer!.split(" ")[1],
       snapshot: {
         completedAt: "2026-01-02T03:14:15.900Z",

@@ -9,7 +9,8 @@ import {
   serviceOf,
 } from "../../src/format/manifest.ts";
 import { MAX_CUSTODY_HEADS } from "../../src/format/members.ts";
-import type { Digest } from "../../src/model.ts";
+import { MAX_SET_SNAPSHOTS } from "../../src/format/snapshot_set.ts";
+import type { Digest, SnapshotId } from "../../src/model.ts";
 import { forRounds, pick } from "../seeded.ts";
 import { assertRefused, bytesOf, digestOf, randomDigest, textOf } from "./refusals.ts";
 import { manifestOf } from "./samples.ts";
@@ -64,6 +65,7 @@ Deno.test("encodeManifest() of 64 TiB and of all that an acquisition can tell st
   // Six bytes a character: what a service says, and what a host is called, may be nothing but such.
   const long = (length: number) => "\u0001".repeat(length);
   const told = (length: number) => "€".repeat(length);
+  const device = '"'.repeat(64);
   const longest: Manifest = {
     ...plain,
     acquisition: {
@@ -85,6 +87,20 @@ Deno.test("encodeManifest() of 64 TiB and of all that an acquisition can tell st
       destination: { fileSystem: long(64), path: long(4096) },
       host: { hostname: long(256), operatingSystem: long(256), user: long(256) },
       parentDropped: long(4096),
+      set: {
+        ...acquisition.set!,
+        device,
+        missingVolumes: Array.from({ length: MAX_SET_SNAPSHOTS }, (_, at) => ({
+          device,
+          volumeId: `vol-1${String(at).padStart(16, "0")}`,
+        })),
+        snapshots: Array.from({ length: MAX_SET_SNAPSHOTS }, (_, at) => ({
+          device,
+          snapshot:
+            (at === 0 ? plain.source.snapshot : `snap-f${String(at).padStart(16, "0")}`) as SnapshotId,
+          volumeId: `vol-2${String(at).padStart(16, "0")}`,
+        })),
+      },
       snapshot: {
         ...acquisition.snapshot,
         description: long(1024),
@@ -92,7 +108,8 @@ Deno.test("encodeManifest() of 64 TiB and of all that an acquisition can tell st
         kmsKeyId: long(2048),
         ownerAccount: long(64),
         storageTier: long(64),
-        tags: Object.fromEntries(Array.from({ length: 64 }, (_, tag) => [`${tag}${long(254)}`, long(256)])),
+        // As many bytes of them as noteDescription() lets through.
+        tags: Object.fromEntries(Array.from({ length: 42 }, (_, tag) => [`${tag}${long(254)}`, long(256)])),
         volumeId: long(64),
       },
     },
@@ -285,6 +302,7 @@ function importedOf(): Manifest {
       descriptionResult: "not_asked",
       documents: { ...acquisition.documents, description: null, unreadable: digestOf("0f") },
       listedBlocks: null,
+      set: null,
       takenOverBlocks: 0,
       takenOverReadSince: null,
       verification: { ...acquisition.verification, level: "on_import", result: "some_unreadable" },
@@ -320,6 +338,7 @@ Deno.test("decodeManifest() refuses an import that claims what nobody can know",
     ["a parent", claiming({ takenOverBlocks: 1 })],
     ["a description", claiming({ descriptionResult: "failed" })],
     ["a description", claiming({ documents: { ...acquisition.documents, description: digestOf("03") } })],
+    ["a set", claiming({ set: manifestOf(9).acquisition.set })],
     ["not tried", { ...manifest, isPartial: true }],
     ["more blocks than files", { ...manifest, counts: more }],
   ];

@@ -6,6 +6,7 @@ import type { JournalEntry, JournalHead } from "../../src/format/journal.ts";
 import type { Manifest } from "../../src/format/manifest.ts";
 import type { RecipientFacts } from "../../src/format/members.ts";
 import type { StoreFile } from "../../src/format/store_file.ts";
+import type { SetFacts } from "../../src/format/snapshot_set.ts";
 import type { Digest, ExhibitId, SnapshotId } from "../../src/model.ts";
 import { volumeShape } from "../../src/units.ts";
 import { digestOf } from "./refusals.ts";
@@ -30,6 +31,18 @@ const PARENT_FACTS = {
   imageDigest: digestOf("0c"),
   manifest: digestOf("0d"),
   snapshot: "snap-01234567" as SnapshotId,
+};
+
+const SET: SetFacts = {
+  device: "/dev/xvda",
+  instance: "i-0123456789abcdef0",
+  knownBy: "start_time",
+  missingVolumes: [{ device: "/dev/sdg", volumeId: "vol-0123456789abcdef9" }],
+  snapshots: [
+    { device: "/dev/xvda", snapshot: SNAPSHOT, volumeId: "vol-0123456789abcdef0" },
+    { device: null, snapshot: "snap-0123456789abcdef1" as SnapshotId, volumeId: "vol-0123456789abcdef1" },
+  ],
+  startedAt: STARTED,
 };
 
 /** Of a volume of `volumeSizeGib` in blocks of 512 KiB, all absent; `segments` where they are to be others. */
@@ -64,6 +77,7 @@ export function manifestOf(volumeSizeGib: number, segments?: readonly Digest[]):
       receivedBytes: 0,
       retries: 0,
       sessions: 1,
+      set: SET,
       snapshot: {
         completedAt: STARTED,
         description: null,
@@ -193,6 +207,7 @@ export const JOURNAL_HEAD: JournalHead = {
   mode: "plain",
   parent: PARENT_FACTS,
   recipients: null,
+  set: SET,
   source: SOURCE,
   supersedes: PARENT,
   type: "coldcase-journal",
