@@ -54,7 +54,10 @@ function field(facts: EwfFacts, name: keyof EwfFacts): string {
   return facts[name].replace(/\p{Cc}+/gu, " ").slice(0, limitOf(name)).replace(/[\ud800-\udbff]$/, "");
 }
 
-/** Contents of `header2`: UTF-16, seconds since 1970. `writtenAt` is RFC 3339 UTC. */
+/**
+ * Contents of `header2`: UTF-16, seconds since 1970. `writtenAt` is RFC 3339 UTC. The fields are those of EnCase 6, in its
+ * order: readers tell the version of the format from them (`l` would be EnCase 7's, which ewfinfo 20140813 calls unknown).
+ */
 export function header2(facts: EwfFacts, writtenAt: string): Uint8Array {
   const seconds = (at: string) => String(Math.floor(Date.parse(at) / 1000));
   const values: [string, string][] = [
@@ -65,15 +68,12 @@ export function header2(facts: EwfFacts, writtenAt: string): Uint8Array {
     ["t", field(facts, "notes")],
     ["md", field(facts, "model")],
     ["sn", field(facts, "serialNumber")],
-    ["l", ""],
     ["av", field(facts, "version")],
     ["ov", field(facts, "platform")],
     ["m", seconds(facts.acquiredAt)],
     ["u", seconds(writtenAt)],
     ["p", "0"],
-    ["pid", ""],
     ["dc", ""],
-    ["ext", ""],
   ];
   const lines = [
     ...["3", "main", ...columns(values), ""],

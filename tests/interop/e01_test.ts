@@ -99,6 +99,7 @@ outside("ewfinfo shows the case data, and the read errors as sectors", EWF, asyn
     const text = await run("ewfinfo", ["-d", "iso8601", `${folder}/disk.E01`]);
     for (
       const pattern of [
+        /File format:\s+EnCase 6/,
         /Case number:\s+2026-17 Ä/,
         /Description:\s+EBS snapshot/,
         /Examiner name:\s+Zoë 山田/,
