@@ -4,7 +4,7 @@
  * *compare*: no byte of an unfinished image is taken on its word.
  */
 import type { Disk } from "../model.ts";
-import type { ImageFormat } from "./container.ts";
+import { type ImageFormat, isImageFormat } from "./container.ts";
 
 const TYPE = "coldcase-partial-image";
 const MAX_CHECKPOINT_BYTES = 64 * 1024;
@@ -71,7 +71,7 @@ function parseCheckpoint(text: string): Checkpoint | undefined {
   if (typeof value !== "object" || value === null) return undefined;
   const { type, version, format, imageDigest, startedAt, ...numbers } = value as Record<string, unknown>;
   const { volumeSizeBytes, blockSizeBytes, durableBytes, sessions, splitBytes } = numbers;
-  if (type !== TYPE || version !== 1 || (format !== "raw" && format !== "e01")) return undefined;
+  if (type !== TYPE || version !== 1 || !isImageFormat(format)) return undefined;
   if (splitBytes !== undefined && !(isCount(splitBytes) && splitBytes > 0)) return undefined;
   if (typeof imageDigest !== "string" || typeof startedAt !== "string") return undefined;
   if (!isCount(volumeSizeBytes) || !isCount(blockSizeBytes) || !isCount(durableBytes) || !isCount(sessions)) {

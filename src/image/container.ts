@@ -8,8 +8,14 @@ import type { Disk, DiskFile } from "../model.ts";
 import type { LinearDigestValues } from "./digests.ts";
 import type { ByteRange } from "./ranges.ts";
 
+export const IMAGE_FORMATS = ["raw", "e01", "vmdk", "vhd"] as const;
+
 /** What `--format` takes. */
-export type ImageFormat = "raw" | "e01";
+export type ImageFormat = (typeof IMAGE_FORMATS)[number];
+
+export function isImageFormat(value: unknown): value is ImageFormat {
+  return IMAGE_FORMATS.some((format) => format === value);
+}
 
 /** One file of an image: the name that it is written under, and its own. */
 export interface ContainerFile {
@@ -29,14 +35,22 @@ export interface ImageContainer extends DiskFile {
   files(): readonly ContainerFile[];
 }
 
-/** A raw image in one file: holes are holes. */
+/** What a format has after the volume's bytes. */
+export interface Trailer {
+  readonly bytes: Uint8Array;
+  readonly offset: number;
+}
+
+/** An image in one file: holes are holes. */
 export class WholeFile implements ImageContainer {
   readonly #file: DiskFile;
   readonly #names: ContainerFile;
+  readonly #trailer: Trailer | undefined;
 
-  constructor(file: DiskFile, names: ContainerFile) {
+  constructor(file: DiskFile, parts: ContainerFile & { readonly trailer?: Trailer }) {
     this.#file = file;
-    this.#names = names;
+    this.#names = { partial: parts.partial, final: parts.final };
+    this.#trailer = parts.trailer;
   }
 
   read(into: Uint8Array, offset: number): number {
@@ -51,7 +65,9 @@ export class WholeFile implements ImageContainer {
 
   addUnreadable(): void {}
 
-  seal(): void {}
+  seal(): void {
+    if (this.#trailer) this.#file.write(this.#trailer.bytes, this.#trailer.offset);
+  }
 
   files(): readonly ContainerFile[] {
     return [this.#names];

@@ -70,6 +70,13 @@ export class LinearDigests {
     }
   }
 
+  /** What they would be if `bytes` followed; more may still follow what there is. */
+  followedBy(bytes: Uint8Array): LinearDigestValues {
+    return Object.fromEntries(
+      this.#hashes.map(([name, hash]) => [name, hash.copy().update(bytes).digest("hex")]),
+    );
+  }
+
   /** Ends it: no byte may follow. */
   finish(): LinearDigestValues {
     return Object.fromEntries(this.#hashes.map(([name, hash]) => [name, hash.digest("hex")]));
@@ -83,18 +90,24 @@ export interface WindowDigests {
   readonly digests: LinearDigestValues;
 }
 
-/** Running digests of each `windowBytes` bytes in turn; the last window may be shorter. */
+/** Running digests of each `windowBytes` bytes in turn; the last window may be shorter. Keeps none. */
 export class WindowedDigests {
   readonly #names: readonly DigestName[];
   readonly #windowBytes: number;
-  readonly #done: WindowDigests[] = [];
+  readonly #onWindow: (window: WindowDigests) => void;
   #running: LinearDigests;
   #offsetBytes = 0;
   #lengthBytes = 0;
+  /** Of a whole window of zeros, once one was computed. */
+  #zeros: LinearDigestValues | undefined;
 
-  constructor(names: readonly DigestName[], windowBytes: number) {
+  constructor(
+    names: readonly DigestName[],
+    windows: { readonly windowBytes: number; readonly onWindow: (window: WindowDigests) => void },
+  ) {
     this.#names = names;
-    this.#windowBytes = windowBytes;
+    this.#windowBytes = windows.windowBytes;
+    this.#onWindow = windows.onWindow;
     this.#running = new LinearDigests(names);
   }
 
@@ -109,6 +122,12 @@ export class WindowedDigests {
 
   updateZeros(lengthBytes: number): void {
     for (let left = lengthBytes; left > 0;) {
+      if (this.#lengthBytes === 0 && left >= this.#windowBytes) {
+        this.#zeros ??= this.#ofZeros();
+        this.#tell(this.#windowBytes, this.#zeros);
+        left -= this.#windowBytes;
+        continue;
+      }
       const count = Math.min(left, this.#windowBytes - this.#lengthBytes);
       this.#running.updateZeros(count);
       this.#grow(count);
@@ -116,10 +135,15 @@ export class WindowedDigests {
     }
   }
 
-  /** Ends it: all windows, in order. */
-  finish(): readonly WindowDigests[] {
+  /** Ends it: a window that is not whole is told too. */
+  finish(): void {
     if (this.#lengthBytes > 0) this.#end();
-    return this.#done;
+  }
+
+  #ofZeros(): LinearDigestValues {
+    const digests = new LinearDigests(this.#names);
+    digests.updateZeros(this.#windowBytes);
+    return digests.finish();
   }
 
   #grow(lengthBytes: number): void {
@@ -128,10 +152,13 @@ export class WindowedDigests {
   }
 
   #end(): void {
-    const [offsetBytes, lengthBytes] = [this.#offsetBytes, this.#lengthBytes];
-    this.#done.push({ offsetBytes, lengthBytes, digests: this.#running.finish() });
+    this.#tell(this.#lengthBytes, this.#running.finish());
     this.#running = new LinearDigests(this.#names);
-    this.#offsetBytes += lengthBytes;
     this.#lengthBytes = 0;
+  }
+
+  #tell(lengthBytes: number, digests: LinearDigestValues): void {
+    this.#onWindow({ offsetBytes: this.#offsetBytes, lengthBytes, digests });
+    this.#offsetBytes += lengthBytes;
   }
 }

@@ -11,7 +11,10 @@ import { cutFields, type EwfFacts } from "./ewf_header.ts";
 import { MIN_SEGMENT_BYTES, mostEwfBytes, segmentBytes } from "./ewf_room.ts";
 import { EwfWriter, segmentsThere } from "./ewf_writer.ts";
 import { type ImageNames, imageNames } from "./file_target.ts";
-import { piecePath, piecesThere, requirePieces, SplitFile, splitStem } from "./split_file.ts";
+import { numberedPieces, requirePieces, SplitFile, splitStem } from "./split_file.ts";
+import { vhdPath } from "./vhd_file.ts";
+import { requireVhdSize, vhdFooter } from "./vhd_format.ts";
+import { planVmdk, VmdkFile } from "./vmdk_file.ts";
 
 export interface FileSetOptions {
   readonly disk: Disk;
@@ -24,6 +27,15 @@ export interface FileSetOptions {
   readonly splitBytes?: number | undefined;
   /** An E01, in segment files of `splitBytes` or of a size that does; `undefined`: raw. */
   readonly ewf?: EwfFacts | undefined;
+  /** Instead of a raw image; in pieces a VMDK only. */
+  readonly virtualDisk?: VirtualDisk | undefined;
+}
+
+/** A raw image with what a hypervisor needs to attach it. */
+export interface VirtualDisk {
+  readonly format: "vmdk" | "vhd";
+  /** When the exhibit was acquired, RFC 3339: what a VHD says of itself, so that two of one exhibit are equal. */
+  readonly createdAt: string;
 }
 
 /** How the files of one image are told from any others, and made. */
@@ -35,6 +47,8 @@ export interface FileSet {
   readonly notes: readonly string[];
   /** The largest file that it can have. */
   readonly largestFileBytes: number;
+  /** Beside the volume's bytes. */
+  readonly extraBytes: number;
   /** Finished files of it, or of an earlier image of that name, first first. */
   there(): string[];
   open(): ImageContainer;
@@ -51,20 +65,23 @@ function rawSet(path: string, options: FileSetOptions): FileSet {
       splitBytes,
       notes: [],
       largestFileBytes: sizeBytes,
+      extraBytes: 0,
       there: () => disk.stat(path) ? [path] : [],
       open: () => new WholeFile(disk.open(names.partial, "update"), { partial: names.partial, final: path }),
     };
   }
   const stem = splitStem(path);
   requirePieces(stem, { splitBytes, sizeBytes });
+  const names = numberedPieces(stem);
   return {
-    names: imageNames(piecePath(stem, 0)),
+    names: imageNames(names.path(0)),
     format: "raw",
     splitBytes,
     notes: [],
     largestFileBytes: Math.min(splitBytes, sizeBytes),
-    there: () => piecesThere(disk, stem),
-    open: () => new SplitFile(disk, { stem, splitBytes, sizeBytes, mode: "update" }),
+    extraBytes: 0,
+    there: () => names.there(disk),
+    open: () => new SplitFile(disk, { names, splitBytes, sizeBytes, mode: "update" }),
   };
 }
 
@@ -92,12 +109,68 @@ async function ewfSet(
       `The E01's fields hold less than the record has: ${cut.join(", ")} cut; this log has all.`,
     ],
     largestFileBytes: Math.min(splitBytes, mostBytes + MIN_SEGMENT_BYTES),
+    extraBytes: 0,
     there: () => segmentsThere(disk, stem),
     open: () => new EwfWriter(disk, { stem, splitBytes, facts, shape, writtenAt: startedAt }),
   };
 }
 
-export function fileSet(path: string, options: FileSetOptions): Promise<FileSet> {
-  const { ewf } = options;
-  return ewf ? ewfSet(path, { ...options, ewf }) : Promise.resolve(rawSet(path, options));
+function vmdkSet(path: string, options: FileSetOptions): FileSet {
+  const { disk, splitBytes, imageDigest } = options;
+  const sizeBytes = volumeSizeBytes(options.reader.shape);
+  const plan = planVmdk(path, { imageDigest, sizeBytes, splitBytes });
+  return {
+    names: imageNames(plan.descriptorPath),
+    format: "vmdk",
+    splitBytes,
+    notes: [],
+    largestFileBytes: Math.min(plan.extentBytes, sizeBytes),
+    extraBytes: plan.descriptor.length,
+    there: () => plan.there(disk),
+    open: () => new VmdkFile(disk, { plan, sizeBytes }),
+  };
+}
+
+function vhdSet(path: string, options: FileSetOptions): FileSet {
+  const { disk } = options;
+  const image = vhdPath(path);
+  const offset = volumeSizeBytes(options.reader.shape);
+  const trailer = { bytes: trailerBytes(options, image)!, offset };
+  const names = imageNames(image);
+  return {
+    names,
+    format: "vhd",
+    splitBytes: undefined,
+    notes: [],
+    largestFileBytes: offset + trailer.bytes.length,
+    extraBytes: trailer.bytes.length,
+    there: () => disk.stat(image) ? [image] : [],
+    open: () =>
+      new WholeFile(disk.open(names.partial, "update"), { partial: names.partial, final: image, trailer }),
+  };
+}
+
+/** What follows the volume's bytes in a file or stream of one format; `undefined`: nothing. Throws `usage`. */
+export function trailerBytes(
+  options: Pick<FileSetOptions, "reader" | "imageDigest" | "virtualDisk">,
+  path: string,
+): Uint8Array | undefined {
+  const { reader, imageDigest, virtualDisk } = options;
+  if (virtualDisk?.format !== "vhd") return undefined;
+  const sizeBytes = volumeSizeBytes(reader.shape);
+  requireVhdSize(path, sizeBytes);
+  return vhdFooter({ sizeBytes, createdAt: virtualDisk.createdAt, imageDigest });
+}
+
+export async function fileSet(path: string, options: FileSetOptions): Promise<FileSet> {
+  const { ewf, virtualDisk } = options;
+  if (ewf) return await ewfSet(path, { ...options, ewf });
+  switch (virtualDisk?.format) {
+    case "vmdk":
+      return vmdkSet(path, options);
+    case "vhd":
+      return vhdSet(path, options);
+    case undefined:
+      return rawSet(path, options);
+  }
 }

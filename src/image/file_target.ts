@@ -15,6 +15,7 @@ import { type LinearDigestValues, ZERO_BYTES } from "./digests.ts";
 import { diskFailure } from "./failures.ts";
 import type { MapWriter } from "./map.ts";
 import type { ImageTarget } from "./target.ts";
+import type { WindowLogs } from "./window_log.ts";
 
 /** The files of one export. */
 export interface ImageNames {
@@ -51,6 +52,8 @@ export interface FileTargetParts {
   /** Files of an earlier image that this one replaces, the first of a set first. */
   readonly replaced: readonly string[];
   readonly map: MapWriter;
+  /** They get their names with the image. */
+  readonly windows: WindowLogs | undefined;
   readonly lock: ImageLock | undefined;
   readonly notes: string[];
   readonly checkpoint: Checkpoint;
@@ -63,6 +66,7 @@ export class FileTarget implements ImageTarget {
   readonly notes: string[];
   readonly excessBytes = 0;
   readonly names: ImageNames;
+  readonly windows: WindowLogs | undefined;
   readonly #disk: Disk;
   readonly #container: ImageContainer;
   readonly #replaced: readonly string[];
@@ -88,6 +92,7 @@ export class FileTarget implements ImageTarget {
     this.#container = parts.container;
     this.#replaced = parts.replaced;
     this.#map = parts.map;
+    this.windows = parts.windows;
     this.#lock = parts.lock;
     this.#syncEveryBytes = parts.syncEveryBytes;
     this.#checkpoint = parts.checkpoint;
@@ -156,7 +161,7 @@ export class FileTarget implements ImageTarget {
     return this.#container.files().map(({ final }) => final);
   }
 
-  /** After `seal`: everything durable, then the final names, the image's last. `logText` is the whole log. */
+  /** After `seal`, and that of the windows' logs: everything durable, then the final names, the image's last. `logText` is the whole log. */
   async finish(logText: string): Promise<void> {
     const { names } = this;
     await this.save();
@@ -170,6 +175,7 @@ export class FileTarget implements ImageTarget {
         }
         await this.#disk.syncDirectory(dirname(names.image));
       }
+      await this.windows?.publish();
       this.#disk.rename(names.partialMap, names.map);
       this.#disk.rename(names.partialLog, names.log);
       for (const { partial, final } of this.#container.files().slice(1)) this.#disk.rename(partial, final);
@@ -185,6 +191,7 @@ export class FileTarget implements ImageTarget {
   close(): void {
     this.#container.close();
     this.#map.close();
+    this.windows?.close();
     this.#lock?.release();
   }
 

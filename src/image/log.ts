@@ -56,6 +56,10 @@ export function formatExportLog(result: ExportResult, facts: LogFacts): string {
       }),
     ], "none were asked for"),
     ...(result.pieces.length === 0 ? [] : section("Pieces, in order", result.pieces.flatMap(pieceLines))),
+    ...(result.windowLogs.length === 0
+      ? []
+      : section("Digests of each window, one a line", windowLines(result))),
+    ...wholeFileSection(result),
     ...section(`Blocks of ${result.blockSizeBytes} bytes`, [
       ["Stored", countText(result.storedBlocks, result)],
       ["Zero", `${countText(result.zeroBlocks, result)}, written as zeros on the source`],
@@ -82,6 +86,12 @@ function section(title: string, facts: LabelledFacts, ifEmpty = ""): string[] {
 }
 
 function formatText({ format, files, pieces }: ExportResult): string {
+  if (format === "vhd") return "fixed VHD: raw bytes, and a footer of 512 after them; holes are zeros";
+  if (format === "vmdk") {
+    const extents = files.slice(1).map((path) => basename(path));
+    const last = extents.length === 1 ? "" : ` to ${extents.at(-1)}`;
+    return `VMDK: a descriptor over raw bytes in ${extents[0]}${last}; holes are zeros`;
+  }
   if (format === "e01") {
     const last = files.length === 1 ? "" : `, to ${basename(files.at(-1)!)}`;
     return `EWF-E01, chunks of 32 KiB, ${formatCount(files.length)} segment file(s)${last}; holes are zeros`;
@@ -95,10 +105,28 @@ function pieceLines({ path, offsetBytes, lengthBytes, digests }: ImagePiece): [s
   const name = basename(path);
   return [
     [name, `bytes ${offsetBytes} to ${lastByte({ offsetBytes, lengthBytes })}`],
-    ...DIGEST_NAMES.flatMap((digest): [string, string][] => {
-      const value = digests[digest];
-      return value === undefined ? [] : [[`${name} ${DIGEST_TITLES[digest]}`, value]];
-    }),
+    ...digestLines(name, digests),
+  ];
+}
+
+function digestLines(name: string, digests: LinearDigestValues): [string, string][] {
+  return DIGEST_NAMES.flatMap((digest): [string, string][] => {
+    const value = digests[digest];
+    return value === undefined ? [] : [[`${name} ${DIGEST_TITLES[digest]}`, value]];
+  });
+}
+
+/** A VHD's own digests: what `sha256sum` says of the file. */
+function wholeFileSection({ path, wholeFileDigests: digests }: ExportResult): string[] {
+  const name = path === undefined ? "With the footer" : basename(path);
+  const lines = digestLines(name, digests);
+  return lines.length === 0 ? [] : section("Digests of the whole file, its footer included", lines);
+}
+
+function windowLines({ windowLogs, windowBytes }: ExportResult): [string, string][] {
+  return [
+    ["Windows of", bytesText(windowBytes!)],
+    ...windowLogs.map((path): [string, string] => ["File", path]),
   ];
 }
 

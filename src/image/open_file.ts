@@ -9,12 +9,14 @@ import type { BlockReader, Disk } from "../model.ts";
 import { formatSize } from "../units.ts";
 import { volumeSizeBytes } from "./blocks.ts";
 import { type Checkpoint, readCheckpoint, writeCheckpoint } from "./checkpoint.ts";
+import type { DigestName } from "./digests.ts";
 import { diskFailure, platformCode } from "./failures.ts";
 import type { ImageContainer } from "./container.ts";
 import { type FileSet, fileSet, type FileSetOptions } from "./file_set.ts";
 import { FileTarget, type ImageLock, type ImageNames, imageNames } from "./file_target.ts";
 import { readExportLog } from "./log.ts";
 import { MapWriter } from "./map.ts";
+import { unfinishedWindowLogs, type WindowLogPlan, WindowLogs, windowLogsOf } from "./window_log.ts";
 
 /** File systems without holes: an image takes its full size there. */
 const WITHOUT_HOLES = ["vfat", "exfat"];
@@ -23,10 +25,10 @@ const FAT_MAX_FILE_BYTES = 2 ** 32 - 1;
 /** A file system that has no locks says one of these; there, two exports are told apart by nobody. */
 const NO_LOCKS = ["ENOLCK", "ENOTSUP", "EOPNOTSUPP", "ENOSYS"];
 
-/** What the first file of a set is called, whatever the format. */
-const FIRST_OF_SET = /\.(001|E01)$/;
-
 export interface FileTargetOptions extends FileSetOptions {
+  /** Of windows, where there are logs of them. */
+  readonly digests: readonly DigestName[];
+  readonly windowLog?: WindowLogPlan | undefined;
   readonly overwrite: boolean;
   readonly syncEveryBytes: number;
 }
@@ -39,10 +41,10 @@ export interface FileTargetOptions extends FileSetOptions {
 export async function openFileTarget(path: string, options: FileTargetOptions): Promise<FileTarget> {
   const { disk } = options;
   try {
-    refuseBadPlace(imageNames(path), options);
+    refuseBadPlace(imageNames(path), { ...options, isNamed: false });
     const set = await fileSet(path, options);
     const { names } = set;
-    refuseBadPlace(names, options);
+    refuseBadPlace(names, { ...options, isNamed: true });
     const notes = [...set.notes];
     const isNew = disk.stat(names.partial) === undefined;
     const lock = lockPartial(disk, names, notes);
@@ -77,9 +79,10 @@ async function openLocked(
   const held = unfinishedImage(set, { ...options, fresh });
   const checkpoint = held ? { ...held, sessions: held.sessions + 1 } : fresh;
   if (!disk.stat(names.partial)) disk.open(names.partial, "create").close();
+  const windows = openWindowLogs(set, { ...options, isResumed: held !== undefined });
   const container = set.open();
   try {
-    if (held && format === "raw") takeBack(disk, container);
+    if (held && format !== "e01") takeBack(disk, container);
     // Beyond the durable part nothing may survive: after a failed sync the page cache can hold what the
     // disk does not, and a hole must be one.
     container.truncate(Math.min(container.sizeBytes(), checkpoint.durableBytes));
@@ -88,7 +91,8 @@ async function openLocked(
     // Else a loss of power could leave an unfinished image of which nothing tells what it is.
     await disk.syncDirectory(dirname(names.image));
     container.truncate(checkpoint.volumeSizeBytes);
-    for (const leftover of [names.partialLog, names.partialMap]) {
+    const logs = windows ? [] : unfinishedWindowLogs(disk, names.image);
+    for (const leftover of [names.partialLog, names.partialMap, ...logs]) {
       if (disk.stat(leftover)) disk.remove(leftover);
     }
     const head = {
@@ -96,12 +100,32 @@ async function openLocked(
       imageDigest: options.imageDigest,
       shape: reader.shape,
     };
-    const replaced = set.there();
+    const replaced = [...set.there(), ...windowLogsOf(disk, names.image)];
     const map = new MapWriter(disk, { path: names.partialMap, head });
-    return new FileTarget(names, { ...options, container, map, checkpoint, replaced });
+    return new FileTarget(names, { ...options, container, map, checkpoint, replaced, windows });
   } catch (error) {
     container.close();
+    windows?.close();
+    removeEmpty(disk, container);
     throw error;
+  }
+}
+
+function openWindowLogs(
+  { names }: FileSet,
+  options: FileTargetOptions & { readonly isResumed: boolean },
+): WindowLogs | undefined {
+  const { disk, reader, windowLog, digests } = options;
+  if (!windowLog) return undefined;
+  const { windowBytes, base = names.image } = windowLog;
+  const volume = volumeSizeBytes(reader.shape);
+  return new WindowLogs(disk, { ...options, base, windowBytes, names: digests, volumeSizeBytes: volume });
+}
+
+/** Files of a set that were made and hold nothing yet; the first is the lock's. */
+function removeEmpty(disk: Disk, container: ImageContainer): void {
+  for (const { partial } of container.files().slice(1)) {
+    if (disk.stat(partial)?.sizeBytes === 0) disk.remove(partial);
   }
 }
 
@@ -112,9 +136,12 @@ function takeBack(disk: Disk, container: ImageContainer): void {
   }
 }
 
-/** Refuses what is at the target's place, as far as it can be told without touching it. */
-function refuseBadPlace(names: ImageNames, options: FileTargetOptions): void {
-  const { disk, overwrite } = options;
+/**
+ * Refuses what is at the target's place, as far as it can be told without touching it. `isNamed`: these are the image's
+ * own names, not only what the operator called it.
+ */
+function refuseBadPlace(names: ImageNames, options: FileTargetOptions & { readonly isNamed: boolean }): void {
+  const { disk, overwrite, isNamed } = options;
   const folder = dirname(names.image);
   if (disk.stat(folder) === undefined) {
     throw new OperatorError(
@@ -139,9 +166,7 @@ function refuseBadPlace(names: ImageNames, options: FileTargetOptions): void {
       `Cannot export to "${names.image}": it is a ${there.kind}, expected a file`,
     );
   }
-  // The name without a number is not written to.
-  const isWritten = (options.splitBytes === undefined && !options.ewf) || FIRST_OF_SET.test(names.image);
-  if (there && !overwrite && isWritten) {
+  if (there && !overwrite && isNamed) {
     throw isFinished(names, options) ? finished(names, options) : existing(names.image);
   }
   const partial = disk.stat(names.partial);
@@ -226,11 +251,7 @@ function unfinishedImage(
     return { ...held, durableBytes: whole - whole % held.blockSizeBytes };
   }
   if (!isEmpty && !overwrite) {
-    const what = held === undefined || held === "unknown"
-      ? "nothing tells what it is"
-      : held.imageDigest === fresh.imageDigest
-      ? `its pieces have ${held.splitBytes} bytes, wanted are ${fresh.splitBytes}`
-      : `it is of image digest ${held.imageDigest}, this exhibit has ${fresh.imageDigest}`;
+    const what = differenceOf(held, fresh);
     throw new OperatorError("usage", `Cannot take up unfinished image "${names.partial}": ${what}`, {
       hints: ["Name another file, or begin anew with --overwrite."],
       facts: { path: names.partial },
@@ -242,8 +263,18 @@ function unfinishedImage(
   return undefined;
 }
 
+function differenceOf(held: Checkpoint | "unknown" | undefined, fresh: Checkpoint): string {
+  if (held === undefined || held === "unknown") return "nothing tells what it is";
+  if (held.imageDigest !== fresh.imageDigest) {
+    return `it is of image digest ${held.imageDigest}, this exhibit has ${fresh.imageDigest}`;
+  }
+  if (held.format !== fresh.format) return `it is ${held.format}, wanted is ${fresh.format}`;
+  const piecesOf = ({ splitBytes }: Checkpoint) => splitBytes === undefined ? "all" : `${splitBytes}`;
+  return `its pieces have ${piecesOf(held)} bytes, wanted are ${piecesOf(fresh)}`;
+}
+
 async function requireRoom(
-  { names, format, largestFileBytes }: FileSet,
+  { names, format, largestFileBytes, extraBytes }: FileSet,
   options: { readonly disk: Disk; readonly reader: BlockReader; readonly checkpoint: Checkpoint },
 ): Promise<void> {
   const { disk, reader, checkpoint } = options;
@@ -254,7 +285,15 @@ async function requireRoom(
     throw new OperatorError(
       "storage",
       `Cannot export to "${names.image}": it takes ${largestFileBytes} bytes, a file on FAT at most ${FAT_MAX_FILE_BYTES}`,
-      { hints: ["Split it (--split 2GiB), or name a target on another file system (exFAT, NTFS, ext4)."] },
+      {
+        hints: [
+          `${
+            format === "vhd"
+              ? "Take pieces of a VMDK (--format vmdk --split 2GiB)"
+              : "Split it (--split 2GiB)"
+          }, or name a target on another file system (exFAT, NTFS, ext4).`,
+        ],
+      },
     );
   }
   // What compression leaves of it is not known before: a full disk is told when it is full.
@@ -268,6 +307,7 @@ async function requireRoom(
       if (run.state === "stored") needBytes += run.blockCount * blockSizeBytes;
     }
   }
+  needBytes += extraBytes;
   const freeBytes = disk.freeBytes(folder);
   if (needBytes <= freeBytes) return;
   throw new OperatorError(

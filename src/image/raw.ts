@@ -1,36 +1,33 @@
 /**
- * Raw export: the volume's bytes, one for one, to a file, a block device or a stream, with digests on the
- * way. The steps are here in order; where the bytes go is a target's business (`*_target.ts`). Unreadable
+ * Export of an image: the volume's bytes, one for one or in a format, to files, a block device or a stream, with
+ * digests on the way. The steps are here in order; where the bytes go is a target's business (`*_target.ts`). Unreadable
  * blocks become zeros and are named in the result; what that means for the exit code is the caller's.
  */
 import { OperatorError } from "../errors.ts";
-import type { BlockReader, BlockState, Clock, Disk } from "../model.ts";
+import type { BlockReader, Clock, Disk } from "../model.ts";
 import { formatTime, MIB } from "../units.ts";
-import { blocksInOrder, volumeSizeBytes } from "./blocks.ts";
+import { volumeSizeBytes } from "./blocks.ts";
 import type { ImageFormat } from "./container.ts";
 import { type DeviceHost, realDeviceHost } from "./devices.ts";
 import { openDeviceTarget } from "./device_target.ts";
-import {
-  type DigestName,
-  LinearDigests,
-  type LinearDigestValues,
-  type WindowDigests,
-  WindowedDigests,
-} from "./digests.ts";
+import type { DigestName, LinearDigestValues } from "./digests.ts";
 import type { EwfFacts } from "./ewf_header.ts";
 import { diskFailure } from "./failures.ts";
+import { trailerBytes, type VirtualDisk } from "./file_set.ts";
 import { FileTarget } from "./file_target.ts";
 import { formatExportLog, type LabelledFacts } from "./log.ts";
 import { openFileTarget } from "./open_file.ts";
-import { type ByteRange, RangeList } from "./ranges.ts";
-import { type ImageProgress, Steps } from "./steps.ts";
-import { type ByteSink, ClosedStream, StreamTarget } from "./stream_target.ts";
-import { HOLE_PIECE_BYTES, type ImageTarget } from "./target.ts";
+import type { ByteRange } from "./ranges.ts";
+import type { ImageProgress } from "./steps.ts";
+import { type ByteSink, StreamTarget } from "./stream_target.ts";
+import type { ImageTarget } from "./target.ts";
+import { type WindowLogPlan, WindowLogs } from "./window_log.ts";
+import { writeVolume } from "./write_volume.ts";
 
 /** Rare enough to cost little, and small enough that the last sync is short. */
 const SYNC_EVERY_BYTES = 256 * MIB;
 
-/** Where a raw image goes. A path is a file or a block device: what is there decides. */
+/** Where an image goes. A path is a file or a block device: what is there decides. */
 export type RawTarget =
   | { readonly kind: "path"; readonly path: string }
   | { readonly kind: "stream"; readonly stream: ByteSink };
@@ -65,6 +62,13 @@ export interface ExportOptions {
    * where not given. MD5 and SHA-1 are computed whether they are asked for or not: the format holds them.
    */
   readonly ewf?: EwfFacts | undefined;
+  /**
+   * A VMDK (`PATH.vmdk` over `PATH-flat.vmdk`, with `splitBytes` over `PATH-f001.vmdk`, …) or a VHD (`PATH.vhd`, or a
+   * stream) instead of a raw image.
+   */
+  readonly virtualDisk?: VirtualDisk | undefined;
+  /** A digest of each window, in `NAME.sha256.log` and its like. */
+  readonly windowLog?: WindowLogPlan | undefined;
 }
 
 /** One of the files that an image lies in. */
@@ -86,13 +90,19 @@ export interface ExportResult {
   readonly mapPath: string | undefined;
   readonly volumeSizeBytes: number;
   readonly blockSizeBytes: number;
-  /** Empty where none were asked for, or where the stream was closed early. */
+  /** Of the volume's bytes. Empty where none were asked for, or where the stream was closed early. */
   readonly digests: LinearDigestValues;
+  /** Of a VHD with its footer; empty where the file has the volume's bytes alone, or is several. */
+  readonly wholeFileDigests: LinearDigestValues;
   readonly format: ImageFormat;
   /** All that the image lies in, in order; empty for a device and a stream. */
   readonly files: readonly string[];
-  /** Of a raw image in pieces; empty for any other. */
+  /** Of an image in pieces of raw bytes; empty for any other. */
   readonly pieces: readonly ImagePiece[];
+  /** Digests of each window; empty where none were asked for. */
+  readonly windowLogs: readonly string[];
+  /** `undefined` where there are none. */
+  readonly windowBytes: number | undefined;
   readonly storedBlocks: number;
   readonly zeroBlocks: number;
   readonly absentBlocks: number;
@@ -133,14 +143,24 @@ export async function exportRaw(
   const startedAt = formatTime(options.clock.nowMs());
   const startedMs = options.clock.monotonicMs();
   const opened = await openTarget(reader, target, { ...options, startedAt });
+  let windows: WindowLogs | undefined;
   try {
-    const { windows, ...written } = await writeVolume(reader, opened, options);
+    windows = opened instanceof FileTarget ? opened.windows : openWindowLogs(opened, { ...options, reader });
+    const { pieces, ...written } = await writeVolume(reader, opened, {
+      ...options,
+      windows,
+      digests: digestsAsked(options),
+    });
     const files = opened instanceof FileTarget ? opened.seal(written.digests) : [];
+    // A VMDK's first file is its descriptor, which holds no byte of the volume.
+    const extents = options.virtualDisk?.format === "vmdk" ? files.slice(1) : files;
     const result: ExportResult = {
       ...written,
-      format: options.ewf ? "e01" : "raw",
+      format: options.ewf ? "e01" : options.virtualDisk?.format ?? "raw",
       files,
-      pieces: windows.map((window, index) => ({ path: files[index]!, ...window })),
+      pieces: pieces.map((piece, index) => ({ path: extents[index]!, ...piece })),
+      windowLogs: windows?.paths ?? [],
+      windowBytes: windows?.windowBytes,
       target: opened.kind,
       path: opened.path,
       logPath: opened instanceof FileTarget ? opened.names.log : undefined,
@@ -155,10 +175,59 @@ export async function exportRaw(
       durationMs: options.clock.monotonicMs() - startedMs,
       notes: opened.notes,
     };
-    if (opened instanceof FileTarget) await opened.finish(formatExportLog(result, options));
+    await finish(opened, { windows, result, options });
     return result;
   } finally {
     opened.close();
+    if (!(opened instanceof FileTarget)) windows?.close();
+  }
+}
+
+/** Of a device or a stream: beside those nothing lies by itself. */
+function openWindowLogs(
+  { kind }: ImageTarget,
+  options: ExportOptions & { readonly reader: BlockReader },
+): WindowLogs | undefined {
+  const { disk, reader, windowLog, overwrite = false } = options;
+  if (!windowLog) return undefined;
+  const { base, windowBytes } = windowLog;
+  if (base === undefined) {
+    throw new OperatorError(
+      "usage",
+      `Cannot write digests of windows beside a ${kind}: nothing lies there, expected a place for them`,
+      { hints: ["Give --digest-log NAME, for NAME.sha256.log."] },
+    );
+  }
+  const names = digestsAsked(options);
+  const volume = volumeSizeBytes(reader.shape);
+  return new WindowLogs(disk, {
+    ...{ base, windowBytes, names, overwrite },
+    volumeSizeBytes: volume,
+    isResumed: false,
+  });
+}
+
+function digestsAsked({ digests = ["sha256"] }: ExportOptions): readonly DigestName[] {
+  return digests;
+}
+
+/** Everything under its name: the image's is the last. */
+async function finish(
+  opened: ImageTarget,
+  parts: {
+    readonly windows: WindowLogs | undefined;
+    readonly result: ExportResult;
+    readonly options: ExportOptions;
+  },
+): Promise<void> {
+  const { windows, result, options } = parts;
+  if (!result.isClosedEarly) await windows?.seal(result.digests);
+  if (opened instanceof FileTarget) return await opened.finish(formatExportLog(result, options));
+  try {
+    if (result.isClosedEarly) windows?.discard();
+    else await windows?.publish();
+  } catch (error) {
+    throw diskFailure("finish digest log", windows!.paths[0]!, error);
   }
 }
 
@@ -167,12 +236,19 @@ async function openTarget(
   target: RawTarget,
   options: ExportOptions & { readonly startedAt: string },
 ): Promise<ImageTarget> {
-  const isSplit = options.splitBytes !== undefined || options.ewf !== undefined;
+  const { ewf, splitBytes, virtualDisk } = options;
+  if (virtualDisk?.format === "vhd" && splitBytes !== undefined) {
+    throw new OperatorError("usage", "Cannot split a VHD: the format is one file", {
+      hints: ["Give --format vmdk with --split, or leave --split out."],
+    });
+  }
+  const files = ewf ? "an E01" : virtualDisk?.format === "vmdk" ? "a VMDK" : splitBytes && "pieces";
   if (target.kind === "stream") {
-    if (!isSplit) return new StreamTarget(target.stream);
+    trailerBytes({ ...options, reader }, "standard output");
+    if (!files) return new StreamTarget(target.stream);
     throw new OperatorError(
       "usage",
-      "Cannot write an E01 or pieces to a stream: they are files, expected a path",
+      `Cannot write ${files} to a stream: expected a path, for files`,
     );
   }
   const { disk, devices = realDeviceHost, overwrite = false, syncEveryBytes = SYNC_EVERY_BYTES } = options;
@@ -187,10 +263,11 @@ async function openTarget(
   const isLink = kindOf(target.path) === "symlink";
   const resolved = isLink ? devices.resolve(target.path) : target.path;
   if (kindOf(resolved) === "device") {
-    if (isSplit) {
+    const what = files ?? (virtualDisk && "a VHD");
+    if (what) {
       throw new OperatorError(
         "usage",
-        `Cannot write an E01 or pieces to "${target.path}": it is a device, they are files`,
+        `Cannot write ${what} to "${target.path}": it is a device, expected a path for files`,
       );
     }
     return openDeviceTarget(resolved, {
@@ -201,141 +278,6 @@ async function openTarget(
       volumeSizeBytes: volumeSizeBytes(reader.shape),
     });
   }
-  return await openFileTarget(target.path, { ...options, reader, overwrite, syncEveryBytes });
-}
-
-type Written = Pick<
-  ExportResult,
-  | "digests"
-  | "storedBlocks"
-  | "zeroBlocks"
-  | "absentBlocks"
-  | "unreadableBlocks"
-  | "unreadableRanges"
-  | "unreadableRangeCount"
-  | "isClosedEarly"
->;
-
-async function writeVolume(
-  reader: BlockReader,
-  target: ImageTarget,
-  options: ExportOptions,
-): Promise<Written & { readonly windows: readonly WindowDigests[] }> {
-  const { blockSizeBytes } = reader.shape;
-  const digests = new ImageDigests(options);
-  const blocks: Record<BlockState, number> = { absent: 0, zero: 0, stored: 0, unreadable: 0 };
-  const unreadable = new RangeList();
-  const steps = new Steps(volumeSizeBytes(reader.shape), { ...options, action: "finish the image" });
-  let isClosedEarly = false;
-  try {
-    await steps.done(0);
-    for await (const piece of blocksInOrder(reader)) {
-      const offset = piece.firstBlock * blockSizeBytes;
-      target.announce(piece);
-      if (piece.state === "stored") {
-        blocks.stored++;
-        const writing = target.write(piece.bytes, offset);
-        digests.update(piece.bytes);
-        await writing;
-        await steps.done(piece.bytes.length);
-        continue;
-      }
-      const lengthBytes = piece.blockCount * blockSizeBytes;
-      blocks[piece.state] += piece.blockCount;
-      if (piece.state === "unreadable") unreadable.add({ offsetBytes: offset, lengthBytes });
-      await writeHole({ offset, lengthBytes }, { target, digests, steps });
-    }
-    await target.save();
-  } catch (error) {
-    if (error instanceof ClosedStream) isClosedEarly = true;
-    else throw await saved(target, { error, isE01: options.ewf !== undefined });
-  }
-  return {
-    ...(isClosedEarly ? { digests: {}, windows: [] } : digests.finish()),
-    storedBlocks: blocks.stored,
-    zeroBlocks: blocks.zero,
-    absentBlocks: blocks.absent,
-    unreadableBlocks: blocks.unreadable,
-    unreadableRanges: unreadable.listed,
-    unreadableRangeCount: unreadable.count,
-    isClosedEarly,
-  };
-}
-
-/** Digests of the whole image and, where it is in pieces, of each. */
-class ImageDigests {
-  readonly #whole: LinearDigests;
-  readonly #pieces: WindowedDigests | undefined;
-
-  constructor({ digests = ["sha256"], splitBytes, ewf }: ExportOptions) {
-    this.#whole = new LinearDigests(ewf ? [...digests, "md5", "sha1"] : digests);
-    const isInPieces = splitBytes !== undefined && !ewf;
-    this.#pieces = isInPieces ? new WindowedDigests(digests, splitBytes) : undefined;
-  }
-
-  get isEmpty(): boolean {
-    return this.#whole.isEmpty;
-  }
-
-  update(bytes: Uint8Array): void {
-    this.#whole.update(bytes);
-    this.#pieces?.update(bytes);
-  }
-
-  updateZeros(lengthBytes: number): void {
-    this.#whole.updateZeros(lengthBytes);
-    this.#pieces?.updateZeros(lengthBytes);
-  }
-
-  finish(): { readonly digests: LinearDigestValues; readonly windows: readonly WindowDigests[] } {
-    return { digests: this.#whole.finish(), windows: this.#pieces?.finish() ?? [] };
-  }
-}
-
-async function writeHole(
-  hole: { readonly offset: number; readonly lengthBytes: number },
-  way: { readonly target: ImageTarget; readonly digests: ImageDigests; readonly steps: Steps },
-): Promise<void> {
-  const { target, digests, steps } = way;
-  for (let done = 0; done < hole.lengthBytes;) {
-    const offset = hole.offset + done;
-    const isFree = digests.isEmpty && target.isHoleFree(offset);
-    const left = hole.lengthBytes - done;
-    const lengthBytes = isFree ? left : Math.min(HOLE_PIECE_BYTES, left);
-    const writing = target.writeHole(lengthBytes, offset);
-    digests.updateZeros(lengthBytes);
-    await writing;
-    await steps.done(lengthBytes);
-    done += lengthBytes;
-  }
-}
-
-/** Keeps what was written before `error`, and says in its hints how to go on. */
-async function saved(
-  target: ImageTarget,
-  { error, isE01 }: { readonly error: unknown; readonly isE01: boolean },
-): Promise<unknown> {
-  if (target.kind !== "file") return error;
-  const isDamage = error instanceof OperatorError && error.code === "integrity";
-  let hint = isE01
-    ? `An E01 is not taken up: ${
-      isDamage ? "once the store is repaired, " : ""
-    }the same command writes it anew.`
-    : isDamage
-    ? "What was written is kept: once the store is repaired, the same command carries on."
-    : "What was written is kept: run the same command again to carry on.";
-  try {
-    await target.save();
-  } catch (failure) {
-    const known = diskFailure("save image", target.path ?? "", failure);
-    // The disk itself failed, and said so already.
-    if (error instanceof OperatorError && known.cause === error.cause) return error;
-    hint = `The last part could not be saved (${known.message}): run the same command again to carry on.`;
-  }
-  if (!(error instanceof OperatorError)) return error;
-  return new OperatorError(error.code, error.message, {
-    hints: [...error.hints, hint],
-    facts: error.facts,
-    cause: error.cause,
-  });
+  const digests = digestsAsked(options);
+  return await openFileTarget(target.path, { ...options, reader, overwrite, syncEveryBytes, digests });
 }

@@ -44,14 +44,27 @@ export function requirePieces(
   );
 }
 
-/** Every piece of a set, or what is left of one, ascending; also of an unfinished one where `suffix` says so. */
-export function piecesThere(disk: Disk, stem: string, suffix = ""): string[] {
-  const name = new RegExp(`^${literally(basename(stem))}\\.(?!000)\\d{3}${literally(suffix)}$`);
-  return pathsLike(disk, { beside: stem, name });
+/** What the pieces of a set are called. */
+export interface PieceNames {
+  /** Of piece `index`, from 0. */
+  path(index: number): string;
+  /** Every piece of a set, or what is left of one, ascending; of an unfinished one where `suffix` says so. */
+  there(disk: Disk, suffix?: string): string[];
+}
+
+/** `disk.img.001`, `disk.img.002`, … */
+export function numberedPieces(stem: string): PieceNames {
+  return {
+    path: (index) => piecePath(stem, index),
+    there(disk, suffix = "") {
+      const name = new RegExp(`^${literally(basename(stem))}\\.(?!000)\\d{3}${literally(suffix)}$`);
+      return pathsLike(disk, { beside: stem, name });
+    },
+  };
 }
 
 interface SplitOptions {
-  readonly stem: string;
+  readonly names: PieceNames;
   readonly splitBytes: number;
   readonly sizeBytes: number;
   /** `update`: the unfinished pieces, for writing. `read`: those of a finished image. */
@@ -72,7 +85,7 @@ export class SplitFile implements ImageContainer {
     this.#disk = disk;
     this.#options = options;
     this.#files = Array.from({ length: Math.ceil(options.sizeBytes / options.splitBytes) }, (_, index) => {
-      const final = piecePath(options.stem, index);
+      const final = options.names.path(index);
       return { partial: `${final}.partial`, final };
     });
   }
@@ -117,11 +130,11 @@ export class SplitFile implements ImageContainer {
   }
 
   truncate(sizeBytes: number): void {
-    const { stem, splitBytes } = this.#options;
+    const { names, splitBytes } = this.#options;
     this.close();
-    // The first stays, though empty: it is the lock.
+    // The first stays, though empty: of a raw image it is the lock.
     const kept = this.#files.slice(0, Math.max(1, Math.ceil(sizeBytes / splitBytes)));
-    const there = piecesThere(this.#disk, stem, ".partial");
+    const there = names.there(this.#disk, ".partial");
     for (const path of there) {
       if (!kept.some(({ partial }) => partial === path)) this.#disk.remove(path);
     }
@@ -192,25 +205,40 @@ export class SplitFile implements ImageContainer {
 }
 
 /** A finished set, for reading. Throws `format` where pieces are missing or not of one size. */
-export function openPieces(
+export function openPieces(disk: Disk, stem: string): OpenedPieces {
+  const names = numberedPieces(stem);
+  const sizes = names.there(disk).map((path) => ({ path, size: disk.stat(path)!.sizeBytes }));
+  sizes.forEach(({ path }, index) => {
+    if (path === names.path(index)) return;
+    throw new OperatorError("format", `Cannot read back "${stem}": piece "${names.path(index)}" is missing`);
+  });
+  return openInOrder(disk, { title: stem, names, sizes });
+}
+
+export interface OpenedPieces {
+  readonly file: DiskFile;
+  readonly sizeBytes: number;
+}
+
+/** Files that are an image one after the other. Throws `format` where they are not of one size, but for the last. */
+export function openInOrder(
   disk: Disk,
-  stem: string,
-): { readonly file: DiskFile; readonly sizeBytes: number } {
-  const sizes = piecesThere(disk, stem).map((path) => ({ path, size: disk.stat(path)!.sizeBytes }));
+  set: {
+    readonly title: string;
+    readonly names: PieceNames;
+    readonly sizes: readonly { readonly path: string; readonly size: number }[];
+  },
+): OpenedPieces {
+  const { title, names, sizes } = set;
   const splitBytes = sizes[0]?.size ?? 0;
   sizes.forEach(({ path, size }, index) => {
-    const expected = piecePath(stem, index);
-    if (path !== expected) {
-      throw new OperatorError("format", `Cannot read back "${stem}": piece "${expected}" is missing`);
-    }
     const isLast = index === sizes.length - 1;
-    if (size === 0 || size > splitBytes || (!isLast && size !== splitBytes)) {
-      throw new OperatorError(
-        "format",
-        `Cannot read back "${stem}": piece "${path}" has ${size} bytes, the first has ${splitBytes}`,
-      );
-    }
+    if (size > 0 && (size === splitBytes || (isLast && size < splitBytes))) return;
+    throw new OperatorError(
+      "format",
+      `Cannot read back "${title}": piece "${path}" has ${size} bytes, the first has ${splitBytes}`,
+    );
   });
   const sizeBytes = sizes.reduce((sum, { size }) => sum + size, 0);
-  return { file: new SplitFile(disk, { stem, splitBytes, sizeBytes, mode: "read" }), sizeBytes };
+  return { file: new SplitFile(disk, { names, splitBytes, sizeBytes, mode: "read" }), sizeBytes };
 }
