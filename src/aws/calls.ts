@@ -11,6 +11,7 @@ export type Action =
   | "GetSnapshotBlock"
   | "DescribeSnapshots"
   | "DescribeInstances"
+  | "CreateSnapshots"
   | "GetCallerIdentity";
 
 export interface Call {
@@ -45,6 +46,6 @@ export function getCall(snapshot: SnapshotId, blockIndex: number): Call {
 
 /** Whose API an action belongs to. */
 export function serviceOf(action: Action): "ebs" | "ec2" | "sts" {
-  if (action === "DescribeSnapshots" || action === "DescribeInstances") return "ec2";
+  if (["CreateSnapshots", "DescribeInstances", "DescribeSnapshots"].includes(action)) return "ec2";
   return action === "GetCallerIdentity" ? "sts" : "ebs";
 }

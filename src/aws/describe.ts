@@ -150,28 +150,32 @@ export class Describer {
 
   async #loadEc2(): Promise<Ec2> {
     const sdk = await import("@aws-sdk/client-ec2");
-    const client = new sdk.EC2Client(this.#settings("EC2"));
+    const client = new sdk.EC2Client(queryServiceSettings("EC2", this.#options));
     this.#closers.push(() => client.destroy());
     return { sdk, client };
   }
 
   async #loadSts() {
     const sdk = await import("@aws-sdk/client-sts");
-    const client = new sdk.STSClient(this.#settings("STS"));
+    const client = new sdk.STSClient(queryServiceSettings("STS", this.#options));
     this.#closers.push(() => client.destroy());
     return { sdk, client };
   }
+}
 
-  #settings(service: "EC2" | "STS") {
-    const { environment, region, elsewhere, keeper, handler } = this.#options;
-    // The service's own variable, then the endpoint of EBS: never the real AWS behind a drill's back.
-    const endpointUrl = customEndpoint(service, { environment }) ?? elsewhere;
-    return {
-      ...sdkSettings({ environment, region, endpointUrl }),
-      credentials: credentialsFor(keeper),
-      requestHandler: handler,
-    };
-  }
+/** What a client of EC2 or STS is made with. */
+export function queryServiceSettings(
+  service: "EC2" | "STS",
+  options: Pick<DescriberOptions, "elsewhere" | "environment" | "handler" | "keeper" | "region">,
+) {
+  const { environment, region, elsewhere, keeper, handler } = options;
+  // The service's own variable, then the endpoint of EBS: never the real AWS behind a drill's back.
+  const endpointUrl = customEndpoint(service, { environment }) ?? elsewhere;
+  return {
+    ...sdkSettings({ environment, region, endpointUrl }),
+    credentials: credentialsFor(keeper),
+    requestHandler: handler,
+  };
 }
 
 function asideCall(action: Action, what: string, snapshots: readonly SnapshotId[]): Call {

@@ -26,6 +26,13 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./sources.ts")).sources,
   },
   {
+    name: "snapshot",
+    summary: "of all volumes of an instance; it writes to the account",
+    group: "Acquire",
+    synonyms: ["create-snapshots", "take"],
+    load: async () => (await import("./snapshot.ts")).snapshot,
+  },
+  {
     name: "plan",
     summary: "what acquire would fetch and cost",
     group: "Acquire",

@@ -5,6 +5,7 @@
  */
 import { createHash } from "node:crypto";
 import { requireAction } from "./access.ts";
+import { createSnapshots } from "./create_snapshots.ts";
 import type { Caller, KeyRing } from "./credentials.ts";
 import { describeSnapshots } from "./ec2.ts";
 import type { Answer, ApiRequest, Endpoint } from "./endpoint.ts";
@@ -58,6 +59,7 @@ const CALLS: Readonly<Record<CallName, (endpoint: Endpoint, request: ApiRequest)
   CompleteSnapshot: completeSnapshot,
   DescribeSnapshots: describeSnapshots,
   DescribeInstances: describeInstances,
+  CreateSnapshots: createSnapshots,
   GetCallerIdentity: (_, request) => getCallerIdentity(request),
 };
 

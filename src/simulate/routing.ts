@@ -14,6 +14,7 @@ export type CallName =
   | "CompleteSnapshot"
   | "DescribeSnapshots"
   | "DescribeInstances"
+  | "CreateSnapshots"
   | "GetCallerIdentity";
 
 /** A recognized call with its raw parameters. */
@@ -41,6 +42,7 @@ const EBS_ROUTES: readonly (readonly [method: string, path: RegExp, call: CallNa
 const QUERY_CALLS: Readonly<Record<string, readonly [ServiceName, CallName, version: string]>> = {
   DescribeSnapshots: ["ec2", "DescribeSnapshots", "2016-11-15"],
   DescribeInstances: ["ec2", "DescribeInstances", "2016-11-15"],
+  CreateSnapshots: ["ec2", "CreateSnapshots", "2016-11-15"],
   GetCallerIdentity: ["sts", "GetCallerIdentity", "2011-06-15"],
 };
 
