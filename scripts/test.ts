@@ -9,6 +9,8 @@
 
 /** Whole runs, of the program alone, as an executable and with those of others, take as long as all else: `deno task test:e2e`. */
 const WHOLE_RUNS = ["tests/e2e", "tests/interop", "tests/binary", "tests/transcripts"];
+/** What a task runs where it is given no paths; without the flag: all but what is slow. */
+const FOLDERS_FLAG = "--folders=";
 /** Folders that `deno task test` leaves out. */
 const SLOW = [...WHOLE_RUNS, "tests/slow", "tests/storm", "tests/bench", "tests/vectors"];
 /** What takes ten seconds a file and more, in the order in which it is begun. */
@@ -47,11 +49,12 @@ export function readSummary(output: string): TestCounts | undefined {
 }
 
 async function runTests(args: readonly string[]): Promise<number> {
-  const flags = args.filter((arg) => arg.startsWith("-"));
+  const folders = args.find((arg) => arg.startsWith(FOLDERS_FLAG))?.slice(FOLDERS_FLAG.length).split(",");
+  const flags = args.filter((arg) => arg.startsWith("-") && !arg.startsWith(FOLDERS_FLAG));
   const paths = args.filter((arg) => !arg.startsWith("-"));
   const files = paths.length > 0
     ? paths.flatMap(testFiles)
-    : testFiles("tests").filter((file) => !isSlow(file));
+    : folders?.flatMap(testFiles) ?? testFiles("tests").filter((file) => !isSlow(file));
   const waiting = batchesOf(files);
   const ended: Ended[] = [];
   const runner = async () => {
