@@ -27,7 +27,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: "snapshot",
-    summary: "of all volumes of an instance; it writes to the account",
+    summary: "create takes snapshots of all volumes of an instance",
     group: "Acquire",
     synonyms: ["create-snapshots", "take"],
     load: async () => (await import("./snapshot.ts")).snapshot,

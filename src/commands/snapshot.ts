@@ -55,12 +55,12 @@ The snapshots are pending at first; acquire --instance with --wait acquires them
   },
   examples: [
     {
-      command: "coldcase snapshot create i-0123456789abcdef0 --case 2026-114",
-      says: "asks, then takes them",
+      command: "coldcase snapshot create i-0123456789abcdef0 --case 2026-114 --dry-run",
+      says: "what would be done, and whether it may be",
     },
     {
-      command: "coldcase snapshot create i-0123456789abcdef0 --dry-run",
-      says: "what would be done, and whether it may be",
+      command: "coldcase snapshot create i-0123456789abcdef0 --case 2026-114 --yes",
+      says: "does it, and does not ask",
     },
   ],
   async run(context, { args: [verb, instance], options }) {
