@@ -4,6 +4,7 @@
  */
 export { type DeviceFacts, type DeviceHost, realDeviceHost } from "./devices.ts";
 export { DIGEST_TITLES, type DigestName, type LinearDigestValues, parseDigestNames } from "./digests.ts";
+export { IMAGE_FORMATS, type ImageFormat } from "./container.ts";
 export type { EwfFacts } from "./ewf_header.ts";
 export {
   formatExportLog,
@@ -12,6 +13,8 @@ export {
   type LoggedExport,
   readExportLog,
 } from "./log.ts";
+export type { VirtualDisk } from "./file_set.ts";
+export { firstFileOf } from "./open_image.ts";
 export { type ByteRange } from "./ranges.ts";
 export { type ExportOptions, exportRaw, type ExportResult, type RawTarget } from "./raw.ts";
 export { type ByteSink } from "./stream_target.ts";

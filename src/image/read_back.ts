@@ -16,11 +16,10 @@ import {
   type LinearDigestValues,
   ZERO_BYTES,
 } from "./digests.ts";
-import { openEwf } from "./ewf_reader.ts";
-import { diskFailure } from "./failures.ts";
+import { openImage } from "./open_image.ts";
 import { type ByteRange, lastByte, RangeList } from "./ranges.ts";
-import { openPieces, piecePath, splitStem } from "./split_file.ts";
 import { type ImageProgress, Steps } from "./steps.ts";
+import { WindowCheck } from "./window_check.ts";
 
 /** Differences are told in units of this size: one sector of the volume. */
 const SECTOR_BYTES = 512;
@@ -34,6 +33,8 @@ export interface ReadBackOptions {
   readonly digests?: readonly DigestName[];
   /** From `IMAGE.log` or from the operator; lower-case hexadecimal digits. */
   readonly expectedDigests?: LinearDigestValues;
+  /** `NAME` where windows are to be compared with `NAME.sha256.log` and its like, as far as they are there. */
+  readonly windowLogBase?: string;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: ImageProgress) => void;
   readonly devices?: DeviceHost;
@@ -44,6 +45,8 @@ export type ReadBackFinding =
   | { readonly kind: "size"; readonly expectedBytes: number; readonly actualBytes: number }
   /** Bytes of the image that are not the exhibit's, in whole 512-byte sectors. */
   | { readonly kind: "content"; readonly range: ByteRange }
+  /** Whole windows whose digest is not the log's, neighbours in one. */
+  | { readonly kind: "windows"; readonly name: DigestName; readonly range: ByteRange }
   | {
     readonly kind: "digest";
     readonly name: DigestName;
@@ -63,7 +66,9 @@ export interface ReadBackResult {
   readonly digests: LinearDigestValues;
   /** True where every block was compared with a reader. */
   readonly isCompared: boolean;
-  /** Size first, then content ascending (the first 1,000 ranges), then digests. Empty: all is well. */
+  /** Digests whose windows were compared with their logs. */
+  readonly windowDigests: readonly DigestName[];
+  /** Size first, then content, then windows, ascending (the first 1,000 ranges each), then digests. Empty: all is well. */
   readonly findings: readonly ReadBackFinding[];
   /** All findings, listed or not. */
   readonly findingCount: number;
@@ -79,27 +84,37 @@ export async function readBack(
   path: string,
   options: ReadBackOptions,
 ): Promise<ReadBackResult> {
-  const image = openImage(path, options);
+  const { disk, devices = realDeviceHost, windowLogBase } = options;
+  const image = openImage(path, { disk, devices });
+  let windows: WindowCheck | undefined;
   try {
+    windows = windowLogBase === undefined ? undefined : new WindowCheck(disk, windowLogBase);
     const expectedBytes = reader ? volumeSizeBytes(reader.shape) : options.volumeSizeBytes ?? image.sizeBytes;
     const expected = options.expectedDigests ?? {};
     const asked = options.digests ?? (options.expectedDigests ? [] : ["sha256"]);
     const held = image.held ?? {};
-    const isComputed = (name: DigestName) => asked.includes(name) || expected[name] || held[name];
-    const digests = new LinearDigests(DIGEST_NAMES.filter(isComputed));
+    const isComputed = (name: DigestName) =>
+      asked.includes(name) || windows?.names.includes(name) || expected[name] || held[name];
+    const whole = new LinearDigests(DIGEST_NAMES.filter(isComputed));
+    const digests: Hashing = {
+      update(bytes) {
+        whole.update(bytes);
+        windows?.update(bytes);
+      },
+    };
     const readBytes = Math.min(image.sizeBytes, expectedBytes);
     const steps = new Steps(readBytes, { ...options, action: `read back "${path}"` });
     const differing = new RangeList();
     const bytes = new HeldImage(image.file, { path, readBytes });
     if (reader) await compare(reader, { hold: bytes, digests, steps, differing });
     else await hashAll({ hold: bytes, digests, steps, readBytes });
-    const values = digests.finish();
     const isTooLong = image.target === "file" && image.sizeBytes > expectedBytes;
     const hasSize = image.sizeBytes < expectedBytes || isTooLong;
-    const wrong = [expected, held].flatMap((record) =>
-      DIGEST_NAMES.filter((name) => record[name] && record[name] !== values[name])
-        .map((name) => ({ kind: "digest" as const, name, expected: record[name]!, actual: values[name]! }))
-    );
+    const found = windows?.finish(!hasSize);
+    const records = [expected, held, found?.totals ?? {}];
+    const values = whole.finish();
+    const wrong = wrongDigests(values, records);
+    const inWindows = found?.differing ?? [];
     return {
       target: image.target,
       sizeBytes: image.sizeBytes,
@@ -107,57 +122,34 @@ export async function readBack(
       excessBytes: image.target === "device" ? Math.max(0, image.sizeBytes - expectedBytes) : 0,
       digests: values,
       isCompared: reader !== undefined,
+      windowDigests: windows?.names ?? [],
       findings: [
         ...(hasSize ? [{ kind: "size" as const, expectedBytes, actualBytes: image.sizeBytes }] : []),
         ...differing.listed.map((range) => ({ kind: "content" as const, range })),
+        ...inWindows.flatMap(({ name, ranges }) =>
+          ranges.map((range) => ({ kind: "windows" as const, name, range }))
+        ),
         ...wrong,
       ],
-      findingCount: (hasSize ? 1 : 0) + differing.count + wrong.length,
+      findingCount: (hasSize ? 1 : 0) + differing.count + wrong.length +
+        inWindows.reduce((sum, { rangeCount }) => sum + rangeCount, 0),
     };
   } finally {
     image.file.close();
+    windows?.close();
   }
 }
 
-interface OpenedImage {
-  /** Digests of itself that its format holds. */
-  readonly held?: LinearDigestValues;
-  readonly target: "file" | "device";
-  readonly file: DiskFile;
-  readonly sizeBytes: number;
-}
-
-function openImage(path: string, options: ReadBackOptions): OpenedImage {
-  const { disk, devices = realDeviceHost } = options;
-  try {
-    if (/\.e01$/i.test(path) && disk.stat(path)?.kind === "file") {
-      const { digests, ...image } = openEwf(disk, path);
-      return { target: "file", ...image, held: digests };
-    }
-    const stem = splitStem(path);
-    // The base name stands for its pieces where no file has it.
-    if (disk.stat(piecePath(stem, 0))?.kind === "file" && (stem !== path || !disk.stat(path))) {
-      return { target: "file", ...openPieces(disk, stem) };
-    }
-    const stat = disk.stat(path);
-    if (!stat) throw new OperatorError("not_found", `Cannot read back "${path}": no such file`);
-    const resolved = stat.kind === "symlink" ? devices.resolve(path) : path;
-    const kind = disk.stat(resolved)?.kind;
-    if (kind === "device") {
-      const { sizeBytes } = devices.inspect(resolved);
-      return { target: "device", file: disk.open(resolved, "read"), sizeBytes };
-    }
-    if (kind !== "file") {
-      throw new OperatorError(
-        "usage",
-        `Cannot read back "${path}": it is a ${kind}, expected a file or device`,
-      );
-    }
-    const file = disk.open(resolved, "read");
-    return { target: "file", file, sizeBytes: file.sizeBytes() };
-  } catch (error) {
-    throw diskFailure("read back", path, error);
-  }
+/** One finding for each record that says something else, and one where two records say the same. */
+function wrongDigests(
+  values: LinearDigestValues,
+  records: readonly LinearDigestValues[],
+): readonly ReadBackFinding[] {
+  return DIGEST_NAMES.flatMap((name) =>
+    [...new Set(records.flatMap((record) => record[name] ?? []))]
+      .filter((expected) => expected !== values[name])
+      .map((expected) => ({ kind: "digest" as const, name, expected, actual: values[name]! }))
+  );
 }
 
 /** The image's bytes in order, through one buffer that each read overwrites. */
@@ -199,9 +191,13 @@ class HeldImage {
   }
 }
 
+interface Hashing {
+  update(bytes: Uint8Array): void;
+}
+
 interface Pass {
   readonly hold: HeldImage;
-  readonly digests: LinearDigests;
+  readonly digests: Hashing;
   readonly steps: Steps;
 }
 
@@ -261,6 +257,10 @@ export function formatReadBackFinding(finding: ReadBackFinding): string {
       return `image has ${finding.actualBytes} bytes, volume has ${finding.expectedBytes}`;
     case "content":
       return `bytes ${finding.range.offsetBytes} to ${lastByte(finding.range)} differ from the exhibit`;
+    case "windows":
+      return `windows in bytes ${finding.range.offsetBytes} to ${
+        lastByte(finding.range)
+      }: ${finding.name} is not the digest log's`;
     case "digest":
       return `${finding.name} is ${finding.actual}, expected ${finding.expected}`;
   }

@@ -5,7 +5,7 @@
  * @see Microsoft, "Virtual Hard Disk Image Format Specification" 1.0, "Hard Disk Footer Format" and "CHS Calculation"
  */
 import { OperatorError } from "../errors.ts";
-import { formatSize, GIB } from "../units.ts";
+import { GIB } from "../units.ts";
 
 export const FOOTER_BYTES = 512;
 const SECTOR_BYTES = 512;
@@ -43,9 +43,10 @@ export function requireVhdSize(path: string, sizeBytes: number): void {
   if (sizeBytes > MAX_VHD_BYTES) {
     throw new OperatorError(
       "usage",
-      `Cannot export to "${path}": the volume has ${formatSize(sizeBytes)}, a VHD at most ${
-        formatSize(MAX_VHD_BYTES)
-      }`,
+      // Both are "2.0 TiB" to formatSize().
+      `Cannot export to "${path}": the volume has ${Math.ceil(sizeBytes / GIB)} GiB, a VHD at most ${
+        MAX_VHD_BYTES / GIB
+      } GiB`,
       { hints: ["Give --format vmdk, or leave --format out."] },
     );
   }
