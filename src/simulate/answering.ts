@@ -22,7 +22,7 @@ import { describeInstances } from "./instances.ts";
 import { getSnapshotBlock, listChangedBlocks, listSnapshotBlocks, startOf } from "./reads.ts";
 import { type CallName, type Route, routeOf } from "./routing.ts";
 import type { SignedRequest } from "./sigv4.ts";
-import { getCallerIdentity } from "./sts.ts";
+import { assumeRole, getCallerIdentity, getSessionToken } from "./sts.ts";
 import type { Throttle } from "./throttle.ts";
 import type { Troubles } from "./troubles.ts";
 import { completeSnapshot, putSnapshotBlock, startSnapshot } from "./writes.ts";
@@ -61,6 +61,8 @@ const CALLS: Readonly<Record<CallName, (endpoint: Endpoint, request: ApiRequest)
   DescribeInstances: describeInstances,
   CreateSnapshots: createSnapshots,
   GetCallerIdentity: (_, request) => getCallerIdentity(request),
+  AssumeRole: ({ sessions }, request) => assumeRole(sessions, request),
+  GetSessionToken: ({ sessions }, request) => getSessionToken(sessions, request),
 };
 
 /** Answers one request. Never throws: what goes wrong inside is an InternalServerException and `onBug`. */
@@ -119,6 +121,7 @@ function checkCaller(desk: Desk, request: { readonly signed: SignedRequest; read
 }
 
 function resourceOf(region: string, route: Route): string {
+  if (route.service === "sts") return route.query.get("RoleArn") ?? "*";
   return route.service === "ebs" ? `arn:aws:ec2:${region}::snapshot/${route.snapshotId || "*"}` : "*";
 }
 

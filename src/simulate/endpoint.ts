@@ -7,6 +7,7 @@ import type { Caller } from "./credentials.ts";
 import type { FaultKind } from "./faults.ts";
 import type { HeldInstance } from "./instances.ts";
 import type { Route } from "./routing.ts";
+import type { Sessions } from "./sessions.ts";
 import type { SignedRequest } from "./sigv4.ts";
 import type { SnapshotShelf } from "./snapshots.ts";
 import type { TokenMint } from "./tokens.ts";
@@ -25,6 +26,7 @@ export interface Endpoint {
   readonly shelf: SnapshotShelf;
   readonly uploads: Uploads;
   readonly instances: readonly HeldInstance[];
+  readonly sessions: Sessions;
   /** IAM actions that nobody may use. */
   readonly denied: ReadonlySet<string>;
 }

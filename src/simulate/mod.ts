@@ -1,7 +1,7 @@
 /**
  * An EBS direct-APIs endpoint over real HTTP, for drills, demos and tests: raw images or formulas served as
  * snapshots, requests checked as AWS checks them, faults on request and by seed. EC2's DescribeSnapshots and
- * DescribeInstances and STS's GetCallerIdentity answer at the same address.
+ * DescribeInstances and STS's GetCallerIdentity, AssumeRole and GetSessionToken answer at the same address.
  *
  * This is the room's door. It shares no code with the client, so that each can find the other's mistakes; it
  * prints nothing, and tells what it sees through `requests` and callbacks.
@@ -17,6 +17,7 @@ import type { InstanceSpec } from "./instances.ts";
 import { Link } from "./link.ts";
 import { type RequestEntry, RequestLog } from "./log.ts";
 import { type HttpServer, listen } from "./server.ts";
+import { type MfaDevice, type RoleSpec, Sessions } from "./sessions.ts";
 import { type SnapshotFacts, SnapshotShelf, type SnapshotSpec } from "./snapshots.ts";
 import { AWS_QUOTAS, type Quotas, Throttle } from "./throttle.ts";
 import { TokenMint } from "./tokens.ts";
@@ -38,6 +39,7 @@ export type { ImagePresence } from "./image.ts";
 export type { InstanceSpec } from "./instances.ts";
 export type { CallCount, RequestEntry, RequestLog } from "./log.ts";
 export type { CallName } from "./routing.ts";
+export type { MfaDevice, RoleSpec } from "./sessions.ts";
 export type { SnapshotFacts, SnapshotSpec } from "./snapshots.ts";
 export type { SyntheticFormula } from "./synthetic.ts";
 export { AWS_QUOTAS, type Quotas } from "./throttle.ts";
@@ -58,6 +60,10 @@ export interface SimulatorOptions {
   readonly instances?: readonly InstanceSpec[] | undefined;
   /** Default: one fresh pair, to be found in `credentials`. */
   readonly credentials?: readonly CredentialSet[] | undefined;
+  /** What AssumeRole knows. Default none. */
+  readonly roles?: readonly RoleSpec[] | undefined;
+  /** MFA devices of those who have credentials. Default none. */
+  readonly mfaDevices?: readonly MfaDevice[] | undefined;
   /** Default 524288. */
   readonly blockSizeBytes?: number | undefined;
   /** A page never has more blocks, whatever MaxResults says. Default 10,000. */
@@ -153,8 +159,8 @@ interface Parts extends Desk {
 function assemble(options: SimulatorOptions): Parts {
   const faults = planOf(options.faults ?? NO_FAULTS);
   const clock = options.clock ?? new SimulatorClock();
-  const endpoint = endpointOf(options, clock);
-  const keys = new KeyRing(options.credentials ?? [freshPair()], endpoint.account);
+  const keys = new KeyRing(options.credentials ?? [freshPair()], options.account ?? DEFAULT_ACCOUNT);
+  const endpoint = endpointOf(options, { clock, keys });
   const troubles = new Troubles(faults, {
     seed: options.seed ?? 0,
     hook: options.faultHook,
@@ -188,8 +194,13 @@ function assemble(options: SimulatorOptions): Parts {
   };
 }
 
-function endpointOf(options: SimulatorOptions, clock: SimulatorClock): Parts["endpoint"] {
-  const account = options.account ?? "123456789012";
+const DEFAULT_ACCOUNT = "123456789012";
+
+function endpointOf(
+  options: SimulatorOptions,
+  { clock, keys }: { readonly clock: SimulatorClock; readonly keys: KeyRing },
+): Parts["endpoint"] {
+  const account = options.account ?? DEFAULT_ACCOUNT;
   const blockSizeBytes = options.blockSizeBytes ?? 524_288;
   return {
     region: options.region ?? "us-east-1",
@@ -198,6 +209,7 @@ function endpointOf(options: SimulatorOptions, clock: SimulatorClock): Parts["en
     pageLimit: options.pageLimit ?? 10_000,
     clock,
     instances: options.instances ?? [],
+    sessions: new Sessions({ roles: options.roles ?? [], devices: options.mfaDevices ?? [], keys, clock }),
     mint: new TokenMint(options.tokenSecret),
     shelf: new SnapshotShelf({ account, blockSizeBytes, nowMs: () => clock.nowMs() }),
     uploads: new Uploads({

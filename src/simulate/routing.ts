@@ -15,7 +15,9 @@ export type CallName =
   | "DescribeSnapshots"
   | "DescribeInstances"
   | "CreateSnapshots"
-  | "GetCallerIdentity";
+  | "GetCallerIdentity"
+  | "AssumeRole"
+  | "GetSessionToken";
 
 /** A recognized call with its raw parameters. */
 export interface Route {
@@ -44,6 +46,8 @@ const QUERY_CALLS: Readonly<Record<string, readonly [ServiceName, CallName, vers
   DescribeInstances: ["ec2", "DescribeInstances", "2016-11-15"],
   CreateSnapshots: ["ec2", "CreateSnapshots", "2016-11-15"],
   GetCallerIdentity: ["sts", "GetCallerIdentity", "2011-06-15"],
+  AssumeRole: ["sts", "AssumeRole", "2011-06-15"],
+  GetSessionToken: ["sts", "GetSessionToken", "2011-06-15"],
 };
 
 /** `undefined`: no call of these services. */
