@@ -9,6 +9,7 @@ import { fromFileUrl } from "@std/path";
 import { makeExampleStore, makeFullStore } from "./example_store.ts";
 import { ACCEPTED_VECTORS } from "./vectors/accepted.ts";
 import { CONTENT_VECTORS } from "./vectors/contents.ts";
+import { CORRECTION_VECTORS } from "./vectors/corrections.ts";
 import { DOCUMENT_VECTORS } from "./vectors/documents.ts";
 import { EVIDENCE_VECTORS } from "./vectors/evidence.ts";
 import { archiveContents, type Files, readFiles } from "./vectors/files.ts";
@@ -26,6 +27,7 @@ export const VECTORS: readonly Vector[] = [
   ...CONTENT_VECTORS,
   ...PACK_VECTORS,
   ...EVIDENCE_VECTORS,
+  ...CORRECTION_VECTORS,
 ];
 
 async function made(make: (root: string) => Promise<void>): Promise<Files> {

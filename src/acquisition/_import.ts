@@ -89,7 +89,7 @@ class Findings {
  * where the folder changed, `integrity` where too much of it is damaged; `usage`.
  */
 export async function importFolder(input: ImportInput): Promise<CommittedExhibit> {
-  refuseLongFacts(input);
+  refuseLongFacts(input.commitFacts.case);
   const { folder } = input;
   const findings = new Findings(input);
   const startedAt = formatTime(input.clock.nowMs());

@@ -5,8 +5,7 @@
  * @see store-format.md, "Manifest" and "Side documents"
  */
 import { OperatorError } from "../errors.ts";
-import { caseMember } from "../format/manifest.ts";
-import type { AcquireInput } from "./_input.ts";
+import { type CaseFacts, caseMember } from "../format/manifest.ts";
 
 /** As `sessionMember` takes them. */
 const MAX_ARGUMENTS = 256;
@@ -16,10 +15,10 @@ const MAX_ARGUMENT_LENGTH = 8192;
 const MAX_CASE_BYTES = 64 * 1024;
 
 /** Throws `usage` where what is told of the case is longer than the record takes. */
-export function refuseLongFacts({ commitFacts }: Pick<AcquireInput, "commitFacts">): void {
+export function refuseLongFacts(facts: CaseFacts): void {
   try {
-    caseMember(commitFacts.case, "the facts of the case");
-    const bytes = new TextEncoder().encode(JSON.stringify(commitFacts.case)).length;
+    caseMember(facts, "the facts of the case");
+    const bytes = new TextEncoder().encode(JSON.stringify(facts)).length;
     if (bytes > MAX_CASE_BYTES) {
       throw new OperatorError(
         "usage",

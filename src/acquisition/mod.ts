@@ -18,6 +18,7 @@ import { type Step, walk } from "./_walk.ts";
 
 export type { AcquireInput, AcquireProgress, PreparedFacts } from "./_input.ts";
 export type { ParentWish } from "./_parent.ts";
+export { refuseLongFacts } from "./_record.ts";
 export { Spending } from "./_spending.ts";
 export { compareWithSource, comparisonRequests, type SourceComparison } from "./_compare.ts";
 export { importFolder, type ImportInput, type ImportPrepared } from "./_import.ts";
@@ -34,7 +35,7 @@ type Prepared = BegunAcquisition & Remaining;
  * `budget`, `storage`, `interrupted`, `usage` where a journal is of something else, `not_found`.
  */
 export async function acquireSnapshot(input: AcquireInput): Promise<CommittedExhibit> {
-  refuseLongFacts(input);
+  refuseLongFacts(input.commitFacts.case);
   await refuseOtherJournal(input);
   const baseline = beginRecord(input);
   const caller = await input.source.callerIdentity({ signal: input.signal });
@@ -60,7 +61,7 @@ export async function acquireSnapshot(input: AcquireInput): Promise<CommittedExh
  * acquired; where the service no longer lists the snapshot, every block that is not recorded does.
  */
 export async function commitPartial(input: AcquireInput): Promise<CommittedExhibit> {
-  refuseLongFacts(input);
+  refuseLongFacts(input.commitFacts.case);
   await refuseOtherJournal(input);
   const head = await findJournal(input);
   if (!head) {

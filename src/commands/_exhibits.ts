@@ -11,6 +11,7 @@ import {
 } from "../format/manifest.ts";
 import type { Exhibit, OuterExhibit } from "../store/mod.ts";
 import { formatCount, formatSize } from "../units.ts";
+import { caseFactsText, type CaseOf, caseOf, correctionsEvent } from "./_corrections.ts";
 
 /** Nobody shall take it for the digest of a file (design: image digest). */
 export const IMAGE_DIGEST_LABEL = "image root (Merkle, not a file's SHA-256)";
@@ -64,9 +65,9 @@ export function blocksText(blocks: number, blockSizeBytes: number): string {
 }
 
 /** The members that every JSON object about an exhibit has. */
-export function exhibitEvent(exhibit: Pick<Exhibit, "id" | "manifest">) {
+export function exhibitEvent(exhibit: Pick<Exhibit, "id" | "manifest"> & CaseOf) {
   const { manifest } = exhibit;
-  const { case: facts } = manifest.acquisition;
+  const facts = caseOf(exhibit);
   const service = serviceOf(manifest.source);
   return {
     exhibit: exhibit.id,
@@ -85,6 +86,7 @@ export function exhibitEvent(exhibit: Pick<Exhibit, "id" | "manifest">) {
     supersedes: manifest.supersedes,
     case: facts.case,
     evidence: facts.evidence,
+    corrections: correctionsEvent(exhibit),
     startedAt: manifest.acquisition.startedAt,
     endedAt: manifest.acquisition.endedAt,
   };
@@ -112,6 +114,7 @@ export function outerEvent({ id, inventory }: OuterExhibit) {
     supersedes: null,
     case: null,
     evidence: null,
+    corrections: null,
     startedAt: null,
     endedAt: null,
   } satisfies Partial<Record<keyof ReturnType<typeof exhibitEvent>, null>>;
@@ -171,12 +174,7 @@ export function exhibitFacts(exhibit: Exhibit): [string, string][] {
     ["snapshot started", acquisition.snapshot.startedAt],
     ["owner account", acquisition.snapshot.ownerAccount],
     ["KMS key", acquisition.snapshot.kmsKeyId],
-    ["case", acquisition.case.case],
-    ["evidence number", acquisition.case.evidence],
-    ["examiner", acquisition.case.examiner],
-    ["organization", acquisition.case.organization],
-    ["authority", acquisition.case.authority],
-    ["notes", acquisition.case.notes],
+    ...caseFactsText(exhibit),
     ["blocks stored", blocksText(counts.storedBlocks, blockSizeBytes)],
     ["blocks zero", blocksText(counts.zeroBlocks, blockSizeBytes)],
     ["blocks absent", blocksText(counts.absentBlocks, blockSizeBytes)],

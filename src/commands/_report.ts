@@ -123,6 +123,11 @@ export async function gatherReport(store: Store, exhibit: Exhibit, keys: readonl
     ],
     isAuthenticated: keys.length === 0 ? null : checked.isAuthenticated,
     addenda: checked.addenda.map((addendum) => signed(addendum, "coldcase-addendum@v1")),
+    caseFacts: exhibit.corrections.facts,
+    correctionDocuments: checked.corrections.map((correction) => ({
+      ...signed(correction, "coldcase-addendum@v1"),
+      digest: correction.digest,
+    })),
     unopenedAddenda: checked.unopenedAddenda.map((name) => files.at(name)),
     receipts: receipts.map((receipt) => signed(receipt, "coldcase-receipt@v1")),
     tokens: (await store.evidence.tokens(exhibit)).map((name) => ({

@@ -71,10 +71,8 @@ export function custodyFacts(
   exhibit: string,
 ): string {
   return Object.entries(facts).map(([name, value]) => {
-    const isOfThis = name.startsWith(exhibit);
-    return plain(
-      isOfThis ? `${name.replace(exhibit, "this exhibit")}: exit code ${value}` : `${name} ${value}`,
-    );
+    if (name === exhibit) return plain(`this exhibit: exit code ${value}`);
+    return plain(`${name.replace(exhibit, "this exhibit")} ${value}`);
   }).join("; ");
 }
 
@@ -156,11 +154,12 @@ function howTo(data: ReportData): string {
   const nameOf = (number: number) => data.files.find((file) => file.number === number)!.file;
   const plainOf = (number: number) => openedName(nameOf(number));
   const manifest = plainOf(data.manifest.file);
-  const closed = [data.manifest, ...data.addenda].map(({ file }) => nameOf(file)).filter(isClosed);
+  const closed = [data.manifest, ...data.addenda, ...data.correctionDocuments].map(({ file }) => nameOf(file))
+    .filter(isClosed);
   const inventory = nameOf(data.inventory.file);
   const signatures = [
     ...data.signatures,
-    ...data.addenda.flatMap((addendum) => addendum.signatures),
+    ...[...data.addenda, ...data.correctionDocuments].flatMap(({ signatures }) => signatures),
     ...data.receipts.flatMap((receipt) => receipt.signatures),
   ];
   const commands = [

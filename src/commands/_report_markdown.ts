@@ -9,13 +9,15 @@ import { code, type Fact, factTable, from, MAX_ROWS, orNone, plain, rest, table 
 import type { ReportData, ReportSignature } from "./_report.ts";
 import { acquisitionText, failureOf } from "./_report_acquisition.ts";
 import { checksMarkdown, custodyFacts } from "./_report_checks.ts";
+import { caseFacts, correctionsText } from "./_report_corrections.ts";
 
 export function reportMarkdown(data: ReportData): string {
   return [
     ...data.headlines.map((text) => `**${plain(text)}**\n\n`),
     `# Report on exhibit ${data.exhibit}\n\n`,
     "Numbers in brackets name the files of the store that a statement comes from; their list is at the end.\n\n",
-    section("Case", factTable(caseFacts(data))),
+    section("Case", factTable(caseSection(data))),
+    section("Corrections", correctionsText(data)),
     section("Source", factTable(sourceFacts(data))),
     section("Contents", factTable(contentFacts(data)), unreadableText(data)),
     section("Digests", digestText(data)),
@@ -38,17 +40,12 @@ function section(title: string, ...texts: readonly string[]): string {
   return `## ${title}\n\n${texts.join("")}`;
 }
 
-function caseFacts({ manifest, headlines, store }: ReportData): Fact[] {
-  const { case: facts } = manifest.acquisition;
-  const source = from(manifest.file);
+function caseSection(data: ReportData): Fact[] {
+  const { headlines, manifest, store } = data;
+  const status = headlines.length === 0 ? "complete" : headlines.map(plain).join("; ");
   return [
-    ["Status", headlines.length === 0 ? "complete" : headlines.map(plain).join("; "), source],
-    ["Case", orNone(facts.case), source],
-    ["Evidence number", orNone(facts.evidence), source],
-    ["Examiner", orNone(facts.examiner), source],
-    ["Organization", orNone(facts.organization), source],
-    ["Authority", orNone(facts.authority), source],
-    ["Notes", orNone(facts.notes), source],
+    ["Status", status, from(manifest.file)],
+    ...caseFacts(data),
     ["Store", `${plain(store.path)}, id ${code(store.id)}`, code("store.json")],
   ];
 }

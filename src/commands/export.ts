@@ -4,7 +4,13 @@
  */
 import { resolve } from "@std/path";
 import type { Recipients } from "../cipher_age.ts";
-import { ClosedOutput, type CommandContext, defineCommand, STORE_OPTIONS, wholeNumber } from "../cli/mod.ts";
+import {
+  ClosedOutput,
+  type CommandContext,
+  defineCommand,
+  STORE_OPTIONS,
+  wholeNumber,
+} from "../cli/mod.ts";
 import { OperatorError } from "../errors.ts";
 import {
   DIGEST_TITLES,
@@ -17,12 +23,24 @@ import {
 } from "../image/mod.ts";
 import { serviceOf } from "../format/manifest.ts";
 import { type Exhibit } from "../store/mod.ts";
-import { formatCount, formatDuration, formatSize, MIB, parseSize } from "../units.ts";
+import {
+  formatCount,
+  formatDuration,
+  formatSize,
+  MIB,
+  parseSize,
+} from "../units.ts";
 import { ageOutput } from "./_age_output.ts";
 import { addDigests } from "./_addenda.ts";
+import { caseOf, correctionNotes, recordedTexts } from "./_corrections.ts";
 import { CUSTODY_OPTIONS, openKeyIfAny, withCustody } from "./_custody.ts";
 import { exhibitFacts, IMAGE_DIGEST_LABEL, originMark } from "./_exhibits.ts";
-import { givenRecipients, IDENTITY_OPTIONS, openStoreWith, RECIPIENT_OPTIONS } from "./_identities.ts";
+import {
+  givenRecipients,
+  IDENTITY_OPTIONS,
+  openStoreWith,
+  RECIPIENT_OPTIONS,
+} from "./_identities.ts";
 
 export const exportCommand = defineCommand({
   usage: "EXHIBIT",
@@ -41,12 +59,22 @@ With -r or -R it is one age file, which "age -d" opens: encrypted on the way, to
 
 Blocks that could not be read are filled with zeros and listed; the exit code is 3 then.`,
   options: {
-    output: { short: "o", value: "FILE", summary: "file or block device; - is stdout" },
-    format: { value: "FORMAT", choices: ["raw", "e01"], default: "raw", summary: "raw, or EWF-E01 (EnCase)" },
+    output: {
+      short: "o",
+      value: "FILE",
+      summary: "file or block device; - is stdout",
+    },
+    format: {
+      value: "FORMAT",
+      choices: ["raw", "e01"],
+      default: "raw",
+      summary: "raw, or EWF-E01 (EnCase)",
+    },
     split: {
       value: "SIZE",
       parse: parseSplit,
-      summary: "pieces of this size: FILE.001, FILE.002, …; of an E01 its segment files",
+      summary:
+        "pieces of this size: FILE.001, FILE.002, …; of an E01 its segment files",
       details:
         "A multiple of 512 bytes, at least 1 MiB, and large enough for 999 pieces (775 of an E01). Files only.",
     },
@@ -78,15 +106,28 @@ Blocks that could not be read are filled with zeros and listed; the exit code is
     format: true,
   },
   examples: [
-    { command: "coldcase export snap-0123456789abcdef0 -o disk.img", says: "a raw image" },
     {
-      command: "coldcase export snap-0123456789abcdef0 -o disk.img --split 2GiB",
+      command: "coldcase export snap-0123456789abcdef0 -o disk.img",
+      says: "a raw image",
+    },
+    {
+      command:
+        "coldcase export snap-0123456789abcdef0 -o disk.img --split 2GiB",
       says: "in pieces, from disk.img.001",
     },
-    { command: "coldcase export snap-0123456789abcdef0 -o disk.E01 --format e01", says: "an E01" },
-    { command: "coldcase export snap-0123456789abcdef0 -o - | zstd > disk.img.zst", says: "through a pipe" },
     {
-      command: "coldcase export snap-0123456789abcdef0 -o disk.img.age -r age1…",
+      command:
+        "coldcase export snap-0123456789abcdef0 -o disk.E01 --format e01",
+      says: "an E01",
+    },
+    {
+      command:
+        "coldcase export snap-0123456789abcdef0 -o - | zstd > disk.img.zst",
+      says: "through a pipe",
+    },
+    {
+      command:
+        "coldcase export snap-0123456789abcdef0 -o disk.img.age -r age1…",
       says: "for somebody else's eyes",
     },
   ],
@@ -106,24 +147,40 @@ Blocks that could not be read are filled with zeros and listed; the exit code is
         `Cannot write ${options.format === "e01" ? "an E01" : "pieces"} to ${
           recipients ? "an age file" : "a stream"
         }: they are files that lie plain on a disk`,
-        { hints: ['Leave out --split and --format; "split -b" cuts a stream.'] },
+        {
+          hints: ['Leave out --split and --format; "split -b" cuts a stream.'],
+        },
       );
     }
-    if (recipients?.isSingle) out.detail("one recipient: only that identity opens the image");
+    if (recipients?.isSingle) {
+      out.detail("one recipient: only that identity opens the image");
+    }
     const key = await openKeyIfAny(context, options["sign-key"]);
-    const workers = options.workers ?? Math.max(1, context.world.host.cpuCount - 1);
+    const workers = options.workers ??
+      Math.max(1, context.world.host.cpuCount - 1);
     const store = await openStoreWith(context, options, { workers });
     try {
-      return await withCustody(context, { store, key, action: "export", options }, async (note) => {
+      return await withCustody(context, {
+        store,
+        key,
+        action: "export",
+        options,
+      }, async (note) => {
         const exhibit = await store.find(args[0]);
         note.about(exhibit);
         const refusal = await store.access.contentsRefusal(exhibit);
         if (refusal) throw refusal;
         const mark = originMark(exhibit.manifest.source);
         if (mark) out.warn(mark);
+        for (const text of correctionNotes(exhibit)) out.warn(text);
         const { digests, overwrite, split: splitBytes, format } = options;
         const result = recipients
-          ? await exportEncrypted(context, exhibit, { recipients, output, digests, overwrite })
+          ? await exportEncrypted(context, exhibit, {
+            recipients,
+            output,
+            digests,
+            overwrite,
+          })
           : await exportShown(context, exhibit, {
             target: targetOf(context, output),
             digests,
@@ -131,12 +188,21 @@ Blocks that could not be read are filled with zeros and listed; the exit code is
             splitBytes,
             format,
           });
-        for (const text of [...result.notes, ...store.tolerated]) out.note(text);
+        for (const text of [...result.notes, ...store.tolerated]) {
+          out.note(text);
+        }
         note.tell("target", result.path ?? "stdout");
-        if (recipients) note.tell("recipients", recipients.list.map((one) => one.slice(0, 62)).join(" "));
+        if (recipients) {
+          note.tell(
+            "recipients",
+            recipients.list.map((one) => one.slice(0, 62)).join(" "),
+          );
+        }
         show(context, exhibit, result);
         const to = { store, exhibit, key, by: "export" } as const;
-        const addendum = result.isClosedEarly ? undefined : await addDigests(context, to, result.digests);
+        const addendum = result.isClosedEarly
+          ? undefined
+          : await addDigests(context, to, result.digests);
         if (addendum !== undefined) note.tell("addendum", addendum);
         return result.unreadableBlocks > 0 ? 3 : 0;
       });
@@ -158,7 +224,9 @@ function targetOf({ out }: CommandContext, output: string): RawTarget {
           return bytes.length;
         } catch (error) {
           // Nobody reads on (`| head`): the export ends quietly (a broken pipe is success).
-          if (error instanceof ClosedOutput) throw new Deno.errors.BrokenPipe(error.message);
+          if (error instanceof ClosedOutput) {
+            throw new Deno.errors.BrokenPipe(error.message);
+          }
           throw error;
         }
       },
@@ -214,34 +282,41 @@ async function exportShown(
       disk: world.disk,
       clock: world.clock,
       imageDigest: exhibit.manifest.imageDigest,
-      exhibitFacts: exhibitFacts(exhibit).filter(([label]) => label !== IMAGE_DIGEST_LABEL),
+      exhibitFacts: exhibitFacts(exhibit).filter(([label]) =>
+        label !== IMAGE_DIGEST_LABEL
+      ),
       tool: `coldcase ${version}`,
       digests: how.digests,
       overwrite: how.overwrite,
       splitBytes: how.splitBytes,
       ewf: how.format === "e01" ? ewfFacts(exhibit) : undefined,
       signal,
-      onProgress: ({ doneBytes, totalBytes }) => progress.update({ done: doneBytes, total: totalBytes }),
+      onProgress: ({ doneBytes, totalBytes }) =>
+        progress.update({ done: doneBytes, total: totalBytes }),
     });
   } finally {
     progress.end();
   }
 }
 
-/** What an E01's header says: the exhibit's record, nothing of this run. */
-function ewfFacts({ id, manifest }: Exhibit): EwfFacts {
+/** What an E01's header says: the exhibit's record as it counts, nothing of this run. */
+function ewfFacts(exhibit: Exhibit): EwfFacts {
+  const { id, manifest } = exhibit;
   const { acquisition, source } = manifest;
-  const { case: facts } = acquisition;
+  const facts = caseOf(exhibit);
   const mark = originMark(source);
   const place = serviceOf(source)?.region;
   return {
     caseNumber: facts.case ?? "",
     evidenceNumber: facts.evidence ?? "",
     description: [
-      `EBS snapshot ${source.snapshot}${place === undefined ? "" : ` in ${place}`}`,
+      `EBS snapshot ${source.snapshot}${
+        place === undefined ? "" : ` in ${place}`
+      }`,
       `exhibit ${id}`,
       `${IMAGE_DIGEST_LABEL} ${manifest.imageDigest}`,
       ...(mark === undefined ? [] : [mark]),
+      ...recordedTexts(exhibit),
     ].join("; "),
     examiner: facts.examiner ?? "",
     notes: facts.notes ?? "",
@@ -265,31 +340,56 @@ function parseSplit(text: string): number {
 
 function filesText({ files, format, logPath }: ExportResult): string {
   const one = format === "e01" ? "segment file" : "piece";
-  const count = files.length === 1 ? `1 ${one}` : `${formatCount(files.length)} ${one}s, to ${files.at(-1)}`;
+  const count = files.length === 1
+    ? `1 ${one}`
+    : `${formatCount(files.length)} ${one}s, to ${files.at(-1)}`;
   return format === "e01" ? count : `${count}; digests of each: ${logPath}`;
 }
 
 /** On stderr: stdout may be the image itself. */
-function show({ out }: CommandContext, exhibit: Exhibit, result: ExportResult): void {
+function show(
+  { out }: CommandContext,
+  exhibit: Exhibit,
+  result: ExportResult,
+): void {
   const { target, path, digests } = result;
   const isStream = target === "stream";
-  const say = (text: string) => isStream ? out.note(text) : out.result(`${text}\n`);
-  if (result.isClosedEarly) return out.note("the reader of the pipe had enough; no digest was computed");
+  const say = (text: string) =>
+    isStream ? out.note(text) : out.result(`${text}\n`);
+  if (result.isClosedEarly) {
+    return out.note(
+      "the reader of the pipe had enough; no digest was computed",
+    );
+  }
   say(
     `${path ?? "stdout"}: ${
       formatSize(result.volumeSizeBytes)
-    } of ${exhibit.id} (${exhibit.manifest.source.snapshot}) in ${formatDuration(result.durationMs)}`,
+    } of ${exhibit.id} (${exhibit.manifest.source.snapshot}) in ${
+      formatDuration(result.durationMs)
+    }`,
   );
-  if (result.format === "e01" || result.pieces.length > 0) say(`  ${filesText(result)}`);
-  for (const [name, value] of Object.entries(digests)) say(`  ${DIGEST_TITLES[name as DigestName]} ${value}`);
+  if (result.format === "e01" || result.pieces.length > 0) {
+    say(`  ${filesText(result)}`);
+  }
+  for (const [name, value] of Object.entries(digests)) {
+    say(`  ${DIGEST_TITLES[name as DigestName]} ${value}`);
+  }
   if (result.excessBytes > 0) {
-    say(`  ${formatSize(result.excessBytes)} of the device beyond the volume were left as they are`);
+    say(
+      `  ${
+        formatSize(result.excessBytes)
+      } of the device beyond the volume were left as they are`,
+    );
   }
   if (result.unreadableBlocks > 0) {
     out.warn(
-      `${formatCount(result.unreadableBlocks)} unreadable blocks were filled with zeros: ${
+      `${
+        formatCount(result.unreadableBlocks)
+      } unreadable blocks were filled with zeros: ${
         result.unreadableRanges.slice(0, 5).map((range) =>
-          `bytes ${range.offsetBytes} to ${range.offsetBytes + range.lengthBytes - 1}`
+          `bytes ${range.offsetBytes} to ${
+            range.offsetBytes + range.lengthBytes - 1
+          }`
         ).join(", ")
       }${result.unreadableRangeCount > 5 ? ", …" : ""}`,
     );

@@ -15,6 +15,7 @@ import { OperatorError } from "../errors.ts";
 import { FILE_SYSTEM_TITLES, type FileSystem, inspectVolume, type VolumeContents } from "../image/mod.ts";
 import { type Exhibit, type OuterExhibit, type Store } from "../store/mod.ts";
 import { formatSize } from "../units.ts";
+import { correctionNotes } from "./_corrections.ts";
 import { exhibitEvent, exhibitFacts, outerEvent, outerFacts } from "./_exhibits.ts";
 import { IDENTITY_OPTIONS, openStoreWith } from "./_identities.ts";
 
@@ -50,6 +51,7 @@ EXHIBIT is an exhibit id, an evidence number, the start of an image digest, or a
       const exhibit = await store.find(args[0]);
       if (options.blocks) await showRuns(context, exhibit);
       else await showAll(context, { store, exhibit }, path);
+      for (const text of correctionNotes(exhibit)) out.warn(text);
       for (const text of store.tolerated) out.note(text);
       return 0;
     } finally {
@@ -99,6 +101,7 @@ function showUnopened(
     principal,
     signers: exhibit.inventoryCheck.held.map(({ key }) => key.fingerprint),
     acquisition: null,
+    caseFacts: null,
     unreadable: null,
     contents: null,
   });
@@ -184,6 +187,7 @@ async function showAll(
     ...signing,
     signers: exhibit.manifestCheck.held.map(({ key }) => key.fingerprint),
     acquisition: exhibit.manifest.acquisition,
+    caseFacts: exhibit.corrections.facts,
     unreadable: unreadable.map(({ first, blocks }) => ({
       offsetBytes: first.block * blockSizeBytes,
       lengthBytes: blocks * blockSizeBytes,

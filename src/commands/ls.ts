@@ -7,6 +7,7 @@ import { defineCommand, formatTable, STORE_OPTIONS } from "../cli/mod.ts";
 import { gravestExitCode, OperatorError } from "../errors.ts";
 import { type Exhibit, type OuterExhibit } from "../store/mod.ts";
 import { formatSize } from "../units.ts";
+import { correctionMark, correctionNotes } from "./_corrections.ts";
 import { exhibitEvent, NOT_OPENED, originMark, outerEvent, statusOf } from "./_exhibits.ts";
 import { IDENTITY_OPTIONS, openStoreWith } from "./_identities.ts";
 
@@ -68,14 +69,18 @@ export const ls = defineCommand({
             { title: "STATUS" },
           ],
           [
-            ...exhibits.map(({ id, manifest }) => [
+            ...exhibits.map(({ id, manifest, corrections }) => [
               id,
               manifest.source.snapshot,
               manifest.acquisition.startedAt.slice(0, 16).replace("T", " "),
               `${manifest.volume.volumeSizeGib} GiB`,
               formatSize(manifest.counts.storedBlocks * manifest.volume.blockSizeBytes),
-              manifest.acquisition.case.evidence ?? "",
-              [statusOf(manifest), originMark(manifest.source) ?? []].flat().join(", "),
+              corrections.facts.evidence ?? "",
+              [
+                statusOf(manifest),
+                ...correctionMark({ manifest, corrections }),
+                originMark(manifest.source) ?? [],
+              ].flat().join(", "),
             ]),
             ...closed.map(({ id, inventory }) => [
               id,
@@ -98,6 +103,7 @@ export const ls = defineCommand({
           ],
         ));
       } else if (codes.length === 0) out.note(`the store ${resolve(options.store)} holds nothing`);
+      for (const exhibit of exhibits) for (const text of correctionNotes(exhibit)) out.warn(text);
       for (const text of store.tolerated) out.note(text);
       return gravestExitCode(codes);
     } finally {

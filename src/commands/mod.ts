@@ -82,6 +82,13 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import("./report.ts")).report,
   },
   {
+    name: "correct",
+    summary: "what was recorded wrongly of a case, as an addendum",
+    group: "Evidence",
+    synonyms: ["amend", "edit", "annotate"],
+    load: async () => (await import("./correct.ts")).correct,
+  },
+  {
     name: "copy",
     summary: "exhibits into another store",
     group: "Hand over",

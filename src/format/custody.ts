@@ -7,6 +7,7 @@
  */
 import { createHash } from "node:crypto";
 import { OperatorError } from "../errors.ts";
+import type { ExhibitId } from "../model.ts";
 import { decodeCanonicalJson, encodeCanonicalJson } from "./canonical_json.ts";
 import {
   custodyHeadMember,
@@ -47,6 +48,7 @@ export const CUSTODY_ACTIONS = [
   "sign",
   "note",
   "timestamp",
+  "correct",
 ] as const;
 
 const fact: Check<string | number | boolean | null> = (value, place) => {
@@ -55,6 +57,11 @@ const fact: Check<string | number | boolean | null> = (value, place) => {
     ? integer(-Number.MAX_SAFE_INTEGER)(value, place)
     : text(4096)(value, place);
 };
+
+/** The fact of a result that names the correction of an exhibit: its value is the document's digest. */
+export function correctionFact(exhibit: ExhibitId): string {
+  return `${exhibit} correction`;
+}
 
 /** So many facts of a result one entry has. */
 export const MAX_CUSTODY_FACTS = 64;

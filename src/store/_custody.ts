@@ -90,7 +90,7 @@ export async function appendCustody(
   facts: CustodyFacts,
   key: SigningKey,
 ): Promise<CustodyHead> {
-  const lock = await waitForLock(parts);
+  const lock = await lockCustody(parts);
   try {
     const { name, bytes, head } = await nextEntry(parts, facts, key);
     await putSignature(parts.storage, { name, bytes, namespace: "coldcase-custody@v1" }, key);
@@ -157,7 +157,10 @@ function shortened(entry: CustodyEntry): CustodyEntry {
   };
 }
 
-async function waitForLock({ storage, disk, clock }: CustodyParts): Promise<{ release(): void }> {
+/** The lock under which the log, and what must not be written twice at once, goes on. Throws `locked`, after ten seconds. */
+export async function lockCustody(
+  { storage, disk, clock }: Omit<CustodyParts, "storeId" | "tool">,
+): Promise<{ release(): void }> {
   const start = clock.monotonicMs();
   for (;;) {
     const lock = disk.tryLock(storage.pathOf(CUSTODY_LOCK_FILE));

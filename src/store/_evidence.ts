@@ -9,7 +9,8 @@ import { encodeHex } from "@std/encoding/hex";
 import { isFault, OperatorError } from "../errors.ts";
 import {
   type Addendum,
-  decodeAddendum,
+  type Correction,
+  decodeAnyAddendum,
   decodeReceipt,
   MAX_ADDENDUM_BYTES,
   type Receipt,
@@ -18,23 +19,31 @@ import { sha256 } from "../format/digests.ts";
 import type { CustodyHead } from "../format/members.ts";
 import { decodeTimestampToken, MAX_TIMESTAMP_BYTES } from "../format/timestamp.ts";
 import type { VerifyingKey } from "../format/verifying_key.ts";
-import type { ObjectName, ObjectStorage } from "../model.ts";
+import { correctionFact, type CustodyEntry } from "../format/custody.ts";
+import type { ExhibitId, ObjectName, ObjectStorage } from "../model.ts";
 import { readChecked } from "./_checked.ts";
 import { checkCustody, type CustodyCheck, type OnCustodyEntry } from "./_custody.ts";
 import type { Contents } from "./_contents.ts";
+import {
+  type CorrectionFault,
+  type Corrections,
+  type HeldCorrection,
+  refuseOther,
+  settleCorrections,
+  unsigned,
+} from "./_corrections.ts";
 import type { Exhibit } from "./_exhibit.ts";
 import type { OuterExhibit } from "./_outer.ts";
 import { EXHIBITS_FOLDER, parseName, RECEIPTS_FOLDER } from "./_layout.ts";
 import { checkHeaders } from "./_verify_headers.ts";
 import { isUnopened } from "./_verify_unopened.ts";
-import { checkSignatures, damagedKeyFiles, type HeldSignature, strangeKeyFiles } from "./_signatures.ts";
-
-/** A document that was added to an exhibit or written at a hand-over, with those who signed it. */
-export interface SignedFile<T> {
-  readonly file: ObjectName;
-  readonly document: T;
-  readonly signatures: readonly HeldSignature[];
-}
+import {
+  checkSignatures,
+  damagedKeyFiles,
+  type HeldSignature,
+  type SignedFile,
+  strangeKeyFiles,
+} from "./_signatures.ts";
 
 /** Told of each thing that is wrong with one file; `identity`: that nothing opens it. */
 type Refuse = (error: OperatorError, file: ObjectName) => void;
@@ -45,41 +54,61 @@ export interface EvidenceFiles {
   readonly contents: Contents;
 }
 
-/** The good addenda of an exhibit, the oldest first. */
+/** What was added to an exhibit: linear digests, the oldest first, and corrections. */
+export interface Addenda {
+  readonly digests: readonly SignedFile<Addendum>[];
+  readonly corrections: Omit<Corrections, "unread">;
+}
+
+/** The good addenda of an exhibit. */
 export async function readAddenda(
   { storage, contents }: EvidenceFiles,
   exhibit: Exhibit,
   refuse: Refuse,
-): Promise<SignedFile<Addendum>[]> {
+): Promise<Addenda> {
   const folder = `${EXHIBITS_FOLDER}/${exhibit.id}/`;
   const read = (name: ObjectName) => contents.read(name, MAX_ADDENDUM_BYTES);
   const what = { folder, kind: "addendum", namespace: "coldcase-addendum@v1", read } as const;
-  const found = await readSigned(storage, what, refuse, decodeAddendum);
-  const good = found.filter(({ file, document }) => {
-    const fault = addendumFault(document, exhibit);
-    if (fault !== undefined) {
-      refuse(new OperatorError("integrity", `Cannot accept "${file}": it is ${fault}`), file);
-    }
-    return fault === undefined;
+  const digests: SignedFile<Addendum>[] = [];
+  const found: HeldCorrection[] = [];
+  const decode = (bytes: Uint8Array, name: string) => ({
+    document: decodeAnyAddendum(bytes, name),
+    digest: sha256(bytes),
   });
-  return good.sort((a, b) => a.document.at < b.document.at ? -1 : 1);
+  for (
+    const { file, document: { document, digest }, signatures } of await readSigned(
+      storage,
+      what,
+      refuse,
+      decode,
+    )
+  ) {
+    try {
+      refuseOther(document, file, exhibit);
+      if (document.type === "coldcase-correction") found.push({ file, document, signatures, digest });
+      else {
+        refuseOtherVolume(document, file, exhibit);
+        digests.push({ file, document, signatures });
+      }
+    } catch (error) {
+      if (!isFault(error)) throw error;
+      refuse(error, file);
+    }
+  }
+  digests.sort((a, b) => a.document.at < b.document.at ? -1 : 1);
+  return { digests, corrections: settleCorrections(exhibit.manifest.acquisition.case, found) };
 }
 
-/** Of what an addendum says that it is, and the exhibit is not. */
-function addendumFault(
-  document: Addendum,
-  { id, manifest, manifestDigest, shape }: Exhibit,
-): string | undefined {
-  if (document.exhibit !== id || document.manifest !== manifestDigest) {
-    return "of another exhibit or manifest";
-  }
-  if (document.volumeSizeBytes !== shape.blockCount * shape.blockSizeBytes) {
-    return "of a volume of another size";
-  }
+/** Throws `integrity` where digests are of something else than the exhibit's volume. */
+function refuseOtherVolume(document: Addendum, file: ObjectName, { manifest, shape }: Exhibit): void {
   const { absentBlocks, unreadableBlocks } = document.filled;
   const { counts } = manifest;
-  const isOfCounts = absentBlocks === counts.absentBlocks && unreadableBlocks === counts.unreadableBlocks;
-  return isOfCounts ? undefined : "of other counts of absent and unreadable blocks than the manifest's";
+  const fault = document.volumeSizeBytes !== shape.blockCount * shape.blockSizeBytes
+    ? "of a volume of another size"
+    : absentBlocks !== counts.absentBlocks || unreadableBlocks !== counts.unreadableBlocks
+    ? "of other counts of absent and unreadable blocks than the manifest's"
+    : undefined;
+  if (fault !== undefined) throw new OperatorError("integrity", `Cannot accept "${file}": it is ${fault}`);
 }
 
 /** The good receipts of a store, the oldest first. */
@@ -112,9 +141,7 @@ async function readSigned<T>(
       const { held, faults } = await checkSignatures(storage, { name, bytes, namespace: what.namespace });
       for (const fault of faults) refuse(fault, name);
       if (held.length > 0) files.push({ file: name, document, signatures: held });
-      else if (faults.length === 0) {
-        refuse(new OperatorError("integrity", `Cannot accept "${name}": it has no signature`), name);
-      }
+      else if (faults.length === 0) refuse(unsigned(name), name);
     } catch (error) {
       if (!isFault(error) && !isUnopened(error)) throw error;
       refuse(error, name);
@@ -129,14 +156,20 @@ export async function custodyAnchors(
   exhibits: readonly Exhibit[],
 ): Promise<CustodyHead[]> {
   const ignore: Refuse = () => undefined; // whoever verifies them reports it
-  const found: SignedFile<Addendum | Receipt>[] = await readReceipts(files.storage, ignore);
-  for (const exhibit of exhibits) found.push(...await readAddenda(files, exhibit, ignore));
+  const found: Anchoring[] = await readReceipts(files.storage, ignore);
+  for (const exhibit of exhibits) found.push(...allOf(await readAddenda(files, exhibit, ignore)));
   return anchorsIn(exhibits, found);
+}
+
+type Anchoring = SignedFile<Addendum | Correction | Receipt>;
+
+function allOf({ digests, corrections }: Addenda): Anchoring[] {
+  return [...digests, ...corrections.all];
 }
 
 function anchorsIn(
   exhibits: readonly Exhibit[],
-  found: readonly SignedFile<Addendum | Receipt>[],
+  found: readonly Anchoring[],
 ): CustodyHead[] {
   return [
     ...exhibits.flatMap(({ manifest }) => manifest.acquisition.custodyHeads),
@@ -154,6 +187,7 @@ export interface EvidenceFinding {
     | "receipt_damaged"
     | "key_damaged"
     | "token_damaged"
+    | CorrectionFault["code"]
     | CustodyCheck["faults"][number]["code"];
   readonly file: ObjectName;
   readonly message: string;
@@ -165,6 +199,7 @@ export interface EvidenceCheck {
   /** True where every signer is one of the keys that were given. */
   readonly isAuthenticated: boolean;
   readonly addenda: readonly SignedFile<Addendum>[];
+  readonly corrections: readonly HeldCorrection[];
   /** Addenda that nothing opens: of these only their files were checked, and their anchors are not known. */
   readonly unopenedAddenda: readonly ObjectName[];
   readonly custody: CustodyCheck;
@@ -230,12 +265,13 @@ export async function checkEvidence(
   const held = checks.flatMap((check) => check.held);
   const allowed = new Set(keys.map((key) => key.fingerprint));
   const strangers = held.filter(({ key }) => !allowed.has(key.fingerprint));
-  if (keys.length > 0) {
-    for (const { file, key } of strangers) {
+  const tellStrangers = (those: readonly HeldSignature[]) => {
+    for (const { file, key } of keys.length > 0 ? those : []) {
       const message = `"${file}" is signed by ${key.fingerprint}, which is none of the keys that were given`;
       onFinding({ code: "signer_not_allowed", file, message });
     }
-  }
+  };
+  tellStrangers(strangers);
   await checkKeyFiles(storage, held, onFinding);
   for (const fault of await tokenFaults(storage, exhibit)) onFinding({ code: "token_damaged", ...fault });
   const unopenedAddenda: ObjectName[] = [];
@@ -244,25 +280,63 @@ export async function checkEvidence(
     if (error.code === "identity") unopenedAddenda.push(file);
     else onFinding({ code: "addendum_damaged", file, message: error.message });
   };
-  const addenda = opened
-    ? await readAddenda(files, opened, refuseAddendum)
-    : await checkClosedAddenda(storage, exhibit, { refuse: refuseAddendum, unopenedAddenda });
+  const addenda = opened && await readAddenda(files, opened, refuseAddendum);
+  if (!opened) await checkClosedAddenda(storage, exhibit, { refuse: refuseAddendum, unopenedAddenda });
+  const corrections = addenda?.corrections.all ?? [];
+  for (const fault of addenda?.corrections.faults ?? []) onFinding(fault);
+  for (const { signatures } of corrections) {
+    // What it says changes what people read: one key that is vouched for must have signed it.
+    if (!signatures.some(({ key }) => allowed.has(key.fingerprint))) tellStrangers(signatures);
+  }
   await checkHeaders(files, exhibit, ({ file, message }) => {
     onFinding({ code: "headers_damaged", file, message });
   });
   const receipts = await readReceipts(storage, (error, file) => {
     onFinding({ code: "receipt_damaged", file, message: error.message });
   });
-  const anchors = anchorsIn(opened ? [opened] : [], [...addenda, ...receipts]);
-  const custody = await checkCustody(storage, anchors, options.onEntry);
+  const anchors = anchorsIn(opened ? [opened] : [], [...addenda ? allOf(addenda) : [], ...receipts]);
+  const logged = new LoggedCorrections(exhibit.id);
+  const custody = await checkCustody(storage, anchors, (entry, digest, file) => {
+    logged.add(entry, file);
+    options.onEntry?.(entry, digest, file);
+  });
   for (const fault of custody.faults) onFinding(fault);
+  // One that can't be opened may be the one that the log names.
+  if (opened && unopenedAddenda.length === 0) {
+    for (const fault of logged.lacking(corrections)) onFinding(fault);
+  }
   return {
     signers: (opened?.manifestCheck ?? exhibit.inventoryCheck).held,
     isAuthenticated: keys.length > 0 && strangers.length === 0,
-    addenda,
+    addenda: addenda?.digests ?? [],
+    corrections,
     unopenedAddenda,
     custody,
   };
+}
+
+/** Corrections that the custody log says were made: taking one away would bring back what it corrected. */
+class LoggedCorrections {
+  readonly #exhibit: ExhibitId;
+  readonly #named = new Map<string, ObjectName>();
+
+  constructor(exhibit: ExhibitId) {
+    this.#exhibit = exhibit;
+  }
+
+  add({ action, result }: CustodyEntry, file: ObjectName): void {
+    const named = result.facts[correctionFact(this.#exhibit)];
+    if (action === "correct" && typeof named === "string") this.#named.set(named, file);
+  }
+
+  lacking(held: readonly HeldCorrection[]): EvidenceFinding[] {
+    const known = new Set<string>(held.map(({ digest }) => digest));
+    return [...this.#named].filter(([digest]) => !known.has(digest)).map(([digest, file]) => ({
+      code: "correction_missing",
+      file,
+      message: `"${file}" says that correction ${digest} was made, which is not there, or not sound`,
+    }));
+  }
 }
 
 /** The files of `keys/`: those of the signers are there, and each is what it says. */
@@ -291,7 +365,7 @@ async function checkClosedAddenda(
   storage: ObjectStorage,
   exhibit: OuterExhibit,
   { refuse, unopenedAddenda }: { readonly refuse: Refuse; readonly unopenedAddenda: ObjectName[] },
-): Promise<readonly SignedFile<Addendum>[]> {
+): Promise<void> {
   for await (const { name } of storage.list(`${EXHIBITS_FOLDER}/${exhibit.id}/`)) {
     if (parseName(name)?.kind !== "addendum") continue;
     try {
@@ -302,5 +376,4 @@ async function checkClosedAddenda(
       refuse(error, name);
     }
   }
-  return [];
 }

@@ -35,6 +35,7 @@ import {
   type VolumeShape,
 } from "../model.ts";
 import type { Contents } from "./_contents.ts";
+import { type Corrections, readCorrections } from "./_corrections.ts";
 import { loadOuter, type OuterExhibit } from "./_outer.ts";
 import { checkSignatures, type SignatureCheck } from "./_signatures.ts";
 import type { PackedBlocks } from "./_packed_blocks.ts";
@@ -47,7 +48,9 @@ export interface ExhibitParts {
 }
 
 /** What an exhibit is made of when it is loaded. */
-type Parts = OuterExhibit & Pick<Exhibit, "manifest" | "manifestDigest" | "manifestCheck" | "map">;
+type Parts =
+  & OuterExhibit
+  & Pick<Exhibit, "corrections" | "manifest" | "manifestDigest" | "manifestCheck" | "map">;
 
 export class Exhibit implements BlockReader, OuterExhibit {
   readonly id: ExhibitId;
@@ -64,6 +67,8 @@ export class Exhibit implements BlockReader, OuterExhibit {
   readonly manifestCheck: SignatureCheck;
   /** Signatures over the inventory: at least one holds, by a key that signed the manifest too. */
   readonly inventoryCheck: SignatureCheck;
+  /** Its case, as it counts: the manifest's own facts may have been corrected. */
+  readonly corrections: Corrections;
   readonly shape: VolumeShape;
   readonly #contents: Contents;
   readonly #blocks: PackedBlocks;
@@ -84,6 +89,7 @@ export class Exhibit implements BlockReader, OuterExhibit {
     this.map = parts.map;
     this.manifestCheck = parts.manifestCheck;
     this.inventoryCheck = parts.inventoryCheck;
+    this.corrections = parts.corrections;
     this.shape = checkVolume(parts.manifest.volume, parts.manifestFile);
     this.#contents = contents;
     this.#blocks = blocks;
@@ -137,7 +143,8 @@ export class Exhibit implements BlockReader, OuterExhibit {
     const isWhole = !map || manifest.segments.every((digest) => fileOf(map.segments, digest) !== undefined) &&
         documents.every((digest) => fileOf(map.documents, digest) !== undefined);
     if (!isWhole) refuse("it lacks what the manifest names", mapFile);
-    const parts = { ...outer, manifest, manifestDigest, manifestCheck, map: map || undefined };
+    const corrections = await readCorrections(from, { id, manifest, manifestDigest });
+    const parts = { ...outer, corrections, manifest, manifestDigest, manifestCheck, map: map || undefined };
     return new Exhibit(parts, contents, from.blocks);
   }
 

@@ -17,7 +17,7 @@ export interface ExhibitListParts {
   ids(): Promise<readonly ExhibitId[]>;
   open(id: ExhibitId): Promise<Exhibit>;
   outer(id: ExhibitId): Promise<OuterExhibit>;
-  /** Told of each exhibit that was passed over. */
+  /** Told of each exhibit that was passed over, or found by what it is not called any more. */
   passOver(text: string): void;
 }
 
@@ -60,9 +60,9 @@ export class ExhibitList {
   }
 
   /**
-   * The exhibit that `reference` names: an exhibit id, an evidence number, the start of an image digest (at
-   * least six digits), or a snapshot id (its newest exhibit that no other supersedes; one that was acquired and one
-   * that was imported are two).
+   * The exhibit that `reference` names: an exhibit id, an evidence number (as corrected, else as it was), the start of
+   * an image digest (at least six digits), or a snapshot id (its newest exhibit that no other supersedes; one that was
+   * acquired and one that was imported are two).
    *
    * Throws `not_found`; `usage` with the candidates where it is ambiguous; `identity` where it may be one that nothing
    * opens.
@@ -78,10 +78,11 @@ export class ExhibitList {
       if (newest ?? imported) return (newest ?? imported)!;
     } else {
       const isDigestPrefix = /^[0-9a-f]{6,64}$/.test(reference);
-      const matches = all.filter(({ manifest }) =>
-        manifest.acquisition.case.evidence === reference ||
+      const matches = all.filter(({ corrections, manifest }) =>
+        corrections.facts.evidence === reference ||
         (isDigestPrefix && manifest.imageDigest.startsWith(reference))
       );
+      if (matches.length === 0) matches.push(...this.#formerly(all, reference));
       if (matches.length === 1) return matches[0]!;
       if (matches.length > 1) throw ambiguous(this.#parts.path, reference, matches);
     }
@@ -96,6 +97,21 @@ export class ExhibitList {
         facts: { store: this.#parts.path, reference },
       },
     );
+  }
+
+  /** Exhibits that had an evidence number until it was corrected, or by one of several corrections: told, if they are it. */
+  #formerly(exhibits: readonly Exhibit[], number: string): Exhibit[] {
+    const found = exhibits.filter(({ corrections: { recorded, all } }) =>
+      [recorded, ...all.map(({ document }) => document.after)].some(({ evidence }) => evidence === number)
+    );
+    for (const { id, corrections: { facts } } of found) {
+      this.#parts.passOver(
+        `Evidence number "${number}" of ${id} was corrected: it is ${
+          facts.evidence === null ? "none" : `"${facts.evidence}"`
+        } now`,
+      );
+    }
+    return found;
   }
 
   /** What can be known of the exhibit that `reference` names without opening it: an exhibit id, or a snapshot id. */

@@ -38,6 +38,13 @@ export interface HeldSignature {
   readonly key: VerifyingKey;
 }
 
+/** A document that was added to an exhibit or written at a hand-over, with those who signed it. */
+export interface SignedFile<T> {
+  readonly file: ObjectName;
+  readonly document: T;
+  readonly signatures: readonly HeldSignature[];
+}
+
 /** What the signature files of a document come to. */
 export interface SignatureCheck {
   readonly held: readonly HeldSignature[];

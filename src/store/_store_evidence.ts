@@ -5,10 +5,21 @@
  * @see store-format.md, "Signatures", "Custody log", "Addenda and receipts"
  */
 import type { OperatorError } from "../errors.ts";
-import { type Addendum, encodeAddendum, encodeReceipt, type Receipt } from "../format/addendum.ts";
+import {
+  type Addendum,
+  type Correction,
+  differingMembers,
+  encodeAddendum,
+  encodeCorrection,
+  encodeReceipt,
+  MAX_ADDENDUM_BYTES,
+  MAX_PREVIOUS_CORRECTIONS,
+  type Receipt,
+} from "../format/addendum.ts";
+import { encodeCanonicalJson } from "../format/canonical_json.ts";
 import type { CustodyEntry } from "../format/custody.ts";
 import { sha256 } from "../format/digests.ts";
-import { MAX_MANIFEST_BYTES } from "../format/manifest.ts";
+import { type CaseFacts, MAX_MANIFEST_BYTES } from "../format/manifest.ts";
 import { MAX_INVENTORY_BYTES } from "../format/inventory.ts";
 import { type CustodyHead, FORMAT_VERSION, MAX_CUSTODY_HEADS, type ToolFacts } from "../format/members.ts";
 import type { StoreFile } from "../format/store_file.ts";
@@ -22,6 +33,7 @@ import {
   type CustodyCheck,
   type CustodyFacts,
   custodyHeads,
+  lockCustody,
   nextEntry,
 } from "./_custody.ts";
 import {
@@ -30,14 +42,14 @@ import {
   type EvidenceCheck,
   type EvidenceOptions,
   readReceipts,
-  type SignedFile,
 } from "./_evidence.ts";
 import type { Contents } from "./_contents.ts";
+import { readCorrections } from "./_corrections.ts";
 import type { Exhibit } from "./_exhibit.ts";
 import type { OuterExhibit } from "./_outer.ts";
 import { EXHIBITS_FOLDER, parseName, receiptName } from "./_layout.ts";
 import type { LocalStorage } from "./_local_storage.ts";
-import { keyNames, principalOf, putSignature } from "./_signatures.ts";
+import { keyNames, principalOf, putSignature, type SignedFile } from "./_signatures.ts";
 
 interface EvidenceParts {
   readonly world: World;
@@ -46,6 +58,23 @@ interface EvidenceParts {
   readonly contents: Contents;
   readonly file: StoreFile;
 }
+
+/** What is to be corrected, and who says so. */
+export interface CorrectionWish extends Pick<Correction, "correctedBy" | "host" | "reason"> {
+  readonly at: string;
+  /** The members that are to be otherwise. */
+  readonly values: Partial<CaseFacts>;
+}
+
+/** A correction that was made. */
+export interface MadeCorrection {
+  readonly file: ObjectName;
+  readonly digest: Digest;
+  readonly document: Correction;
+}
+
+/** Custody heads that a correction names where all of them do not fit into it. */
+const FEW_CUSTODY_HEADS = 256;
 
 export class StoreEvidence {
   readonly #parts: EvidenceParts;
@@ -99,6 +128,42 @@ export class StoreEvidence {
     await putSignature(storage, { name, bytes, namespace: "coldcase-addendum@v1" }, key);
     await storage.put(name, stored);
     return name;
+  }
+
+  /**
+   * Corrects facts of an exhibit's case, signed; `undefined`: they count so already. It follows all corrections that
+   * nothing follows, so it settles a fork, too. Under the log's lock: no two in one store follow the same.
+   */
+  async addCorrection(
+    exhibit: Exhibit,
+    { values, ...said }: CorrectionWish,
+    key: SigningKey,
+  ): Promise<MadeCorrection | undefined> {
+    const { world, disk, storage, contents } = this.#parts;
+    const lock = await lockCustody({ storage, disk, clock: world.clock });
+    try {
+      const { facts, heads } = await readCorrections(this.#parts, exhibit);
+      const after = { ...facts, ...values };
+      if (heads.length < 2 && differingMembers(facts, after).length === 0) return undefined;
+      const document = fitting({
+        ...said,
+        after,
+        before: facts,
+        custodyHeads: await this.custodyHeads(),
+        exhibit: exhibit.id,
+        manifest: exhibit.manifestDigest,
+        previous: heads.map(({ digest }) => digest).slice(0, MAX_PREVIOUS_CORRECTIONS),
+        type: "coldcase-correction",
+        version: FORMAT_VERSION,
+      });
+      const bytes = encodeCorrection(document);
+      const { name, stored } = await contents.prepare("addendum", bytes, exhibit.id);
+      await putSignature(storage, { name, bytes, namespace: "coldcase-addendum@v1" }, key);
+      await storage.put(name, stored);
+      return { file: name, digest: sha256(bytes), document };
+    } finally {
+      lock.release();
+    }
   }
 
   /** Puts the receipt of a hand-over, signed. Gives its name; both stores hold the same. */
@@ -206,4 +271,11 @@ export class StoreEvidence {
     }
     return names;
   }
+}
+
+/** Long notes, twice, leave no room for all heads: those of many chains are named by the log's next entry, too. */
+function fitting(document: Correction): Correction {
+  const { length } = encodeCanonicalJson(document);
+  if (length <= MAX_ADDENDUM_BYTES) return document;
+  return { ...document, custodyHeads: document.custodyHeads.slice(0, FEW_CUSTODY_HEADS) };
 }

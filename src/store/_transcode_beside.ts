@@ -5,7 +5,7 @@
  * @see store-format.md, "Encryption"
  */
 import { OperatorError } from "../errors.ts";
-import { decodeAddendum, MAX_ADDENDUM_BYTES } from "../format/addendum.ts";
+import { decodeAnyAddendum, MAX_ADDENDUM_BYTES } from "../format/addendum.ts";
 import type { Digest, ObjectName } from "../model.ts";
 import type { Contents } from "./_contents.ts";
 import { copyFolder, SHARED_FOLDERS } from "./_copy.ts";
@@ -66,7 +66,7 @@ async function transcodeAddenda(parts: BesideParts): Promise<void> {
   for await (const { name } of from.storage.list(folderOf(parts))) {
     if (parseName(name)?.kind !== "addendum") continue;
     const bytes = await from.contents.read(name, MAX_ADDENDUM_BYTES);
-    decodeAddendum(bytes, `"${name}"`);
+    decodeAnyAddendum(bytes, `"${name}"`);
     const signed = { name, bytes, namespace: "coldcase-addendum@v1" } as const;
     const { held, faults } = await checkSignatures(from.storage, signed);
     if (held.length === 0) {

@@ -19,8 +19,10 @@ export { type OpenOptions, openStore, openStoreForWriting, type WriteOptions } f
 export type { PassphraseIdentity, RecipientWish } from "./_recipients.ts";
 export type { AddSummary, NewRecipients } from "./_recipients_add.ts";
 export type { CustodyCheck, CustodyFacts } from "./_custody.ts";
-export type { EvidenceCheck, EvidenceFinding, SignedFile } from "./_evidence.ts";
-export type { HeldSignature } from "./_signatures.ts";
+export type { EvidenceCheck, EvidenceFinding } from "./_evidence.ts";
+export type { Corrections, HeldCorrection } from "./_corrections.ts";
+export type { CorrectionWish, MadeCorrection } from "./_store_evidence.ts";
+export type { HeldSignature, SignedFile } from "./_signatures.ts";
 export type {
   DamagedJournal,
   Refetch,

@@ -1,11 +1,12 @@
 /**
  * What else is crashed: an acquisition that is begun anew although one is under way, recipients that are added to an
- * encrypted store, a time-stamp token that is put beside a signature.
+ * encrypted store, a time-stamp token that is put beside a signature, a case that is corrected.
  */
 import { Identities, makeIdentity, Recipients } from "../../src/cipher_age.ts";
-import { acquire } from "../store/fixtures.ts";
+import { acquire, FACTS } from "../store/fixtures.ts";
 import { TEST_KEY } from "../signing_key.ts";
-import { acquireAll, encryptedMode, PLAIN } from "./acquisitions.ts";
+import { acquireAll, encryptedMode, type Mode, PLAIN } from "./acquisitions.ts";
+import type { CrashDisk } from "./crash_disk.ts";
 import type { Scenario } from "./explore.ts";
 import {
   essenceOf,
@@ -126,3 +127,66 @@ export const timestamping: Scenario = {
     return `tokens: ${tokens}`;
   },
 };
+
+const RIGHT_CASE = "2026-018";
+
+/** Throws unless the exhibit's case was corrected, once. */
+async function requireCorrected(disk: CrashDisk, mode: Mode): Promise<void> {
+  await readStore(disk, mode, async (store) => {
+    const { corrections } = (await store.newestOf(PARENT))!;
+    if (corrections.facts.case !== RIGHT_CASE || corrections.all.length !== 1) {
+      throw new Error(`the case was corrected: ${JSON.stringify(corrections.facts)}`);
+    }
+  });
+}
+
+/** `correct`: it is there and signed, or not at all; run again it is made once, and the store's label follows. */
+function correcting(mode: Mode): Scenario {
+  return {
+    name: `correct, ${mode.name}`,
+    async prepare(disk) {
+      disk.makeDirectory("/case");
+      await inStore(disk, { ...mode.writing, seed: 999, case: "2026-017" }, async () => {});
+      await acquireAll({ disk, seed: 1000, promise }, mode, [PARENT]);
+    },
+    async run(run) {
+      await inStore(
+        run.disk,
+        { ...mode.writing, identities: mode.identities, seed: run.seed },
+        async (store) => {
+          const wish = {
+            at: "2026-01-02T03:04:05.000Z",
+            correctedBy: null,
+            host: FACTS.host,
+            reason: "Typing error",
+            values: { case: RIGHT_CASE },
+          };
+          await store.evidence.addCorrection((await store.newestOf(PARENT))!, wish, TEST_KEY);
+          run.promise((crashed) => requireCorrected(crashed, mode));
+          if (store.file.case !== RIGHT_CASE) await store.relabel(RIGHT_CASE);
+          run.promise((crashed) =>
+            readStore(crashed, mode, (reading) => {
+              if (reading.file.case === RIGHT_CASE) return Promise.resolve();
+              throw new Error(`the store was of case ${RIGHT_CASE}, it says "${reading.file.case}"`);
+            })
+          );
+        },
+      );
+    },
+    async look(disk) {
+      await requireWhole(disk, mode);
+      await readStore(disk, mode, async (store) => {
+        const exhibit = (await store.newestOf(PARENT))!;
+        const { faults, unread } = exhibit.corrections;
+        if (faults.length + unread.length > 0) throw new Error(JSON.stringify([faults, unread]));
+      });
+    },
+    async essence(disk) {
+      await requireCorrected(disk, mode);
+      return await essenceOf(disk, [PARENT], mode);
+    },
+  };
+}
+
+export const correctingPlain = correcting(PLAIN);
+export const correctingEncrypted = correcting(SECRET);

@@ -1,14 +1,20 @@
-/** Addenda and receipts: given back as they were written, or refused by place. */
-import { assertEquals, assertNotEquals } from "@std/assert";
+/** Addenda, corrections and receipts: given back as they were written, or refused by place. */
+import { assertEquals, assertNotEquals, assertThrows } from "@std/assert";
 import {
   type Addendum,
+  type Correction,
   decodeAddendum,
+  decodeAnyAddendum,
+  decodeCorrection,
   decodeReceipt,
+  differingMembers,
   encodeAddendum,
+  encodeCorrection,
   encodeReceipt,
   MAX_ADDENDUM_BYTES,
   type Receipt,
 } from "../../src/format/addendum.ts";
+import { OperatorError } from "../../src/errors.ts";
 import { encodeCanonicalJson } from "../../src/format/canonical_json.ts";
 import type { ExhibitId } from "../../src/model.ts";
 import { type Below, forRounds, pick } from "../seeded.ts";
@@ -43,6 +49,30 @@ const RECEIPT: Receipt = {
   reason: null,
   to: "02".repeat(16),
   type: "coldcase-receipt",
+  version: 1,
+};
+
+const BEFORE: Correction["before"] = {
+  authority: null,
+  case: "2026-114",
+  evidence: "7",
+  examiner: "A. Examiner",
+  notes: null,
+  organization: null,
+};
+
+const CORRECTION: Correction = {
+  after: { ...BEFORE, case: "2026-115" },
+  at: "2026-01-02T03:04:05.678Z",
+  before: BEFORE,
+  correctedBy: "B. Lead",
+  custodyHeads: [HEAD],
+  exhibit: ADDENDUM.exhibit,
+  host: ADDENDUM.host,
+  manifest: digestOf("02"),
+  previous: [],
+  reason: "Typing error",
+  type: "coldcase-correction",
   version: 1,
 };
 
@@ -155,4 +185,75 @@ Deno.test("decodeAddendum() and decodeReceipt() refuse each other's, other forms
     assertRefused(() => decodeReceipt(bytesOf(change(textOf(receipt))), "r"), "format");
   }
   assertRefused(() => decodeAddendum(new Uint8Array(MAX_ADDENDUM_BYTES + 1), "a"), "format", "a");
+});
+
+Deno.test("decodeCorrection() gives back what encodeCorrection() took, and so does decodeAnyAddendum()", () => {
+  forRounds(60, (below) => {
+    const text = () => pick(below, [null, "", "Ä. Prüfer", "\u0007 \ud83d\ude00"]);
+    const correction: Correction = {
+      ...CORRECTION,
+      after: { ...BEFORE, authority: text(), evidence: text(), notes: text(), case: "another" },
+      correctedBy: text(),
+      custodyHeads: randomHeads(below),
+      previous: pick(below, [0, 1, 2, 64]) === 0
+        ? []
+        : [...new Set(Array.from({ length: 1 + below(64) }, () => randomDigest(below)))].sort(),
+    };
+    const bytes = encodeCorrection(correction);
+    assertEquals(decodeCorrection(bytes, "correction"), correction);
+    assertEquals(decodeAnyAddendum(bytes, "correction"), correction);
+    assertEquals(encodeCorrection(decodeCorrection(bytes, "correction")), bytes);
+  });
+  assertEquals(decodeAnyAddendum(encodeAddendum(ADDENDUM), "addendum"), ADDENDUM);
+});
+
+Deno.test("decodeCorrection() and decodeAnyAddendum() refuse members beyond their limits, by name", () => {
+  const digests = ["01", "02", "03"].map(digestOf);
+  const faults: [object, string][] = [
+    [{ after: { ...BEFORE, case: "x".repeat(257) } }, "after.case"],
+    [{ after: { ...BEFORE, notes: "x".repeat(16_385) } }, "after.notes"],
+    [{ after: { ...BEFORE, device: "sda" } }, "after.device"],
+    [{ after: BEFORE }, "after"],
+    [{ after: BEFORE, previous: digests.slice(0, 1) }, "after"],
+    [{ before: null }, "before"],
+    [{ before: { ...BEFORE, examiner: 7 } }, "before.examiner"],
+    [{ correctedBy: "x".repeat(257) }, "correctedBy"],
+    [{ exhibit: "ex-1" }, "exhibit"],
+    [{ previous: digests.toReversed() }, "previous"],
+    [{ previous: [digests[0], digests[0]] }, "previous"],
+    [{ previous: Array.from({ length: 65 }, (_, at) => digestOf(String(10 + at))) }, "previous"],
+    [{ previous: ["01"] }, "previous[0]"],
+    [{ reason: "" }, "reason"],
+    [{ reason: null }, "reason"],
+    [{ reason: "x".repeat(4097) }, "reason"],
+    [{ type: "coldcase-addenda" }, "type"],
+    [{ version: 2 }, "version"],
+    [{ note: null }, "note"],
+  ];
+  for (const [fault, place] of faults) {
+    const bytes = encodeCanonicalJson({ ...CORRECTION, ...fault });
+    for (const decode of [decodeCorrection, decodeAnyAddendum]) {
+      assertRefused(() => decode(bytes, "correction 7"), "format", "correction 7", place);
+    }
+  }
+});
+
+Deno.test("decodeCorrection() lets one that follows several leave all as it was recorded", () => {
+  const previous = ["01", "02"].map(digestOf);
+  const bytes = encodeCorrection({ ...CORRECTION, after: BEFORE, previous });
+  assertEquals(decodeCorrection(bytes, "correction").after, BEFORE);
+});
+
+Deno.test("encodeCorrection() writes nothing that could not be read again", () => {
+  assertThrows(() => encodeCorrection({ ...CORRECTION, reason: "" }), OperatorError, "reason");
+  const [correction, addendum] = [encodeCorrection(CORRECTION), encodeAddendum(ADDENDUM)];
+  assertRefused(() => decodeCorrection(addendum, "c"), "format", "c", "type");
+  assertRefused(() => decodeAddendum(correction, "a"), "format", "a", "type");
+  assertRefused(() => decodeCorrection(new Uint8Array(MAX_ADDENDUM_BYTES + 1), "c"), "format", "c");
+});
+
+Deno.test("differingMembers() names what differs, null being no empty text", () => {
+  assertEquals(differingMembers(BEFORE, BEFORE), []);
+  const other = { ...BEFORE, organization: "", case: null };
+  assertEquals(differingMembers(BEFORE, other), ["case", "organization"]);
 });

@@ -1,6 +1,13 @@
 /** Documents of a store, JSON and text, as targets of the fuzzer: store-format.md's chapters but for packs and signatures. */
 import { encodeHex } from "@std/encoding/hex";
-import { decodeAddendum, decodeReceipt, encodeAddendum, encodeReceipt } from "../../src/format/addendum.ts";
+import {
+  decodeAddendum,
+  decodeAnyAddendum,
+  decodeReceipt,
+  encodeAddendum,
+  encodeCorrection,
+  encodeReceipt,
+} from "../../src/format/addendum.ts";
 import { encodeCanonicalJson } from "../../src/format/canonical_json.ts";
 import {
   custodyChain,
@@ -60,6 +67,30 @@ const ADDENDUM = {
   type: "coldcase-addendum",
   version: 1,
   volumeSizeBytes: 1 << 30,
+} as const;
+
+const RECORDED_CASE = {
+  authority: "an order",
+  case: "2026-114",
+  evidence: "7",
+  examiner: null,
+  notes: null,
+  organization: null,
+} as const;
+
+const CORRECTION = {
+  after: { ...RECORDED_CASE, case: "2026-115", notes: "Ä" },
+  at: "2026-01-02T03:04:05.678Z",
+  before: RECORDED_CASE,
+  correctedBy: "B. Lead",
+  custodyHeads: [HEAD],
+  exhibit: samples.EXHIBIT,
+  host: HOST,
+  manifest: digestOf("02"),
+  previous: [digestOf("05")],
+  reason: "Typing error",
+  type: "coldcase-correction",
+  version: 1,
 } as const;
 
 const RECEIPT = {
@@ -185,6 +216,15 @@ export const DOCUMENT_TARGETS: readonly Target[] = [
     kind: "json",
     samples: [encodeAddendum(ADDENDUM)],
     parse: (bytes) => encodeAddendum(decodeAddendum(bytes, "addendum")),
+  },
+  {
+    name: "correction",
+    kind: "json",
+    samples: [encodeCorrection(CORRECTION), encodeAddendum(ADDENDUM)],
+    parse: (bytes) => {
+      const document = decodeAnyAddendum(bytes, "correction");
+      return document.type === "coldcase-correction" ? encodeCorrection(document) : encodeAddendum(document);
+    },
   },
   {
     name: "receipt",

@@ -5,10 +5,12 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { fromFileUrl } from "@std/path";
 import { EXAMPLE_BLOCKS, makeExampleStore } from "../../scripts/example_store.ts";
+import { VECTORS_FOLDER } from "../../scripts/vectors.ts";
+import { decodeVector } from "../../scripts/vectors/vector.ts";
 import { encodeIdentityFile } from "../../src/cipher_age_files.ts";
 import { Identities, makeIdentity } from "../../src/cipher_age.ts";
 import { sha256 } from "../../src/format/digests.ts";
-import { openStoreForWriting } from "../../src/store/mod.ts";
+import { openStore, openStoreForWriting } from "../../src/store/mod.ts";
 import { outside } from "../outside.ts";
 import { RECIPES, runRecipe, runScript } from "../recipes.ts";
 import {
@@ -24,6 +26,13 @@ import {
 } from "../store/fixtures.ts";
 
 const NEEDS = ["bash", "jq", "zstd"];
+/** Vectors in which the case was corrected. */
+const CORRECTED = [
+  "accepted_corrected",
+  "accepted_correction_after_fork",
+  "correction_forked",
+  "correction_gap",
+];
 const EXAMPLE = "ex-000000000000002a";
 const SIGNER = "SHA256:1Lt0B6m58n9i5yp9hABit7qhCJ/7aR7kRxt8QRziO8k";
 const NOISE = sha256(EXAMPLE_BLOCKS.get(4)!);
@@ -48,6 +57,7 @@ Deno.test("store-format.md has the recipes that are run here and in headers_age_
     "added header",
     "all files",
     "block",
+    "case",
     "exhibit",
     "image digest",
     "inventory",
@@ -87,6 +97,37 @@ outside("the recipes check and read the example's store", NEEDS, () =>
       flipBit(`${root}/${name}`, offset);
     }
   }));
+
+outside(
+  "the recipe for the case prints what counts, as coldcase reads it",
+  NEEDS,
+  () =>
+    withFolder(async (root) => {
+      for (const name of ["accepted_example", ...CORRECTED]) {
+        const store = `${root}/${name}`;
+        Deno.mkdirSync(store);
+        Deno.writeFileSync(
+          `${store}.tgz`,
+          decodeVector(Deno.readFileSync(VECTORS_FOLDER + name), name).archive,
+        );
+        const { success } = await new Deno.Command("tar", { args: ["xzf", `${store}.tgz`, "-C", store] })
+          .output();
+        assert(success, name);
+        const opened = await openStore(testWorld(), store);
+        const { corrections } = await opened.find(EXAMPLE);
+        opened.close();
+        const said = JSON.parse(await printed("case", store));
+        const { facts, heads, recorded } = corrections;
+        const bySaying = (a: object, b: object) => JSON.stringify(a) < JSON.stringify(b) ? -1 : 1;
+        if (heads.length < 2) assertEquals(said, facts, name);
+        else {
+          assertEquals(said.recorded, recorded, name);
+          const all = heads.map(({ document }) => document.after);
+          assertEquals(said.disagree.sort(bySaying), all.sort(bySaying), name);
+        }
+      }
+    }),
+);
 
 outside(
   "the recipe for a block prints its bytes' digest, or the state of one that is not stored",
