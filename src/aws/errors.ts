@@ -19,6 +19,8 @@ export type Verdict =
     | { readonly kind: "throttle" }
     /** A block that is not what its headers declare. */
     | { readonly kind: "damaged"; readonly what: "checksum" | "length" }
+    /** No failure: what is waited for is not there yet. */
+    | { readonly kind: "pending" }
     /** An answer that is not of the API's form. */
     | { readonly kind: "malformed" }
     | { readonly kind: "stale_page" | "stale_block" }
@@ -158,6 +160,7 @@ function classifyTrouble(trouble: Trouble, call: Call): Verdict {
   if (trouble.kind === "checksum" || trouble.kind === "length") {
     return { kind: "damaged", what: trouble.kind, reason, requestId };
   }
+  if (trouble.kind === "pending") return { kind: "pending", reason, requestId };
   if (trouble.kind === "malformed" || trouble.kind === "endless") return malformed(reason, requestId, call);
   if (trouble.kind === "html" && (trouble.status ?? 0) >= 500) {
     return { kind: "retry", from: "service", reason, requestId };

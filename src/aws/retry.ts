@@ -25,6 +25,8 @@ const MAX_SKEW_CORRECTIONS = 2;
 /** AWS takes a date that is five minutes off; EC2, fifteen. */
 const MIN_REFUSED_SKEW_MS = 4 * 60_000;
 const MAX_RENEWALS = 3;
+/** Between two questions whether a snapshot is completed: it takes minutes, or hours. */
+const PENDING_PAUSE = { baseMs: 15_000, jitterMs: 5_000 } as const;
 /** Looks for other credentials, each after some seconds, before the service is asked with the old ones again. */
 const LOOKS_BEFORE_REQUEST = 6;
 /** An aside that fails for longer is left. It may stand between people and the first block. */
@@ -78,7 +80,7 @@ export class Retry {
           if (request.signal.aborted) throw interrupted(request.call);
           const verdict = thrown instanceof Attempted ? thrown.verdict : this.#classify(thrown, request.call);
           await this.#overcome(verdict, request, progress);
-          isRetry = verdict.kind !== "throttle";
+          isRetry = verdict.kind !== "throttle" && verdict.kind !== "pending";
         }
       }
     } finally {
@@ -121,6 +123,7 @@ export class Retry {
 
   /** Each failed request is told of once, the last try of a block that stays unreadable too. */
   #tell({ kind, reason, requestId }: Verdict, { action: call, blockIndex }: Call): void {
+    if (kind === "pending") return;
     if (kind !== "throttle") {
       return this.#options.onEvent({ type: "failed", call, blockIndex, reason, requestId });
     }
@@ -147,6 +150,8 @@ export class Retry {
         throw new Unanswered(verdict, progress);
       case "throttle":
         return await this.#throttled(verdict, request, progress);
+      case "pending":
+        return await this.#awaitCompletion(verdict, request, progress);
       case "damaged":
         progress.damaged++;
         if (progress.damaged >= (request.limits?.damaged ?? Infinity)) {
@@ -212,6 +217,25 @@ export class Retry {
     if (!request.isAside) this.#patience.check(verdict, request.call, progress);
     const failures = Math.min(progress.throttles, 10);
     await this.#pause(jittered({ failures, ...THROTTLE_BACKOFF }, this.#options.randomness), request);
+  }
+
+  /** Waits until it is worth asking again. The service is there, so this is not the patience for one that is not. */
+  async #awaitCompletion(verdict: Verdict, request: Request<unknown>, progress: Progress): Promise<void> {
+    const { clock, giveUpAfterMs, randomness } = this.#options;
+    this.#patience.answered(request.call);
+    const forMs = clock.monotonicMs() - progress.startedMs;
+    if (forMs >= giveUpAfterMs) {
+      throw new OperatorError(
+        "source",
+        `Cannot ${request.call.what}: ${verdict.reason}, after ${formatDuration(forMs)}`,
+        {
+          hints: ["Run the same command again to wait on, or with a longer --give-up-after."],
+          facts: { reason: "STILL_PENDING", waitedMs: Math.round(forMs) },
+        },
+      );
+    }
+    const pauseMs = PENDING_PAUSE.baseMs + PENDING_PAUSE.jitterMs * randomness.fraction();
+    await this.#pause(Math.min(pauseMs, giveUpAfterMs - forMs), request);
   }
 
   async #correctClock(
@@ -324,6 +348,7 @@ function jittered({ failures, baseMs, capMs }: Backoff, randomness: Randomness):
 /** What a failure says about how much the service can take. */
 function outcomeOf(verdict: Verdict): Outcome {
   if (verdict.kind === "throttle") return "throttle";
+  if (verdict.kind === "pending") return "success";
   // An answer of HTTP 500 may be about one block only; a lost connection is about all.
   return verdict.kind === "retry" && verdict.from !== "service" ? "trouble" : "other";
 }

@@ -18,6 +18,7 @@ import { BlockFetcher, type BlockRequest } from "./block.ts";
 import { type Call, changedCall, listCall } from "./calls.ts";
 import { EbsClient, type PageRequest } from "./client.ts";
 import { connect, type Connection, type ConnectionOptions } from "./connection.ts";
+import { awaitCompleted } from "./completion.ts";
 import type { CredentialFacts } from "./credentials.ts";
 import { isAwsEndpoint } from "./endpoint.ts";
 import { type CheckedPage, followPages, type RawPage, refuseNothing } from "./listing.ts";
@@ -39,6 +40,14 @@ export interface AwsSource extends BlockSource {
   credentials(): Promise<CredentialFacts>;
   /** Pages of snapshots, as EC2 tells of them. Throws `access`, `source`. */
   findSnapshots(query: SnapshotQuery, options?: CallOptions): AsyncIterable<readonly FoundSnapshot[]>;
+  /**
+   * Returns when the snapshot is no longer pending, whatever it is then. `onPending` is told how far it is, in percent,
+   * where EC2 says so. Throws `source` where that takes longer than the patience lasts, `interrupted`.
+   */
+  awaitCompleted(
+    snapshot: SnapshotId,
+    options?: CallOptions & { readonly onPending?: (percent: number | undefined) => void },
+  ): Promise<void>;
   /** Where volumes are attached. An aside: that it was not told is no error. */
   findAttachments(query: AttachmentQuery, options?: CallOptions): Promise<AttachmentAnswer>;
 }
@@ -108,6 +117,14 @@ class EbsSource implements AwsSource {
 
   async findAttachments(query: AttachmentQuery, options?: CallOptions): Promise<AttachmentAnswer> {
     return await this.#finder.attachments(query, this.#stop(options));
+  }
+
+  async awaitCompleted(
+    snapshot: SnapshotId,
+    options?: CallOptions & { readonly onPending?: (percent: number | undefined) => void },
+  ): Promise<void> {
+    const onPending = options?.onPending ?? (() => {});
+    await awaitCompleted(this.#parts, { snapshot, signal: this.#stop(options), onPending });
   }
 
   async *listBlocks(snapshot: SnapshotId, options?: ListOptions): AsyncGenerator<BlockPage> {

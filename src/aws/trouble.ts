@@ -7,7 +7,7 @@
 /**
  * `stalled`: no byte for too long. `redirect`, `html`: somebody else answered (a proxy, a captive portal).
  * `endless`: a body beyond its bound. `discarded`: we dropped it. `damaged`: a block that is not what its
- * headers declare. `malformed`: an answer that is no listing.
+ * headers declare. `malformed`: an answer that is no listing. `pending`: a right answer, that it is not yet time.
  */
 export type TroubleKind =
   | "stalled"
@@ -17,7 +17,8 @@ export type TroubleKind =
   | "discarded"
   | "checksum"
   | "length"
-  | "malformed";
+  | "malformed"
+  | "pending";
 
 /** An answer that broke off: what happened is its cause; whose answer it was is known from its headers. */
 export class BrokenAnswer extends Error {

@@ -21,7 +21,7 @@ export interface ProgressFacts {
   /** `undefined`: not known (yet). */
   readonly total?: number | undefined;
   /** What `done` and `total` count. */
-  readonly unit: "bytes" | "blocks" | "files";
+  readonly unit: "bytes" | "blocks" | "files" | "percent";
   /** Which one of how many, from 1. */
   readonly number?: number;
   readonly count?: number;
@@ -165,8 +165,10 @@ export class Progress {
     if (count !== undefined && count > 1) add(5, `(${number} of ${count})`);
     if (total) add(0, `${Math.floor(Math.min(1, done / total) * 100)} %`);
     const noun = unit === "bytes" ? "" : ` ${unit}`;
-    add(2, `${amount(done)}${total === undefined ? "" : ` of ${amount(total)}`}${noun}`);
-    if (rate !== undefined && waitingFor === undefined) {
+    if (unit !== "percent") {
+      add(2, `${amount(done)}${total === undefined ? "" : ` of ${amount(total)}`}${noun}`);
+    }
+    if (rate !== undefined && waitingFor === undefined && unit !== "percent") {
       add(4, unit === "bytes" ? formatRate(rate) : `${formatCount(Math.round(rate))}/s`);
     }
     if (waitingFor !== undefined) add(0, `waiting for ${sanitize(waitingFor)}`);
@@ -181,7 +183,7 @@ export class Progress {
     const { done, total, unit, label, number, count, costUsd, retries, throttles, waitingFor } = this.#facts;
     const rate = this.#rate;
     const leftMs = this.#leftMs;
-    const suffix = { bytes: "Bytes", blocks: "Blocks", files: "Files" }[unit];
+    const suffix = { bytes: "Bytes", blocks: "Blocks", files: "Files", percent: "Percent" }[unit];
     return {
       type: "progress",
       label,

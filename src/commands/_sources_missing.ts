@@ -70,7 +70,7 @@ function noneOfInstance(
     const named = volumes.length <= 12 ? ` (${volumes.join(", ")})` : "";
     const have = `it has ${volumes.length} ${volumes.length === 1 ? "volume" : "volumes"}${named}`;
     return missing(`Cannot find snapshots of "${id}": ${have}, without any own snapshot`, [
-      `Take them: aws ec2 create-snapshots --region ${source.region} --instance-specification InstanceId=${id}`,
+      `Take them, of all its volumes at one moment: coldcase snapshot create ${id}`,
       ...elsewhere,
     ]);
   }

@@ -12,6 +12,7 @@ import {
   MAX_FILTER_VALUES,
   type SnapshotQuery,
 } from "../aws/sources.ts";
+import { type Device, devicesOf, SET_TAG } from "../aws/set_tags.ts";
 import type { AwsSource } from "../aws/source.ts";
 import { isSnapshotId } from "../units.ts";
 import type { Wanted } from "./_sources_wanted.ts";
@@ -19,6 +20,8 @@ import type { Wanted } from "./_sources_wanted.ts";
 /** A snapshot of the result; without its tags but the name, so that ten thousand are little. */
 export interface Listed extends Omit<FoundSnapshot, "tags"> {
   readonly name: string | undefined;
+  /** Of the set that `snapshot create` made it with. */
+  readonly setId: string | undefined;
   /** `other`: another account's that doesn't name the caller's: a public one. */
   readonly relation: "own" | "shared" | "other";
   /** Why it is here, a sentence, where that is not by the volume, the id or the tags asked for. */
@@ -38,7 +41,9 @@ export interface Outcome {
 export const MAX_LISTED = 10_000;
 
 /** What EC2 shows as the volume of a snapshot that was copied or uploaded. */
-const NO_VOLUME = "vol-ffffffff";
+export const NO_VOLUME = "vol-ffffffff";
+/** Sets of which the devices are kept. */
+const MAX_SETS = 1000;
 
 export interface SearchOptions {
   readonly source: Pick<AwsSource, "findSnapshots" | "findAttachments">;
@@ -55,6 +60,7 @@ export interface SearchOptions {
 export class Search {
   readonly #options: SearchOptions;
   readonly #devices = new Map<string, Attachment>();
+  readonly #setDevices = new Map<string, readonly Device[]>();
   #held = new Map<string, Listed>();
   #leftOut = 0;
   #looked = 0;
@@ -77,6 +83,11 @@ export class Search {
 
   get isShared(): boolean {
     return this.#options.isShared;
+  }
+
+  /** Devices and volumes of the instance when a set was made, as its tags tell. */
+  devicesOfSet(setId: string): readonly Device[] {
+    return this.#setDevices.get(setId) ?? [];
   }
 
   deviceOf(volumeId: string | undefined): Attachment | undefined {
@@ -222,7 +233,10 @@ export class Search {
 
   #hold({ tags, ...found }: FoundSnapshot, why: Pick<Listed, "relation" | "foundBy">): void {
     if (this.#held.has(found.id)) return;
-    this.#held.set(found.id, { ...found, ...why, name: tags["Name"] });
+    const setId = tags[SET_TAG] || undefined;
+    this.#held.set(found.id, { ...found, ...why, name: tags["Name"], setId });
+    const isNewSet = setId !== undefined && !this.#setDevices.has(setId);
+    if (isNewSet && this.#setDevices.size < MAX_SETS) this.#setDevices.set(setId, devicesOf(tags));
     if (this.#held.size >= 2 * MAX_LISTED) this.#trim();
   }
 

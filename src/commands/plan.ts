@@ -10,18 +10,21 @@ import type { SnapshotId } from "../model.ts";
 import { type Cost, costOf, durationOf, type PriceTable, remainingRequests, type Requests } from "../plan.ts";
 import type { Exhibit, OuterExhibit, Store } from "../store/mod.ts";
 import { formatCount, formatDuration, parseSnapshotId } from "../units.ts";
+import { announceTargets } from "./_acquire_shown.ts";
 import { openAws, SourceWatch } from "./_aws.ts";
 import { blocksText, NOT_FROM_AWS, NOT_OPENED, statusOf } from "./_exhibits.ts";
 import { IDENTITY_OPTIONS, type IdentityOptionValues, openStoreWith } from "./_identities.ts";
+import { INSTANCE_OPTIONS, instanceTargets, type InstanceWish, instanceWish } from "./_instance.ts";
 import { costText, PRICE_OPTIONS, pricesFrom, pricesText } from "./_prices.ts";
 
 export const plan = defineCommand({
-  usage: "SNAPSHOT…",
+  usage: "[SNAPSHOT…]",
   description:
-    `Says what acquire would fetch: blocks, requests, bytes, dollars, hours. Lists the snapshots' blocks and reads one block of each (the canary), which proves that GetSnapshotBlock and, for an encrypted snapshot, kms:Decrypt are allowed.
+    `Says what acquire would fetch: blocks, requests, bytes, dollars, hours; of several snapshots, or of an instance's, also in all. Lists the snapshots' blocks and reads one block of each (the canary), which proves that GetSnapshotBlock and, for an encrypted snapshot, kms:Decrypt are allowed.
 
 A missing permission is named with the policy statement that grants it.`,
   options: {
+    ...INSTANCE_OPTIONS,
     parent: { value: "WHICH", default: "auto", summary: "build on: auto, none, or an EXHIBIT" },
     "no-canary": { summary: "read no block; says what stays unproven" },
     ...PRICE_OPTIONS,
@@ -32,6 +35,7 @@ A missing permission is named with the policy statement that grants it.`,
   exitCodes: { not_found: true, access: true, source: true, integrity: true },
   examples: [
     { command: "coldcase plan snap-0123456789abcdef0", says: "what would it cost, and may I" },
+    { command: "coldcase plan --instance i-0123456789abcdef0", says: "the same for all its volumes" },
     {
       command: "coldcase plan snap-0123456789abcdef0 --in-region",
       says: "on an instance in the same Region",
@@ -40,7 +44,8 @@ A missing permission is named with the policy statement that grants it.`,
   async run(context, input) {
     const { out, world } = context;
     const { options } = input;
-    const snapshots = [...new Set(input.args.map(parseSnapshotId))];
+    const wish = instanceWish(input.args, options, "plan");
+    const byId = [...new Set(input.args.map(parseSnapshotId))];
     const prices = pricesFrom(world.disk, options["price-table"]);
     const watch = new SourceWatch(context);
     const source = await openAws(context, options, watch);
@@ -51,6 +56,7 @@ A missing permission is named with the policy statement that grants it.`,
         ? options.parent
         : await (store ?? await openStoreWith(context, options)).find(options.parent);
       if (!source.isAws) out.warn(`${NOT_FROM_AWS}: the endpoint is ${source.endpoint}`);
+      const snapshots = wish ? await snapshotsOf(context, wish, { source, store, prices, options }) : byId;
       const codes: number[] = [];
       let total: Cost = { apiUsd: 0, transferUsd: 0, totalUsd: 0 };
       for (const [position, snapshot] of snapshots.entries()) {
@@ -87,6 +93,23 @@ A missing permission is named with the policy statement that grants it.`,
     }
   },
 });
+
+/** Those of an instance, shown as acquire would show them. */
+async function snapshotsOf(
+  context: CommandContext,
+  wish: InstanceWish,
+  what: {
+    readonly source: AwsSource;
+    readonly store: Store | undefined;
+    readonly prices: PriceTable;
+    readonly options: { readonly "in-region": boolean };
+  },
+): Promise<readonly SnapshotId[]> {
+  const targets = await instanceTargets(context, wish, what);
+  const isInRegion = what.options["in-region"];
+  announceTargets(context, wish.instance, targets, { prices: what.prices, isInRegion });
+  return targets.map(({ snapshot }) => snapshot);
+}
 
 /** The exhibit because of which acquire would do nothing. */
 async function heldExhibit(

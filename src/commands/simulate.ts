@@ -4,8 +4,9 @@
  */
 import { defineCommand, type OptionTable } from "../cli/mod.ts";
 import { OperatorError } from "../errors.ts";
-import { GIB, parseSize } from "../units.ts";
-import { type CredentialSet, parseFaults, type SnapshotSpec, startSimulator } from "../simulate/mod.ts";
+import { type CredentialSet, parseFaults, startSimulator } from "../simulate/mod.ts";
+import { parseSize } from "../units.ts";
+import { drillSpecs } from "./_simulate_specs.ts";
 
 const OPTIONS = {
   listen: { value: "HOST:PORT", default: "127.0.0.1:0", summary: "address; port 0 takes a free one" },
@@ -15,8 +16,17 @@ const OPTIONS = {
     summary: "serve a raw image as this snapshot",
     details:
       "ID=FILE,KEY=VALUE… sets more: volume=vol-… (snapshots of one volume can be compared), state=pending, " +
-      "tier=archive, owner=ACCOUNT, kms-key=ARN, kms=denied, public=yes, present=all (zeros count as written). " +
+      "tier=archive, owner=ACCOUNT, kms-key=ARN, kms=denied, public=yes, present=all (zeros count as written), " +
+      "started=TIME, pending-for=TIME, description=TEXT. " +
       "Instead of a FILE, synthetic:SIZE makes a volume by formula, with seed=, version=, every=, density=, change=.",
+  },
+  instance: {
+    value: "ID=DEVICE:VOLUME,…",
+    repeatable: true,
+    summary: "an instance, and the volumes that it has",
+    details:
+      "In place of a volume's id that of a served snapshot of it. Snapshots that are named so have one start time, as those " +
+      "of one CreateSnapshots call. state=terminated: EC2 knows it, and none of its volumes.",
   },
   faults: {
     value: "LIST",
@@ -58,12 +68,13 @@ Requests must be signed with the keys in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS
   async run({ out, world, signal }, { options }) {
     const { host, port } = parseAddress(options.listen);
     const own = ownCredentials((name) => world.environment(name));
+    const specs = drillSpecs(options.snapshot, options.instance, world.clock.nowMs());
     const simulator = await startSimulator({
       host,
       port,
       region: options.region,
       blockSizeBytes: options["block-size"],
-      snapshots: options.snapshot.map(parseSnapshotSpec),
+      ...specs,
       faults: options.faults === undefined ? undefined : parseFaults(options.faults),
       seed: options.seed,
       deny: options.deny,
@@ -113,67 +124,4 @@ function parseAddress(text: string): { readonly host: string; readonly port: num
     throw new OperatorError("usage", `Cannot listen on "${text}": expected HOST:PORT`);
   }
   return { host: match[1]!.replace(/^\[(.*)\]$/, "$1"), port: Number(match[2]) };
-}
-
-/** `ID=FILE[,KEY=VALUE…]`. Throws `usage`. */
-function parseSnapshotSpec(text: string): SnapshotSpec {
-  const refuse = (fault: string): never => {
-    throw new OperatorError("usage", `Cannot serve "${text}": ${fault}`, {
-      hints: ["Expected ID=FILE or ID=FILE,KEY=VALUE…"],
-    });
-  };
-  const equals = text.indexOf("=");
-  if (equals < 0) refuse("there is no =");
-  const [file = "", ...settings] = text.slice(equals + 1).split(",");
-  const facts = new Map(settings.map((setting) => {
-    const at = setting.indexOf("=");
-    return at < 0 ? refuse(`"${setting}" is not KEY=VALUE`) : [setting.slice(0, at), setting.slice(at + 1)];
-  }));
-  const take = (key: string): string | undefined => {
-    const value = facts.get(key);
-    facts.delete(key);
-    return value;
-  };
-  const oneOf = <const T extends string>(key: string, allowed: readonly T[]): T | undefined => {
-    const value = take(key);
-    return value === undefined
-      ? undefined
-      : allowed.find((one) => one === value) ?? refuse(`${key} is ${allowed.join(" or ")}`);
-  };
-  const number = (key: string): number | undefined => {
-    const value = take(key);
-    return value === undefined
-      ? undefined
-      : Number.isFinite(Number(value))
-      ? Number(value)
-      : refuse(`${key} is a number`);
-  };
-  const kmsKeyId = take("kms-key");
-  const kms = oneOf("kms", ["denied"]);
-  const common = {
-    id: text.slice(0, equals),
-    volumeId: take("volume"),
-    ownerId: take("owner"),
-    state: oneOf("state", ["pending", "completed", "error"]),
-    tier: oneOf("tier", ["standard", "archive"]),
-    public: oneOf("public", ["yes"]) === "yes",
-    encrypted: kmsKeyId !== undefined || kms !== undefined,
-    kmsKeyId,
-    kmsDenied: kms === "denied",
-  };
-  const spec: SnapshotSpec = file.startsWith("synthetic:")
-    ? {
-      ...common,
-      synthetic: {
-        seed: number("seed") ?? 0,
-        volumeSizeGib: Math.ceil(parseSize(file.slice("synthetic:".length)) / GIB),
-        version: number("version"),
-        every: number("every"),
-        density: number("density"),
-        changeRate: number("change"),
-      },
-    }
-    : { ...common, path: file, present: oneOf("present", ["all", "nonzero"]) };
-  const unknown = facts.keys().next().value;
-  return unknown === undefined ? spec : refuse(`"${unknown}" is not a setting`);
 }

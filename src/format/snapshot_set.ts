@@ -43,10 +43,11 @@ export const setMember = object({
   /** The instance whose volumes these are. */
   instance: instanceId,
   /**
-   * How they were found to belong together: EC2 gives them one start time, to the millisecond; or their descriptions, as
-   * EC2 writes them, name one image of the instance. That one call made them EC2 does not tell.
+   * How they were found to belong together: they have one value of the tag that `snapshot create` gives; EC2 gives them
+   * one start time, to the millisecond; or their descriptions, as EC2 writes them, name one image of the instance. That
+   * one call made them EC2 does not tell.
    */
-  knownBy: literal("start_time", "image"),
+  knownBy: literal("tag", "start_time", "image"),
   /** Volumes that the instance had and the set has no snapshot of, by id; null: its volumes were not told. */
   missingVolumes: nullable(arrayOf(object({ device, volumeId }), MAX_SET_SNAPSHOTS)),
   /** All of the set, this one among them, by id. */

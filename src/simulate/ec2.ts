@@ -7,7 +7,7 @@
 import { isVisible } from "./access.ts";
 import { filtersOf, numbered, pageOf, refusal } from "./ec2_form.ts";
 import type { Answer, ApiRequest, Endpoint } from "./endpoint.ts";
-import { type HeldSnapshot, stateOf } from "./snapshots.ts";
+import { type HeldSnapshot, progressOf, stateOf } from "./snapshots.ts";
 import { xmlDocument, type XmlNode } from "./xml.ts";
 
 const NAMESPACE = "http://ec2.amazonaws.com/doc/2016-11-15/";
@@ -91,7 +91,7 @@ function snapshotNodes(snapshot: HeldSnapshot, nowMs: number): XmlNode[] {
     ["status", state],
     ["startTime", new Date(facts.startTimeMs).toISOString()],
     ["completionTime", isCompleted ? new Date(facts.completionTimeMs!).toISOString() : undefined],
-    ["progress", state === "completed" ? "100%" : "0%"],
+    ["progress", progressOf(snapshot, nowMs)],
     ["ownerId", facts.ownerId],
     ["volumeSize", String(snapshot.volumeSizeGib)],
     ["description", facts.description ?? ""],

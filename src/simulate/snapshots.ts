@@ -21,6 +21,8 @@ export interface SnapshotFacts {
   readonly public?: boolean | undefined;
   /** Default `completed`. Only such a snapshot can be read. */
   readonly state?: SnapshotState | undefined;
+  /** On the simulator's clock: pending until then. Default: never. */
+  readonly pendingUntilMs?: number | undefined;
   /** On the simulator's clock. Default: when it was added. */
   readonly startTimeMs?: number | undefined;
   readonly completionTimeMs?: number | undefined;
@@ -66,7 +68,18 @@ export interface HeldSnapshot {
 
 /** The snapshot's state at a time on the simulator's clock. */
 export function stateOf(snapshot: HeldSnapshot, nowMs: number): SnapshotState {
-  return snapshot.stateAt?.(nowMs) ?? snapshot.facts.state ?? "completed";
+  const { pendingUntilMs, state } = snapshot.facts;
+  if (pendingUntilMs !== undefined && nowMs < pendingUntilMs) return "pending";
+  return snapshot.stateAt?.(nowMs) ?? state ?? "completed";
+}
+
+/** How far a snapshot is, in whole percent, as EC2 writes it. */
+export function progressOf(snapshot: HeldSnapshot, nowMs: number): string {
+  const { startTimeMs, pendingUntilMs, completionTimeMs } = snapshot.facts;
+  const untilMs = pendingUntilMs ?? completionTimeMs;
+  if (stateOf(snapshot, nowMs) === "completed") return "100%";
+  if (untilMs === undefined || untilMs <= startTimeMs) return "0%";
+  return `${Math.max(0, Math.min(99, Math.floor((nowMs - startTimeMs) / (untilMs - startTimeMs) * 100)))}%`;
 }
 
 /** All snapshots of an endpoint. */
@@ -152,7 +165,8 @@ function factsOf(
     sharedWith: spec.sharedWith ?? [],
     public: spec.public ?? false,
     state: spec.state ?? "completed",
-    completionTimeMs: spec.completionTimeMs ?? startTimeMs,
+    pendingUntilMs: spec.pendingUntilMs,
+    completionTimeMs: spec.completionTimeMs ?? spec.pendingUntilMs ?? startTimeMs,
     tier: spec.tier ?? "standard",
     encrypted: spec.encrypted ?? spec.kmsKeyId !== undefined,
     kmsKeyId: spec.kmsKeyId,

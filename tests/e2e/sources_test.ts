@@ -198,7 +198,7 @@ Deno.test("sources --estimate counts written blocks by listing, says the price, 
 Deno.test("sources ends with 10 where nothing is found, says why, and what to do", () =>
   withStage(account(), async (stage) => {
     const cases: readonly (readonly [args: string[], names: string[], hint: string])[] = [
-      [[FRESH], [FRESH, "1 volume (vol-0b0b0b0b0b0b0b001)", "without any own snapshot"], "create-snapshots"],
+      [[FRESH], [FRESH, "1 volume (vol-0b0b0b0b0b0b0b001)", "without any own snapshot"], "snapshot create"],
       [[`i-${NOBODYS}`], ["knows no such instance", "description or tags"], "CloudTrail"],
       [[`vol-${NOBODYS}`], [`vol-${NOBODYS}`, "no own snapshot"], "Recycle Bin"],
       [[`snap-${NOBODYS}`], [`snap-${NOBODYS}`, "us-east-1"], "--user-ids"],

@@ -33,6 +33,8 @@ Deno.test("decodeManifest() and decodeJournalHead() take a set that has the snap
     { ...SET, missingVolumes: [] },
     { ...SET, snapshots: [FIRST] },
     { ...SET, knownBy: "image", startedAt: null },
+    { ...SET, knownBy: "tag" },
+    { ...SET, knownBy: "tag", startedAt: null },
     { ...SET, snapshots: [FIRST, { ...SECOND, volumeId: null }] },
     { ...SET, device: null, snapshots: [{ ...FIRST, device: null, volumeId: null }, SECOND] },
   ];
@@ -58,7 +60,6 @@ Deno.test("decodeManifest() and decodeJournalHead() refuse a set that does not f
       missingVolumes: ["vol-00000002", "vol-00000001"].map((volumeId) => ({ device: null, volumeId })),
     }],
     ["is known by a start time, and has none", { ...SET, startedAt: null }],
-    ["is known by an image, and has one start time", { ...SET, knownBy: "image" }],
   ];
   for (const [fault, set] of wrong) refused(set, "integrity", "1: its set ", fault);
 });
@@ -70,7 +71,7 @@ Deno.test("decodeManifest() and decodeJournalHead() refuse a set with what is no
   }));
   const wrong: [string, unknown][] = [
     ["set.instance", { ...SET, instance: "web-1" }],
-    ["set.knownBy", { ...SET, knownBy: "tags" }],
+    ["set.knownBy", { ...SET, knownBy: "description" }],
     ["set.startedAt", { ...SET, startedAt: "2026-01-02" }],
     ["set.device", { ...SET, device: "x".repeat(65) }],
     ["set.device", { ...SET, device: "" }],

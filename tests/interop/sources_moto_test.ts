@@ -116,7 +116,7 @@ outside("sources finds what boto3 made in moto, by instance, volume and tag, and
       assertEquals(await ids(root), [root]);
 
       const nothing = await sources(made.bare);
-      assertRefusal(nothing, { exitCode: 10, names: [made.bare, "1 volume"], hints: ["create-snapshots"] });
+      assertRefusal(nothing, { exitCode: 10, names: [made.bare, "1 volume"], hints: ["snapshot create"] });
       assertEquals(eventOf(nothing, "summary")["snapshots"], 0);
       for (const id of ["i-00000000000000000", "vol-00000000000000000", "snap-00000000000000000"]) {
         assertRefusal(await sources(id), { exitCode: 10, names: [id], hints: ["eu-central-1"] });

@@ -42,7 +42,7 @@ snap-00000000000000007  can't be read: it is pending, only a completed snapshot 
     exitCode: 10,
     said: `coldcase: asking ENDPOINT, which is not AWS's
 coldcase: error: Cannot find snapshots of "i-0b0b0b0b0b0b0b0b0": it has 1 volume (vol-0b0b0b0b0b0b0b001), without any own snapshot
-coldcase: hint: Take them: aws ec2 create-snapshots --region us-east-1 --instance-specification InstanceId=i-0b0b0b0b0b0b0b0b0
+coldcase: hint: Take them, of all its volumes at one moment: coldcase snapshot create i-0b0b0b0b0b0b0b0b0
 coldcase: hint: Snapshots belong to one Region (us-east-1): name another with --region.
 coldcase: hint: Where another account holds them: --shared.
 coldcase: hint: Deleted ones may be in the Recycle Bin: aws ec2 list-snapshots-in-recycle-bin --region us-east-1`,
