@@ -10,6 +10,7 @@ import type { Exhibit } from "../store/mod.ts";
 import { formatCount } from "../units.ts";
 import type { Ended } from "./_acquire_one.ts";
 import type { Target } from "./_instance.ts";
+import type { CaseOf } from "./_corrections.ts";
 import { blocksText, exhibitEvent, IMAGE_DIGEST_LABEL, originMark, statusOf } from "./_exhibits.ts";
 import { costText, pricesText } from "./_prices.ts";
 
@@ -130,7 +131,10 @@ export function showEnds(
   }
 }
 
-export function showExhibit(out: CommandContext["out"], exhibit: Pick<Exhibit, "id" | "manifest">): void {
+export function showExhibit(
+  out: CommandContext["out"],
+  exhibit: Pick<Exhibit, "id" | "manifest"> & CaseOf,
+): void {
   const { manifest } = exhibit;
   const { counts, volume, source } = manifest;
   const size = (blocks: number) => blocksText(blocks, volume.blockSizeBytes);
