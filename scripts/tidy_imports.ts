@@ -34,7 +34,8 @@ export const IMPORT_TABLE: Readonly<Record<string, readonly string[]>> = {
   keys_agent: CODECS,
   aws: [...BASE, "buffers"],
   cli: BASE,
-  image: CODECS,
+  // `world`: as the store.
+  image: [...CODECS, "world"],
   simulate: CODECS,
   // `world`: for its worker threads, which build the real one as `main` does.
   store: [...CODECS, "buffers", "plan", "world", "cipher", "cipher_age", "keys"],

@@ -6,7 +6,7 @@
 import { join } from "@std/path";
 import { outputOf, ProgramFailure } from "./files.ts";
 import { ISOLATION, permissions } from "./permissions.ts";
-import { type Program, WORKER_FILE } from "./program.ts";
+import { type Program, WORKER_FILES } from "./program.ts";
 
 export const TARGETS = [
   "x86_64-unknown-linux-gnu",
@@ -88,7 +88,8 @@ function compileArguments({ target, path, ...rights }: CompileOptions): string[]
     "--no-code-cache",
     ...permissions(rights),
     // By name: a worker's file is a module that nothing imports.
-    ...["--include", ".", "--include", WORKER_FILE],
+    ...["--include", "."],
+    ...WORKER_FILES.flatMap((file) => ["--include", file]),
     ...["--target", target, "--app-name", "coldcase", "--output", path],
     "main.js",
   ];

@@ -14,10 +14,12 @@ import { gitOutput, outputOf, readTree } from "./files.ts";
 /** Name → text, flat and sorted; `main.js` is where it starts. */
 export type Program = ReadonlyMap<string, string>;
 
-/** The worker's name in the sources: `new URL("./_pack_worker.ts", import.meta.url)` has to find it beside each part. */
-const WORKER = "_pack_worker";
-export const WORKER_FILE = `${WORKER}.ts`;
-const WORKER_SOURCE = "src/store/_pack_worker.ts";
+/** Each worker's name in the sources: `new URL("./_pack_worker.ts", import.meta.url)` has to find it beside each part. */
+const WORKERS = [
+  { name: "_pack_worker", source: "src/store/_pack_worker.ts" },
+  { name: "image_worker", source: "src/image/image_worker.ts" },
+];
+export const WORKER_FILES: readonly string[] = WORKERS.map(({ name }) => `${name}.ts`);
 /** What a build may depend on. */
 const SOURCES = ["main.ts", "src", "deno.json", "deno.lock"];
 /** A part's name as esbuild gives it: what it is, and eight characters of its folders' making. */
@@ -45,9 +47,11 @@ export async function bundleProgram(checkout: string, { commit, isModified }: Bu
     for (const source of SOURCES) await copy(join(checkout, source), join(stage, source));
     await writeBuild(join(stage, "src/build.ts"), { commit, isModified });
     // An entry of its own at the top: its output then lies beside the parts that start it.
-    await Deno.writeTextFile(join(stage, WORKER_FILE), `import "./${WORKER_SOURCE}";\n`);
+    for (const { name, source } of WORKERS) {
+      await Deno.writeTextFile(join(stage, `${name}.ts`), `import "./${source}";\n`);
+    }
     const flags = ["--quiet", "--platform", "deno", "--code-splitting", "--minify", "--keep-names"];
-    const args = ["bundle", ...flags, "--outdir", "out", "main.ts", WORKER_FILE];
+    const args = ["bundle", ...flags, "--outdir", "out", "main.ts", ...WORKER_FILES];
     await outputOf(Deno.execPath(), { args, cwd: stage });
     return finished(await readTree(join(stage, "out")));
   } finally {
@@ -77,7 +81,7 @@ function finished(parts: Program): Program {
     const body = withNames(text, names);
     return [names.get(name) ?? name, body.includes("Dynamic require of") ? REQUIRE + body : body];
   });
-  renamed.push([WORKER_FILE, `import "./${WORKER}.js";\n`]);
+  for (const { name } of WORKERS) renamed.push([`${name}.ts`, `import "./${name}.js";\n`]);
   return new Map(renamed.sort(([a], [b]) => a < b ? -1 : 1));
 }
 

@@ -4,10 +4,11 @@
  * *compare*: no byte of an unfinished image is taken on its word.
  */
 import type { Disk } from "../model.ts";
-import { type ImageFormat, isImageFormat } from "./container.ts";
+import { type HeldSegment, type ImageFormat, isImageFormat } from "./container.ts";
 
 const TYPE = "coldcase-partial-image";
-const MAX_CHECKPOINT_BYTES = 64 * 1024;
+/** All segment files that an E01 can have fit. */
+const MAX_CHECKPOINT_BYTES = 256 * 1024;
 
 /** An unfinished image of one exhibit. */
 export interface Checkpoint {
@@ -19,6 +20,8 @@ export interface Checkpoint {
   readonly blockSizeBytes: number;
   /** All below was written and synced. What lies beyond counts as lost. */
   readonly durableBytes: number;
+  /** Of an E01, from the first on: `durableBytes` is where the last of them ends. */
+  readonly segments?: readonly HeldSegment[] | undefined;
   /** How many runs of the program have worked on it, this one included. */
   readonly sessions: number;
   /** When the first of them began, RFC 3339 UTC. */
@@ -70,7 +73,7 @@ function parseCheckpoint(text: string): Checkpoint | undefined {
   }
   if (typeof value !== "object" || value === null) return undefined;
   const { type, version, format, imageDigest, startedAt, ...numbers } = value as Record<string, unknown>;
-  const { volumeSizeBytes, blockSizeBytes, durableBytes, sessions, splitBytes } = numbers;
+  const { volumeSizeBytes, blockSizeBytes, durableBytes, sessions, splitBytes, segments } = numbers;
   if (type !== TYPE || version !== 1 || !isImageFormat(format)) return undefined;
   if (splitBytes !== undefined && !(isCount(splitBytes) && splitBytes > 0)) return undefined;
   if (typeof imageDigest !== "string" || typeof startedAt !== "string") return undefined;
@@ -86,7 +89,19 @@ function parseCheckpoint(text: string): Checkpoint | undefined {
     sessions,
     startedAt,
   };
-  return splitBytes === undefined ? facts : { ...facts, splitBytes };
+  if (segments !== undefined && !(Array.isArray(segments) && segments.every(isHeldSegment))) return undefined;
+  return {
+    ...facts,
+    ...(splitBytes !== undefined && { splitBytes }),
+    ...(segments !== undefined &&
+      { segments: segments.map(({ sha256, endBytes }) => ({ sha256, endBytes })) }),
+  };
+}
+
+function isHeldSegment(value: unknown): value is HeldSegment {
+  if (typeof value !== "object" || value === null) return false;
+  const { sha256, endBytes } = value as Record<string, unknown>;
+  return typeof sha256 === "string" && isCount(endBytes);
 }
 
 function isCount(value: unknown): value is number {

@@ -23,16 +23,40 @@ export interface ContainerFile {
   readonly final: string;
 }
 
+/** A segment file of an unfinished E01 that is whole and durable. */
+export interface HeldSegment {
+  /** Of the file. */
+  readonly sha256: string;
+  /** Where in the volume the next one begins. */
+  readonly endBytes: number;
+}
+
+/** Where an unfinished image of segment files is taken up. */
+export interface ResumePoint {
+  /** Of the volume. */
+  readonly durableBytes: number;
+  readonly segments: readonly HeldSegment[];
+}
+
 /** A volume's bytes, written in order, never over a place that was written before `truncate`. */
 export interface ImageContainer extends DiskFile {
-  /** `lengthBytes` zeros at `offset`, which need not take room. */
-  writeZeros(lengthBytes: number, offset: number): void;
+  /** Done with `bytes` when it returns or resolves. */
+  write(bytes: Uint8Array, offset: number): void | Promise<void>;
+  /** `lengthBytes` zeros at `offset`; how many bytes they take, about. */
+  writeZeros(lengthBytes: number, offset: number): number | Promise<number>;
   /** Tells of bytes that could not be read, before their zeros come. */
   addUnreadable(range: ByteRange): void;
   /** What a format has after the last byte. Nothing is written after it; not durable before the next `sync`. */
-  seal(digests: LinearDigestValues): void;
+  seal(digests: LinearDigestValues): void | Promise<void>;
   /** All files, in order; complete after `seal`. */
   files(): readonly ContainerFile[];
+  /**
+   * Where the image can't be read back as the volume's bytes: takes up what is whole of an earlier session, before
+   * anything is written; what comes of the volume before that point is then left out.
+   */
+  takeUp?(held: readonly HeldSegment[]): Promise<ResumePoint>;
+  /** The same: where it could be taken up now, all of it durable. */
+  resumePoint?(): ResumePoint;
 }
 
 /** What a format has after the volume's bytes. */
@@ -61,7 +85,9 @@ export class WholeFile implements ImageContainer {
     this.#file.write(bytes, offset);
   }
 
-  writeZeros(): void {}
+  writeZeros(): number {
+    return 0;
+  }
 
   addUnreadable(): void {}
 

@@ -7,7 +7,7 @@ import type { BlockReader } from "../model.ts";
 import { formatSize, MIB } from "../units.ts";
 import { volumeSizeBytes } from "./blocks.ts";
 import { CHUNK_BYTES, MAX_SEGMENTS } from "./ewf_format.ts";
-import { ZERO_CHUNK } from "./ewf_writer.ts";
+import { ZERO_CHUNK } from "./ewf_chunks.ts";
 
 export const DEFAULT_SEGMENT_BYTES = 2048 * MIB;
 /** Headers with the longest texts fit, and chunks beside them. */

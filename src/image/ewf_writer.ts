@@ -1,73 +1,36 @@
 /**
- * Writes a volume as EWF-E01 segment files, in order, once: chunks of 32 KiB, compressed where that makes them
- * smaller, with tables, and at the end what was unreadable and the digests. One thread; memory holds a chunk, a
- * table and a buffer. It can't be taken up again: `truncate` begins anew.
- *
- * @see Joachim Metz, "Expert Witness Compression Format specification" (libewf)
+ * A volume as an EWF-E01: cuts it into groups of chunks, has them packed beside one another, and gives them to the
+ * segment files in their order. An export goes on after the last segment file that is whole, whose bytes are known by
+ * their digest; what comes after is written anew, and is the same. Memory holds the groups under way.
  */
 import { basename } from "@std/path";
-import { constants, deflateSync } from "node:zlib";
 import { OperatorError } from "../errors.ts";
-import type { Disk, DiskFile } from "../model.ts";
-import { MIB } from "../units.ts";
-import { type ContainerFile, type ImageContainer, literally, pathsLike } from "./container.ts";
-import type { LinearDigestValues } from "./digests.ts";
+import type { Disk } from "../model.ts";
 import {
-  CHUNK_BYTES,
-  COMPRESSED,
-  descriptor,
-  DESCRIPTOR_BYTES,
-  fileHeader,
-  MAX_SEGMENTS,
-  SECTOR_BYTES,
-  segmentPath,
-  summed,
-  TABLE_ENTRIES,
-  viewOf,
-  VOLUME_BYTES,
-} from "./ewf_format.ts";
-import { type EwfFacts, type EwfShape, header, header2, volumeData } from "./ewf_header.ts";
-import { type ByteRange, RangeList } from "./ranges.ts";
+  type ContainerFile,
+  type HeldSegment,
+  type ImageContainer,
+  literally,
+  pathsLike,
+  type ResumePoint,
+} from "./container.ts";
+import type { LinearDigestValues } from "./digests.ts";
+import { GROUP_BYTES, ZERO_CHUNK } from "./ewf_chunks.ts";
+import { CHUNK_BYTES, COMPRESSED, SECTOR_BYTES } from "./ewf_format.ts";
+import type { EwfPackers, PackedGroup } from "./ewf_packers.ts";
+import { type EwfOptions, EwfSegments } from "./ewf_segments.ts";
+import type { ByteRange } from "./ranges.ts";
 
-const BUFFER_BYTES = MIB;
-/** Entries of `error2`; the log and the map have all. */
-const MAX_ERRORS = 4096;
-/** Its fields have 32 bits of sectors. */
+/** The fields of `error2` have 32 bits of sectors. */
 const MAX_ERROR_SECTOR = 2 ** 32;
-/** `data`, `digest`, `hash`, `done`, and `error2` without entries. */
-const TAIL_BYTES = 5 * DESCRIPTOR_BYTES + VOLUME_BYTES + 80 + 36 + 520 + 4;
-/** Header and footer of a table, beside its descriptor. */
-const TABLE_BYTES = DESCRIPTOR_BYTES + 24 + 4;
-/** From here on a table entry's 31 bits do not reach the end of a segment file. */
-const MAX_PLAIN_SEGMENT_BYTES = 2 ** 31;
+/** Of a chunk in the two tables. */
+const ENTRIES_BYTES = 8;
 
-export interface EwfOptions {
-  readonly stem: string;
-  readonly splitBytes: number;
-  readonly facts: EwfFacts;
-  readonly shape: EwfShape;
-  /** RFC 3339 UTC. */
-  readonly writtenAt: string;
-}
-
-/** A chunk as it is stored. */
-interface Chunk {
-  readonly bytes: Uint8Array;
-  readonly isCompressed: boolean;
-}
-
-/** Compressed where that is smaller; else with its checksum, which deflate's own end has as well (big-endian). */
-function pack(bytes: Uint8Array, level: number = constants.Z_BEST_SPEED): Chunk {
-  const deflated = deflateSync(bytes, { level });
-  if (deflated.length < bytes.length) return { bytes: deflated, isCompressed: true };
-  const plain = new Uint8Array(bytes.length + 4);
-  plain.set(bytes);
-  plain.set(deflated.subarray(-4).toReversed(), bytes.length);
-  return { bytes: plain, isCompressed: false };
-}
-
-/** A chunk of zeros: most of many volumes, so as small as it can be. */
-export const ZERO_CHUNK: Chunk = pack(new Uint8Array(CHUNK_BYTES), constants.Z_BEST_COMPRESSION);
+/** What waits for its turn; positions are of the volume. */
+type Queued =
+  | { readonly kind: "group"; readonly position: number; readonly packed: Promise<PackedGroup> }
+  | { readonly kind: "zeros"; readonly position: number; readonly endPosition: number }
+  | { readonly kind: "error"; readonly range: ByteRange };
 
 /** Files of a set, finished or (`.partial`) not, ascending as segments are. */
 export function segmentsThere(disk: Disk, stem: string, suffix = ""): string[] {
@@ -77,37 +40,47 @@ export function segmentsThere(disk: Disk, stem: string, suffix = ""): string[] {
 
 export class EwfWriter implements ImageContainer {
   readonly #disk: Disk;
-  readonly #options: EwfOptions;
-  readonly #errors = new RangeList(MAX_ERRORS);
-  readonly #chunk = new Uint8Array(CHUNK_BYTES);
-  readonly #buffer = new Uint8Array(BUFFER_BYTES);
-  readonly #entries = new Uint32Array(TABLE_ENTRIES);
-  readonly #volume: Uint8Array;
-  /** Written, not durable; the last is the one in use. */
-  #open: DiskFile[] = [];
-  #segment = 0;
-  #chunkBytes = 0;
-  #bufferBytes = 0;
-  #fileBytes = 0;
-  #sectorsOffset = 0;
-  #entryCount = 0;
+  readonly #stem: string;
+  readonly #segments: EwfSegments;
+  readonly #packers: EwfPackers;
+  readonly #queue: Queued[] = [];
+  readonly #group = new Uint8Array(GROUP_BYTES);
+  #groupBytes = 0;
+  #groupCount = 0;
   /** Bytes of the volume so far. */
   #position = 0;
+  /** All before is in segment files that are whole. */
+  #keptBytes = 0;
+  #held: readonly HeldSegment[] = [];
 
-  constructor(disk: Disk, options: EwfOptions) {
+  constructor(disk: Disk, options: EwfOptions & { readonly packers: EwfPackers }) {
     this.#disk = disk;
-    this.#options = options;
-    this.#volume = volumeData(options.shape);
+    this.#stem = options.stem;
+    this.#packers = options.packers;
+    this.#segments = new EwfSegments(disk, options);
   }
 
   files(): readonly ContainerFile[] {
-    return Array.from({ length: Math.max(1, this.#segment) }, (_, index) => {
-      const final = segmentPath(this.#options.stem, index + 1);
-      return { partial: `${final}.partial`, final };
-    });
+    return Array.from({ length: Math.max(1, this.#segments.count) }, (_, at) => this.#segments.file(at + 1));
   }
 
-  /** Nothing can be compared with what is there: a segment file is not taken up. */
+  async takeUp(held: readonly HeldSegment[]): Promise<ResumePoint> {
+    let count = 0;
+    for (const { sha256 } of held) {
+      if (!await this.#isHeld(count + 1, sha256)) break;
+      count++;
+    }
+    this.#held = held.slice(0, count);
+    this.#keptBytes = this.#held.at(-1)?.endBytes ?? 0;
+    this.#segments.goOnAfter(count);
+    return this.resumePoint();
+  }
+
+  resumePoint(): ResumePoint {
+    return { durableBytes: this.#held.at(-1)?.endBytes ?? 0, segments: this.#held };
+  }
+
+  /** Nothing can be compared with what is there. */
   read(): number {
     return 0;
   }
@@ -116,77 +89,85 @@ export class EwfWriter implements ImageContainer {
     return 0;
   }
 
+  /** To nothing: of an earlier session only those segment files stay that were taken up. */
   truncate(sizeBytes: number): void {
     if (sizeBytes > 0) return;
-    if (this.#segment > 0) throw new OperatorError("internal", "Cannot begin an E01 anew: it has begun");
-    for (const path of segmentsThere(this.#disk, this.#options.stem, ".partial")) {
-      if (path !== this.files()[0]!.partial) this.#disk.remove(path);
+    if (this.#position > 0) throw new OperatorError("internal", "Cannot begin an E01 anew: it has begun");
+    const first = this.#segments.file(1).partial;
+    const kept = [first, ...this.#held.map((_, index) => this.#segments.file(index + 1).partial)];
+    for (const path of segmentsThere(this.#disk, this.#stem, ".partial")) {
+      if (!kept.includes(path)) this.#disk.remove(path);
     }
-    const first = this.#disk.open(this.files()[0]!.partial, "update");
+    if (this.#held.length > 0) return;
+    const file = this.#disk.open(first, "update");
     try {
-      first.truncate(0);
+      file.truncate(0);
     } finally {
-      first.close();
+      file.close();
     }
   }
 
   addUnreadable(range: ByteRange): void {
-    if (range.offsetBytes + range.lengthBytes <= MAX_ERROR_SECTOR * SECTOR_BYTES) this.#errors.add(range);
+    if (range.offsetBytes + range.lengthBytes > MAX_ERROR_SECTOR * SECTOR_BYTES) return;
+    // In its turn: how many there are decides where a segment file ends.
+    this.#queue.push({ kind: "error", range });
   }
 
-  write(bytes: Uint8Array, offset: number): void {
+  async write(bytes: Uint8Array, offset: number): Promise<void> {
     this.#expect(offset);
     for (let done = 0; done < bytes.length;) {
-      const part = bytes.subarray(done, done + CHUNK_BYTES - this.#chunkBytes);
-      if (part.length === CHUNK_BYTES) this.#add(pack(part));
-      else this.#fill(part);
+      const part = bytes.subarray(done, done + GROUP_BYTES - this.#groupBytes);
+      if (part.length === GROUP_BYTES) await this.#addGroup(part, offset + done);
+      else await this.#fill(part, offset + done);
       done += part.length;
     }
     this.#position += bytes.length;
   }
 
-  writeZeros(lengthBytes: number, offset: number): void {
+  async writeZeros(lengthBytes: number, offset: number): Promise<number> {
     this.#expect(offset);
-    for (let left = lengthBytes; left > 0;) {
-      const count = Math.min(left, CHUNK_BYTES - this.#chunkBytes);
-      if (count === CHUNK_BYTES) this.#add(ZERO_CHUNK);
-      else this.#fill(new Uint8Array(count));
-      left -= count;
+    for (let done = 0; done < lengthBytes;) {
+      const left = lengthBytes - done;
+      const [position, whole] = [offset + done, left - left % GROUP_BYTES];
+      const count = this.#groupBytes === 0 && whole > 0
+        ? whole
+        : Math.min(left, GROUP_BYTES - this.#groupBytes);
+      if (count === whole) await this.#addZeros(position, position + whole);
+      else await this.#fill(new Uint8Array(count), position);
+      done += count;
     }
     this.#position += lengthBytes;
+    return Math.ceil(lengthBytes / CHUNK_BYTES) * (ZERO_CHUNK.bytes.length + ENTRIES_BYTES);
   }
 
-  seal(digests: LinearDigestValues): void {
-    if (this.#chunkBytes > 0) this.#add(pack(this.#chunk.subarray(0, this.#chunkBytes)));
-    this.#chunkBytes = 0;
-    if (this.#segment === 0) this.#beginSegment();
-    this.#endSectors();
-    if (this.#segment === 1) this.#section("data", this.#volume);
-    this.#writeErrors();
-    const md5 = bytesOf(digests.md5, 16);
-    const digest = new Uint8Array(76);
-    digest.set(md5);
-    digest.set(bytesOf(digests.sha1, 20), 16);
-    this.#section("digest", summed(digest));
-    const hash = new Uint8Array(32);
-    hash.set(md5);
-    this.#section("hash", summed(hash));
-    this.#section("done");
-    this.#flush();
+  async seal(digests: LinearDigestValues): Promise<void> {
+    if (this.#groupBytes > 0) await this.#endGroup();
+    await this.#advance(0);
+    this.#segments.end(digests);
   }
 
   async sync(): Promise<void> {
-    this.#flush();
-    const files = [...this.#open];
-    for (const file of files) await file.sync();
-    // The one that was in use may have been left since; it is synced and closed the next time.
-    for (const file of files.slice(0, -1)) file.close();
-    this.#open = this.#open.slice(Math.max(0, files.length - 1));
+    for (const { number, endBytes } of await this.#segments.sync()) {
+      const sha256 = await this.#packers.fileSha256(this.#segments.file(number).partial);
+      this.#held = [...this.#held, { sha256, endBytes }];
+    }
   }
 
   close(): void {
-    for (const file of this.#open) file.close();
-    this.#open = [];
+    this.#segments.close();
+    this.#packers.close();
+  }
+
+  /** A whole one may have its final name already: the run was cut off while it gave them. */
+  async #isHeld(number: number, sha256: string): Promise<boolean> {
+    const { partial, final } = this.#segments.file(number);
+    const isRenamed = number > 1 && !this.#disk.stat(partial);
+    const path = isRenamed ? final : partial;
+    if (this.#disk.stat(path)?.kind !== "file") return false;
+    if (number === 1 && !this.#segments.isFirst(path)) return false;
+    if (await this.#packers.fileSha256(path) !== sha256) return false;
+    if (isRenamed) this.#disk.rename(final, partial);
+    return true;
   }
 
   #expect(offset: number): void {
@@ -197,120 +178,64 @@ export class EwfWriter implements ImageContainer {
     );
   }
 
-  #fill(part: Uint8Array): void {
-    this.#chunk.set(part, this.#chunkBytes);
-    this.#chunkBytes += part.length;
-    if (this.#chunkBytes < CHUNK_BYTES) return;
-    this.#chunkBytes = 0;
-    this.#add(pack(this.#chunk));
+  async #fill(part: Uint8Array, position: number): Promise<void> {
+    this.#group.set(part, this.#groupBytes);
+    this.#groupBytes += part.length;
+    if (this.#groupBytes === GROUP_BYTES) await this.#endGroup(position + part.length);
   }
 
-  #add({ bytes, isCompressed }: Chunk): void {
-    if (this.#segment === 0) this.#beginSegment();
-    const tables = 2 * (TABLE_BYTES + 4 * (this.#entryCount + 1));
-    const tail = TAIL_BYTES + 8 * this.#errors.listed.length;
-    const start = this.#sectorsOffset === 0 ? DESCRIPTOR_BYTES : 0;
-    if (this.#offset + start + bytes.length + tables + tail > this.#options.splitBytes) {
-      this.#endSectors();
-      this.#section("next");
-      this.#beginSegment();
-    } else if (this.#entryCount === TABLE_ENTRIES) {
-      this.#endSectors();
+  async #endGroup(endPosition = this.#position): Promise<void> {
+    const lengthBytes = this.#groupBytes;
+    this.#groupBytes = 0;
+    await this.#addGroup(this.#group.subarray(0, lengthBytes), endPosition - lengthBytes);
+  }
+
+  async #addGroup(bytes: Uint8Array, position: number): Promise<void> {
+    if (position + bytes.length <= this.#keptBytes) return;
+    await this.#advance(this.#packers.count - 1);
+    const packed = this.#packers.pack(bytes);
+    // Whoever writes it is told.
+    packed.catch(() => undefined);
+    this.#groupCount++;
+    this.#queue.push({ kind: "group", position, packed });
+  }
+
+  async #addZeros(position: number, endPosition: number): Promise<void> {
+    if (endPosition <= this.#keptBytes) return;
+    this.#queue.push({ kind: "zeros", position, endPosition });
+    await this.#advance(this.#groupCount);
+  }
+
+  /** Writes what is next in the queue, until at most `groupCount` groups are left. */
+  async #advance(groupCount: number): Promise<void> {
+    for (let next = this.#queue[0]; next; next = this.#queue[0]) {
+      if (next.kind === "group") {
+        if (this.#groupCount <= groupCount) return;
+        const group = await next.packed;
+        this.#writeGroup(group, next.position);
+        group.release();
+        this.#groupCount--;
+      } else if (next.kind === "zeros") {
+        for (let at = Math.max(next.position, this.#keptBytes); at < next.endPosition; at += CHUNK_BYTES) {
+          this.#segments.add(ZERO_CHUNK.bytes, { isCompressed: true, position: at });
+        }
+      } else {
+        this.#segments.addError(next.range);
+      }
+      this.#queue.shift();
     }
-    if (this.#sectorsOffset === 0) {
-      this.#sectorsOffset = this.#offset;
-      // Its size is not known yet; overwritten by `#endSectors`.
-      this.#append(new Uint8Array(DESCRIPTOR_BYTES));
-    }
-    const at = this.#offset - this.#baseOffset;
-    this.#entries[this.#entryCount++] = isCompressed ? at + COMPRESSED : at;
-    this.#append(bytes);
   }
 
-  get #offset(): number {
-    return this.#fileBytes + this.#bufferBytes;
-  }
-
-  get #baseOffset(): number {
-    return this.#options.splitBytes <= MAX_PLAIN_SEGMENT_BYTES ? 0 : this.#sectorsOffset;
-  }
-
-  #beginSegment(): void {
-    this.#flush();
-    this.#segment++;
-    if (this.#segment > MAX_SEGMENTS) {
-      throw new OperatorError("internal", `Cannot name segment file ${this.#segment}: names go to .EZZ`);
-    }
-    const { partial } = this.files().at(-1)!;
-    this.#open.push(this.#disk.open(partial, this.#segment === 1 ? "update" : "create"));
-    this.#fileBytes = 0;
-    this.#append(fileHeader(this.#segment));
-    if (this.#segment > 1) return this.#section("data", this.#volume);
-    const { facts, writtenAt } = this.#options;
-    const texts = header2(facts, writtenAt);
-    this.#section("header2", texts);
-    this.#section("header2", texts);
-    this.#section("header", header(facts, writtenAt));
-    this.#section("volume", this.#volume);
-  }
-
-  #endSectors(): void {
-    if (this.#entryCount === 0) return;
-    const offset = this.#sectorsOffset;
-    const sizeBytes = this.#offset - offset;
-    const head = new Uint8Array(20);
-    viewOf(head).setUint32(0, this.#entryCount, true);
-    viewOf(head).setBigUint64(8, BigInt(this.#baseOffset), true);
-    const entries = new Uint8Array(this.#entryCount * 4);
-    const view = viewOf(entries);
-    for (let index = 0; index < this.#entryCount; index++) {
-      view.setUint32(index * 4, this.#entries[index]!, true);
-    }
-    this.#flush();
-    this.#open.at(-1)!.write(descriptor("sectors", { offset, sizeBytes }), offset);
-    this.#section("table", summed(head), summed(entries));
-    this.#section("table2", summed(head), summed(entries));
-    this.#entryCount = 0;
-    this.#sectorsOffset = 0;
-  }
-
-  #writeErrors(): void {
-    const ranges = this.#errors.listed;
-    if (ranges.length === 0) return;
-    const head = new Uint8Array(516);
-    viewOf(head).setUint32(0, ranges.length, true);
-    const entries = new Uint8Array(ranges.length * 8);
-    const view = viewOf(entries);
-    ranges.forEach(({ offsetBytes, lengthBytes }, index) => {
-      view.setUint32(index * 8, offsetBytes / SECTOR_BYTES, true);
-      view.setUint32(index * 8 + 4, lengthBytes / SECTOR_BYTES, true);
+  #writeGroup({ sizes, bytes }: PackedGroup, start: number): void {
+    let from = 0;
+    sizes.forEach((size, index) => {
+      const isCompressed = size >= COMPRESSED;
+      const end = from + size % COMPRESSED;
+      const position = start + index * CHUNK_BYTES;
+      if (position >= this.#keptBytes) {
+        this.#segments.add(bytes.subarray(from, end), { isCompressed, position });
+      }
+      from = end;
     });
-    this.#section("error2", summed(head), summed(entries));
   }
-
-  #section(type: string, ...parts: readonly Uint8Array[]): void {
-    const sizeBytes = parts.reduce((sum, part) => sum + part.length, DESCRIPTOR_BYTES);
-    this.#append(descriptor(type, { offset: this.#offset, sizeBytes }));
-    for (const part of parts) this.#append(part);
-  }
-
-  #append(bytes: Uint8Array): void {
-    if (this.#bufferBytes + bytes.length > BUFFER_BYTES) this.#flush();
-    this.#buffer.set(bytes, this.#bufferBytes);
-    this.#bufferBytes += bytes.length;
-  }
-
-  #flush(): void {
-    if (this.#bufferBytes === 0) return;
-    this.#open.at(-1)!.write(this.#buffer.subarray(0, this.#bufferBytes), this.#fileBytes);
-    this.#fileBytes += this.#bufferBytes;
-    this.#bufferBytes = 0;
-  }
-}
-
-function bytesOf(hex: string | undefined, lengthBytes: number): Uint8Array {
-  if (hex?.length !== lengthBytes * 2) {
-    throw new OperatorError("internal", `Cannot end an E01: no digest of ${lengthBytes} bytes was computed`);
-  }
-  return Uint8Array.fromHex(hex);
 }

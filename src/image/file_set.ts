@@ -9,6 +9,7 @@ import { inspectVolume } from "./contents.ts";
 import { ewfStem, segmentPath } from "./ewf_format.ts";
 import { cutFields, type EwfFacts } from "./ewf_header.ts";
 import { MIN_SEGMENT_BYTES, mostEwfBytes, segmentBytes } from "./ewf_room.ts";
+import { inlinePackers, threadPackers } from "./ewf_packers.ts";
 import { EwfWriter, segmentsThere } from "./ewf_writer.ts";
 import { type ImageNames, imageNames } from "./file_target.ts";
 import { numberedPieces, requirePieces, SplitFile, splitStem } from "./split_file.ts";
@@ -21,8 +22,8 @@ export interface FileSetOptions {
   readonly reader: BlockReader;
   /** The identity that formats have a place for comes from it. */
   readonly imageDigest: string;
-  /** When this run began, RFC 3339 UTC. */
-  readonly startedAt: string;
+  /** Worker threads that compress; 0 or `undefined`: the calling thread does. */
+  readonly threads?: number | undefined;
   /** Bytes of each piece; `undefined`: the image is one file. */
   readonly splitBytes?: number | undefined;
   /** An E01, in segment files of `splitBytes` or of a size that does; `undefined`: raw. */
@@ -51,7 +52,8 @@ export interface FileSet {
   readonly extraBytes: number;
   /** Finished files of it, or of an earlier image of that name, first first. */
   there(): string[];
-  open(): ImageContainer;
+  /** `startedAt`: when the first session of it began, RFC 3339 UTC. */
+  open(startedAt: string): ImageContainer;
 }
 
 function rawSet(path: string, options: FileSetOptions): FileSet {
@@ -89,7 +91,7 @@ async function ewfSet(
   path: string,
   options: FileSetOptions & { readonly ewf: EwfFacts },
 ): Promise<FileSet> {
-  const { disk, reader, ewf: facts, startedAt } = options;
+  const { disk, reader, ewf: facts, threads = 0 } = options;
   const stem = ewfStem(path);
   const mostBytes = await mostEwfBytes(reader);
   const splitBytes = segmentBytes(stem, { asked: options.splitBytes, mostBytes });
@@ -98,7 +100,6 @@ async function ewfSet(
     sizeBytes: volumeSizeBytes(reader.shape),
     blockSizeBytes: reader.shape.blockSizeBytes,
     isPhysical: table !== undefined,
-    identity: `${options.imageDigest} ${startedAt}`,
   };
   const cut = cutFields(facts);
   return {
@@ -111,7 +112,11 @@ async function ewfSet(
     largestFileBytes: Math.min(splitBytes, mostBytes + MIN_SEGMENT_BYTES),
     extraBytes: 0,
     there: () => segmentsThere(disk, stem),
-    open: () => new EwfWriter(disk, { stem, splitBytes, facts, shape, writtenAt: startedAt }),
+    open(startedAt) {
+      const packers = threads > 0 ? threadPackers(threads) : inlinePackers(disk);
+      const named = { ...shape, identity: `${options.imageDigest} ${startedAt}` };
+      return new EwfWriter(disk, { stem, splitBytes, facts, shape: named, writtenAt: startedAt, packers });
+    },
   };
 }
 

@@ -79,7 +79,7 @@ export class FileTarget implements ImageTarget {
   /** All of the image below it is right. */
   #position = 0;
   #unsyncedBytes = 0;
-  #checkedBytes = 0;
+  #checkedBytes: number;
   /** The sync under way; resolves with what went wrong. */
   #syncing: Promise<unknown> = Promise.resolve();
   #buffer = new Uint8Array(0);
@@ -96,7 +96,9 @@ export class FileTarget implements ImageTarget {
     this.#lock = parts.lock;
     this.#syncEveryBytes = parts.syncEveryBytes;
     this.#checkpoint = parts.checkpoint;
-    this.#compareUntil = parts.checkpoint.durableBytes;
+    const { container, checkpoint } = parts;
+    this.#compareUntil = container.takeUp ? 0 : checkpoint.durableBytes;
+    this.#checkedBytes = container.takeUp ? checkpoint.durableBytes : 0;
   }
 
   get sessions(): number {
@@ -108,13 +110,14 @@ export class FileTarget implements ImageTarget {
     return this.#checkpoint.startedAt;
   }
 
-  /** Bytes that an earlier session wrote, compared with the exhibit in this one, and kept. */
+  /** Bytes that an earlier session wrote, compared with the exhibit (of an E01: checked) in this one, and kept. */
   get checkedBytes(): number {
     return this.#checkedBytes;
   }
 
   isHoleFree(offset: number): boolean {
-    return offset >= this.#compareUntil;
+    // What is made of segment files has no holes: its zeros are written too.
+    return offset >= this.#compareUntil && !this.#container.takeUp;
   }
 
   announce(piece: VolumePiece): void {
@@ -132,7 +135,7 @@ export class FileTarget implements ImageTarget {
 
   async write(bytes: Uint8Array, offset: number): Promise<void> {
     if (!await this.#isThere(bytes, offset)) {
-      this.#attempt("write image", this.names.partial, () => this.#container.write(bytes, offset));
+      await this.#attempted("write image", async () => await this.#container.write(bytes, offset));
       this.#unsyncedBytes += bytes.length;
     }
     this.#position = offset + bytes.length;
@@ -145,9 +148,10 @@ export class FileTarget implements ImageTarget {
       await this.#isThere(ZERO_BYTES.subarray(0, count), offset + done);
       done += count;
     }
-    const zeros = () => this.#container.writeZeros(lengthBytes, offset);
-    this.#attempt("write image", this.names.partial, zeros);
+    const zeros = async () => await this.#container.writeZeros(lengthBytes, offset);
+    this.#unsyncedBytes += await this.#attempted("write image", zeros);
     this.#position = offset + lengthBytes;
+    if (this.#unsyncedBytes >= this.#syncEveryBytes) await this.#syncBeside();
   }
 
   async save(): Promise<void> {
@@ -156,8 +160,8 @@ export class FileTarget implements ImageTarget {
   }
 
   /** Writes what the format has at its end; the files of the image, under their final names, in order. */
-  seal(digests: LinearDigestValues): readonly string[] {
-    this.#attempt("write image", this.names.partial, () => this.#container.seal(digests));
+  async seal(digests: LinearDigestValues): Promise<readonly string[]> {
+    await this.#attempted("write image", async () => await this.#container.seal(digests));
     return this.#container.files().map(({ final }) => final);
   }
 
@@ -234,7 +238,7 @@ export class FileTarget implements ImageTarget {
 
   async #sync(durableBytes: number): Promise<void> {
     await this.#container.sync();
-    this.#checkpoint = { ...this.#checkpoint, durableBytes };
+    this.#checkpoint = { ...this.#checkpoint, durableBytes, ...this.#container.resumePoint?.() };
     await writeCheckpoint(this.#disk, this.names.checkpoint, this.#checkpoint);
   }
 
@@ -252,6 +256,14 @@ export class FileTarget implements ImageTarget {
       await file.sync();
     } finally {
       file.close();
+    }
+  }
+
+  async #attempted<T>(action: string, call: () => Promise<T>): Promise<T> {
+    try {
+      return await call();
+    } catch (error) {
+      throw diskFailure(action, this.names.partial, error);
     }
   }
 

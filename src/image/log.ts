@@ -153,6 +153,11 @@ function countText(blocks: number, result: ExportResult): string {
 
 function sessionsText(result: ExportResult): string {
   if (result.sessions === 1) return "1";
+  const { checkedBytes, format } = result;
+  if (format === "e01") {
+    return `${result.sessions}; the last one kept whole segment files of the earlier ones, with ` +
+      `${bytesText(checkedBytes)} of the volume, after checking them`;
+  }
   return `${result.sessions}; the last one compared ${bytesText(result.checkedBytes)} of the earlier ` +
     `ones with the exhibit and kept them`;
 }

@@ -30,6 +30,8 @@ export interface FileTargetOptions extends FileSetOptions {
   readonly digests: readonly DigestName[];
   readonly windowLog?: WindowLogPlan | undefined;
   readonly overwrite: boolean;
+  /** When this run began, RFC 3339 UTC. */
+  readonly startedAt: string;
   readonly syncEveryBytes: number;
 }
 
@@ -77,12 +79,15 @@ async function openLocked(
     startedAt: options.startedAt,
   };
   const held = unfinishedImage(set, { ...options, fresh });
-  const checkpoint = held ? { ...held, sessions: held.sessions + 1 } : fresh;
+  let checkpoint = held ? { ...held, sessions: held.sessions + 1 } : fresh;
   if (!disk.stat(names.partial)) disk.open(names.partial, "create").close();
   const windows = openWindowLogs(set, { ...options, isResumed: held !== undefined });
-  const container = set.open();
+  const container = set.open(checkpoint.startedAt);
   try {
-    if (held && format !== "e01") takeBack(disk, container);
+    if (held && !container.takeUp) takeBack(disk, container);
+    if (container.takeUp) {
+      checkpoint = { ...checkpoint, ...await container.takeUp(held?.segments ?? []) };
+    }
     // Beyond the durable part nothing may survive: after a failed sync the page cache can hold what the
     // disk does not, and a hole must be one.
     container.truncate(Math.min(container.sizeBytes(), checkpoint.durableBytes));
@@ -241,10 +246,6 @@ function unfinishedImage(
   const isOurs = held !== undefined && held !== "unknown" && held.imageDigest === fresh.imageDigest &&
     held.volumeSizeBytes === fresh.volumeSizeBytes && held.blockSizeBytes === fresh.blockSizeBytes &&
     held.format === fresh.format && held.splitBytes === fresh.splitBytes;
-  if (isOurs && !isEmpty && held.format === "e01") {
-    options.notes.push("An unfinished E01 was there; E01 is not taken up, all of it was written anew.");
-    return { ...held, startedAt: fresh.startedAt, durableBytes: 0 };
-  }
   if (isOurs && !isEmpty) {
     // Whole blocks only, whatever the file says: a block is compared or written, never half of each.
     const whole = Math.min(held.durableBytes, held.volumeSizeBytes);

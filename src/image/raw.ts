@@ -59,7 +59,7 @@ export interface ExportOptions {
   readonly splitBytes?: number | undefined;
   /**
    * An E01 with these facts: `PATH.E01`, `PATH.E02`, … of `splitBytes` at most, 2 GiB (more where the names need it)
-   * where not given. MD5 and SHA-1 are computed whether they are asked for or not: the format holds them.
+   * where not given. Where any digest is asked for, MD5 and SHA-1 are computed too: the format holds them.
    */
   readonly ewf?: EwfFacts | undefined;
   /**
@@ -67,6 +67,8 @@ export interface ExportOptions {
    * stream) instead of a raw image.
    */
   readonly virtualDisk?: VirtualDisk | undefined;
+  /** Worker threads that compress an E01; with any, digests are computed in two more. 0 where not given. */
+  readonly threads?: number | undefined;
   /** A digest of each window, in `NAME.sha256.log` and its like. */
   readonly windowLog?: WindowLogPlan | undefined;
 }
@@ -151,7 +153,7 @@ export async function exportRaw(
       windows,
       digests: digestsAsked(options),
     });
-    const files = opened instanceof FileTarget ? opened.seal(written.digests) : [];
+    const files = opened instanceof FileTarget ? await opened.seal(written.digests) : [];
     // A VMDK's first file is its descriptor, which holds no byte of the volume.
     const extents = options.virtualDisk?.format === "vmdk" ? files.slice(1) : files;
     const result: ExportResult = {

@@ -112,7 +112,9 @@ export class SplitFile implements ImageContainer {
     });
   }
 
-  writeZeros(): void {}
+  writeZeros(): number {
+    return 0;
+  }
 
   addUnreadable(): void {}
 

@@ -143,7 +143,9 @@ export class VmdkFile implements ImageContainer {
     this.#extents.write(bytes, offset);
   }
 
-  writeZeros(): void {}
+  writeZeros(): number {
+    return 0;
+  }
 
   addUnreadable(): void {}
 

@@ -41,15 +41,32 @@ export async function writeVolume(
   target: ImageTarget,
   options: WriteOptions,
 ): Promise<Written> {
-  const { blockSizeBytes } = reader.shape;
   const trailer = trailerBytes({ ...options, reader }, target.path ?? "standard output");
   const digests = new ImageDigests({
-    // An E01 holds these two whether they were asked for or not.
-    names: options.ewf ? [...options.digests, "md5", "sha1"] : options.digests,
+    // An E01 holds these two, if any.
+    names: options.ewf && options.digests.length > 0 ? [...options.digests, "md5", "sha1"] : options.digests,
+    threads: options.threads,
     pieceBytes: options.ewf ? undefined : options.splitBytes,
     windows: options.windows,
     trailer,
   });
+  try {
+    return await writeAll(reader, target, { ...options, digests, trailer });
+  } finally {
+    digests.close();
+  }
+}
+
+async function writeAll(
+  reader: BlockReader,
+  target: ImageTarget,
+  options: Omit<WriteOptions, "digests"> & {
+    readonly digests: ImageDigests;
+    readonly trailer: Uint8Array | undefined;
+  },
+): Promise<Written> {
+  const { digests, trailer } = options;
+  const { blockSizeBytes } = reader.shape;
   const blocks: Record<BlockState, number> = { absent: 0, zero: 0, stored: 0, unreadable: 0 };
   const unreadable = new RangeList();
   const steps = new Steps(volumeSizeBytes(reader.shape), { ...options, action: "finish the image" });
@@ -61,9 +78,7 @@ export async function writeVolume(
       target.announce(piece);
       if (piece.state === "stored") {
         blocks.stored++;
-        const writing = target.write(piece.bytes, offset);
-        digests.update(piece.bytes);
-        await writing;
+        await Promise.all([target.write(piece.bytes, offset), digests.update(piece.bytes)]);
         await steps.done(piece.bytes.length);
         continue;
       }
@@ -77,10 +92,10 @@ export async function writeVolume(
     await target.save();
   } catch (error) {
     if (error instanceof ClosedStream) isClosedEarly = true;
-    else throw await saved(target, { error, isE01: options.ewf !== undefined });
+    else throw await saved(target, error);
   }
   return {
-    ...(isClosedEarly ? { digests: {}, wholeFileDigests: {}, pieces: [] } : digests.finish()),
+    ...(isClosedEarly ? { digests: {}, wholeFileDigests: {}, pieces: [] } : await digests.finish()),
     storedBlocks: blocks.stored,
     zeroBlocks: blocks.zero,
     absentBlocks: blocks.absent,
@@ -101,26 +116,17 @@ async function writeHole(
     const isFree = digests.isEmpty && target.isHoleFree(offset);
     const left = hole.lengthBytes - done;
     const lengthBytes = isFree ? left : Math.min(HOLE_PIECE_BYTES, left);
-    const writing = target.writeHole(lengthBytes, offset);
-    digests.updateZeros(lengthBytes);
-    await writing;
+    await Promise.all([target.writeHole(lengthBytes, offset), digests.updateZeros(lengthBytes)]);
     await steps.done(lengthBytes);
     done += lengthBytes;
   }
 }
 
 /** Keeps what was written before `error`, and says in its hints how to go on. */
-async function saved(
-  target: ImageTarget,
-  { error, isE01 }: { readonly error: unknown; readonly isE01: boolean },
-): Promise<unknown> {
+async function saved(target: ImageTarget, error: unknown): Promise<unknown> {
   if (target.kind !== "file") return error;
   const isDamage = error instanceof OperatorError && error.code === "integrity";
-  let hint = isE01
-    ? `An E01 is not taken up: ${
-      isDamage ? "once the store is repaired, " : ""
-    }the same command writes it anew.`
-    : isDamage
+  let hint = isDamage
     ? "What was written is kept: once the store is repaired, the same command carries on."
     : "What was written is kept: run the same command again to carry on.";
   try {

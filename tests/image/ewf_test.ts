@@ -1,49 +1,23 @@
 /**
  * E01 images with our own reader: bytes, segment files and their names, digests, what is refused, what damage is
- * found, and an export that was cut off. Other readers' opinion is in tests/interop/e01_test.ts.
+ * found. Exports that were cut off are in ewf_resume_test.ts, other readers' opinion in tests/interop/e01_test.ts.
  */
 import { createHash } from "node:crypto";
 import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
 import { OperatorError } from "../../src/errors.ts";
 import type { BlockReader, BlockState } from "../../src/model.ts";
 import { realDisk } from "../../src/world.ts";
-import {
-  type EwfFacts,
-  type ExportOptions,
-  exportRaw,
-  readBack,
-  readExportLog,
-} from "../../src/image/mod.ts";
+import { type ExportOptions, exportRaw, readBack, readExportLog } from "../../src/image/mod.ts";
 import { adler32, segmentPath } from "../../src/image/ewf_format.ts";
 import { cutFields } from "../../src/image/ewf_header.ts";
 import { mostEwfBytes, segmentBytes } from "../../src/image/ewf_room.ts";
-import {
-  exportOptions,
-  failingDisk,
-  MemoryReader,
-  platformError,
-  randomReader,
-  shapeOf,
-  withFolder,
-} from "./fakes.ts";
+import { exportOptions, MemoryReader, randomReader, shapeOf, withFolder } from "./fakes.ts";
+import { FACTS } from "./ewf_facts.ts";
 
 const SPLIT = 256 * 1024;
 const GIB = 2 ** 30;
 const digestOf = (name: string, bytes: Uint8Array) => createHash(name).update(bytes).digest("hex");
 const names = (folder: string) => [...Deno.readDirSync(folder)].map((entry) => entry.name).sort();
-
-const FACTS: EwfFacts = {
-  caseNumber: "2026-17",
-  evidenceNumber: "E-1",
-  description: "EBS snapshot",
-  examiner: "Ü. Example",
-  notes: "",
-  model: "",
-  serialNumber: "vol-1",
-  version: "0.1.0",
-  platform: "Linux",
-  acquiredAt: "2026-03-01T10:00:00.000Z",
-};
 
 /** 2 MiB of random, zero, absent and unreadable blocks of 4 KiB. */
 const reader = randomReader(3, 512, 4096);
@@ -160,28 +134,6 @@ Deno.test("exportRaw() mixes no two E01 sets, and no E01 goes to a stream", asyn
     );
     assertEquals(refused.code, "usage");
   });
-});
-
-Deno.test("exportRaw() of an E01, cut off at any operation and run again, is as if it never was", async () => {
-  const counting = failingDisk(() => undefined);
-  let plain: Uint8Array[] = [];
-  await withFolder(async (folder) => {
-    const { files } = await exported(`${folder}/disk`, { disk: counting });
-    plain = files.map((path) => Deno.readFileSync(path));
-  });
-  const total = counting.operations.length;
-  for (let at = 0; at < total; at += at < total - 30 ? 5 : 1) {
-    await withFolder(async (folder) => {
-      const failing = failingDisk((n) => n >= at ? platformError("ENOSPC") : undefined);
-      await assertRejects(() => exported(`${folder}/disk`, { disk: failing }), OperatorError);
-      const isThere = realDisk.stat(`${folder}/disk.E01`) !== undefined;
-      if (isThere) assertEquals((await found(`${folder}/disk.E01`)).findings, []);
-      const { files } = await exported(`${folder}/disk`, { overwrite: isThere });
-      assertEquals(files.length, plain.length);
-      assertEquals((await found(`${folder}/disk.E01`)).findings, [], `cut off at ${at}`);
-      assertEquals(names(folder).length, files.length + 2, `cut off at ${at}: ${names(folder)}`);
-    });
-  }
 });
 
 Deno.test("segmentBytes() is 2 GiB, and more where 64 TiB need it; asked for less is refused with what would do", async () => {
