@@ -1,16 +1,10 @@
 /**
- * `export`: a working copy of an exhibit: a raw image in a file, on a block device or on stdout, with its
+ * `export`: a working copy of an exhibit: an image in files, on a block device or on stdout, with its
  * digests, its log and its map of states beside it.
  */
 import { resolve } from "@std/path";
 import type { Recipients } from "../cipher_age.ts";
-import {
-  ClosedOutput,
-  type CommandContext,
-  defineCommand,
-  STORE_OPTIONS,
-  wholeNumber,
-} from "../cli/mod.ts";
+import { ClosedOutput, type CommandContext, defineCommand, STORE_OPTIONS, wholeNumber } from "../cli/mod.ts";
 import { OperatorError } from "../errors.ts";
 import {
   DIGEST_TITLES,
@@ -18,34 +12,32 @@ import {
   type EwfFacts,
   exportRaw,
   type ExportResult,
+  IMAGE_FORMATS,
   parseDigestNames,
   type RawTarget,
 } from "../image/mod.ts";
 import { serviceOf } from "../format/manifest.ts";
 import { type Exhibit } from "../store/mod.ts";
-import {
-  formatCount,
-  formatDuration,
-  formatSize,
-  MIB,
-  parseSize,
-} from "../units.ts";
+import { formatCount, formatDuration, formatSize } from "../units.ts";
 import { ageOutput } from "./_age_output.ts";
 import { addDigests } from "./_addenda.ts";
 import { caseOf, correctionNotes, recordedTexts } from "./_corrections.ts";
 import { CUSTODY_OPTIONS, openKeyIfAny, withCustody } from "./_custody.ts";
 import { exhibitFacts, IMAGE_DIGEST_LABEL, originMark } from "./_exhibits.ts";
 import {
-  givenRecipients,
-  IDENTITY_OPTIONS,
-  openStoreWith,
-  RECIPIENT_OPTIONS,
-} from "./_identities.ts";
+  filesTexts,
+  type FormatOptions,
+  parseSplit,
+  parseWindow,
+  refuseFormat,
+  windowLogOf,
+} from "./_export_formats.ts";
+import { givenRecipients, IDENTITY_OPTIONS, openStoreWith, RECIPIENT_OPTIONS } from "./_identities.ts";
 
 export const exportCommand = defineCommand({
   usage: "EXHIBIT",
   description:
-    `Writes a raw image of an exhibit, or (--format e01) an E01, exactly as large as the volume. Every block is checked on the way out.
+    `Writes an image of an exhibit, exactly as large as the volume: raw, or with --format an E01, or a disk that a hypervisor attaches. Every block is checked on the way out.
 
 To a file it is sparse; IMAGE.log and IMAGE.map.json lie beside it. An interrupted export is taken up by running the same command again: what is there is compared first.
 
@@ -53,28 +45,27 @@ With --split it is pieces, FILE.001 first, that "cat" joins; FILE.001.log has th
 
 --format e01 writes EWF-E01 segment files, FILE.E01 first, with the record's case number, evidence number, examiner, notes and dates, MD5 and SHA-1, and unreadable ranges below 2 TiB as read errors (the log and the map have all). Segment files have 2 GiB, more where the names to .EZZ need it, or --split. An interrupted E01 is not taken up: the same command writes it anew.
 
+--format vmdk writes a VMware disk: a descriptor, FILE.vmdk, over raw bytes in FILE-flat.vmdk, or with --split (2GiB at most) in FILE-f001.vmdk, …. --format vhd writes a fixed VHD, FILE.vhd: raw bytes and a footer of 512, for volumes of up to 2,040 GiB. Both are taken up as raw images are. Attach them read-only: a hypervisor writes to what it attaches.
+
+--digest-window SIZE also writes digests of each SIZE bytes, one a line as dcfldd does, to IMAGE.sha256.log (IMAGE.md5.log, …); "verify --read-back" then names the windows that differ.
+
 To a block device (always with --overwrite) holes are written as zeros, so that old bytes never survive.
 
 With -r or -R it is one age file, which "age -d" opens: encrypted on the way, to a file that is not there yet or to stdout. Nothing plain touches the disk, no log and no map lie beside it, and it is not taken up again. Digests are of the image inside.
 
 Blocks that could not be read are filled with zeros and listed; the exit code is 3 then.`,
   options: {
-    output: {
-      short: "o",
-      value: "FILE",
-      summary: "file or block device; - is stdout",
-    },
+    output: { short: "o", value: "FILE", summary: "file or block device; - is stdout" },
     format: {
       value: "FORMAT",
-      choices: ["raw", "e01"],
+      choices: IMAGE_FORMATS,
       default: "raw",
-      summary: "raw, or EWF-E01 (EnCase)",
+      summary: "raw, EWF-E01 (EnCase), or a virtual disk",
     },
     split: {
       value: "SIZE",
       parse: parseSplit,
-      summary:
-        "pieces of this size: FILE.001, FILE.002, …; of an E01 its segment files",
+      summary: "pieces of this size: FILE.001, FILE.002, …; segment files, extents of a VMDK",
       details:
         "A multiple of 512 bytes, at least 1 MiB, and large enough for 999 pieces (775 of an E01). Files only.",
     },
@@ -83,6 +74,17 @@ Blocks that could not be read are filled with zeros and listed; the exit code is
       parse: parseDigestNames,
       default: "sha256",
       summary: "md5, sha1, sha256, or none",
+    },
+    "digest-window": {
+      value: "SIZE",
+      parse: parseWindow,
+      summary: "digests of each SIZE bytes too, in IMAGE.sha256.log, …",
+      details: "A multiple of 512 bytes. Over the volume's bytes, whatever the format.",
+    },
+    "digest-log": {
+      value: "NAME",
+      summary: "their place: NAME.sha256.log, …; default: beside the image",
+      details: "Needed for stdout, for a device and with -r.",
     },
     overwrite: { summary: "replace a file, or write to a device" },
     workers: {
@@ -106,28 +108,23 @@ Blocks that could not be read are filled with zeros and listed; the exit code is
     format: true,
   },
   examples: [
+    { command: "coldcase export snap-0123456789abcdef0 -o disk.img", says: "a raw image" },
     {
-      command: "coldcase export snap-0123456789abcdef0 -o disk.img",
-      says: "a raw image",
-    },
-    {
-      command:
-        "coldcase export snap-0123456789abcdef0 -o disk.img --split 2GiB",
+      command: "coldcase export snap-0123456789abcdef0 -o disk.img --split 2GiB",
       says: "in pieces, from disk.img.001",
     },
+    { command: "coldcase export snap-0123456789abcdef0 -o disk.E01 --format e01", says: "an E01" },
+    { command: "coldcase export snap-0123456789abcdef0 -o - | zstd > disk.img.zst", says: "through a pipe" },
     {
-      command:
-        "coldcase export snap-0123456789abcdef0 -o disk.E01 --format e01",
-      says: "an E01",
+      command: "coldcase export snap-0123456789abcdef0 -o disk --format vmdk",
+      says: "disk.vmdk, for a hypervisor",
     },
     {
-      command:
-        "coldcase export snap-0123456789abcdef0 -o - | zstd > disk.img.zst",
-      says: "through a pipe",
+      command: "coldcase export snap-0123456789abcdef0 -o disk.img --digest-window 1MiB",
+      says: "with a digest of each MiB",
     },
     {
-      command:
-        "coldcase export snap-0123456789abcdef0 -o disk.img.age -r age1…",
+      command: "coldcase export snap-0123456789abcdef0 -o disk.img.age -r age1…",
       says: "for somebody else's eyes",
     },
   ],
@@ -140,32 +137,22 @@ Blocks that could not be read are filled with zeros and listed; the exit code is
     }
     const { output } = options;
     const recipients = await givenRecipients(options);
-    const isSet = options.split !== undefined || options.format === "e01";
-    if (isSet && (recipients || output === "-")) {
-      throw new OperatorError(
-        "usage",
-        `Cannot write ${options.format === "e01" ? "an E01" : "pieces"} to ${
-          recipients ? "an age file" : "a stream"
-        }: they are files that lie plain on a disk`,
-        {
-          hints: ['Leave out --split and --format; "split -b" cuts a stream.'],
-        },
-      );
-    }
-    if (recipients?.isSingle) {
-      out.detail("one recipient: only that identity opens the image");
-    }
+    const files: FormatOptions = {
+      format: options.format,
+      splitBytes: options.split,
+      windowBytes: options["digest-window"],
+      digestLog: options["digest-log"],
+    };
+    refuseFormat(
+      { ...files, hasDigests: options.digests.length > 0 },
+      { isStream: output === "-", isEncrypted: recipients !== undefined },
+    );
+    if (recipients?.isSingle) out.detail("one recipient: only that identity opens the image");
     const key = await openKeyIfAny(context, options["sign-key"]);
-    const workers = options.workers ??
-      Math.max(1, context.world.host.cpuCount - 1);
+    const workers = options.workers ?? Math.max(1, context.world.host.cpuCount - 1);
     const store = await openStoreWith(context, options, { workers });
     try {
-      return await withCustody(context, {
-        store,
-        key,
-        action: "export",
-        options,
-      }, async (note) => {
+      return await withCustody(context, { store, key, action: "export", options }, async (note) => {
         const exhibit = await store.find(args[0]);
         note.about(exhibit);
         const refusal = await store.access.contentsRefusal(exhibit);
@@ -173,36 +160,21 @@ Blocks that could not be read are filled with zeros and listed; the exit code is
         const mark = originMark(exhibit.manifest.source);
         if (mark) out.warn(mark);
         for (const text of correctionNotes(exhibit)) out.warn(text);
-        const { digests, overwrite, split: splitBytes, format } = options;
+        const { digests, overwrite } = options;
         const result = recipients
-          ? await exportEncrypted(context, exhibit, {
-            recipients,
-            output,
-            digests,
-            overwrite,
-          })
+          ? await exportEncrypted(context, exhibit, { ...files, recipients, output, digests, overwrite })
           : await exportShown(context, exhibit, {
+            ...files,
             target: targetOf(context, output),
             digests,
             overwrite,
-            splitBytes,
-            format,
           });
-        for (const text of [...result.notes, ...store.tolerated]) {
-          out.note(text);
-        }
+        for (const text of [...result.notes, ...store.tolerated]) out.note(text);
         note.tell("target", result.path ?? "stdout");
-        if (recipients) {
-          note.tell(
-            "recipients",
-            recipients.list.map((one) => one.slice(0, 62)).join(" "),
-          );
-        }
+        if (recipients) note.tell("recipients", recipients.list.map((one) => one.slice(0, 62)).join(" "));
         show(context, exhibit, result);
         const to = { store, exhibit, key, by: "export" } as const;
-        const addendum = result.isClosedEarly
-          ? undefined
-          : await addDigests(context, to, result.digests);
+        const addendum = result.isClosedEarly ? undefined : await addDigests(context, to, result.digests);
         if (addendum !== undefined) note.tell("addendum", addendum);
         return result.unreadableBlocks > 0 ? 3 : 0;
       });
@@ -224,9 +196,7 @@ function targetOf({ out }: CommandContext, output: string): RawTarget {
           return bytes.length;
         } catch (error) {
           // Nobody reads on (`| head`): the export ends quietly (a broken pipe is success).
-          if (error instanceof ClosedOutput) {
-            throw new Deno.errors.BrokenPipe(error.message);
-          }
+          if (error instanceof ClosedOutput) throw new Deno.errors.BrokenPipe(error.message);
           throw error;
         }
       },
@@ -238,7 +208,7 @@ function targetOf({ out }: CommandContext, output: string): RawTarget {
 async function exportEncrypted(
   context: CommandContext,
   exhibit: Exhibit,
-  how: {
+  how: FormatOptions & {
     readonly recipients: Recipients;
     readonly output: string;
     readonly digests: DigestName[];
@@ -264,12 +234,10 @@ async function exportEncrypted(
 async function exportShown(
   { out, world, signal, version }: CommandContext,
   exhibit: Exhibit,
-  how: {
+  how: FormatOptions & {
     readonly target: RawTarget;
     readonly digests: DigestName[];
     readonly overwrite: boolean;
-    readonly splitBytes?: number | undefined;
-    readonly format?: "raw" | "e01";
   },
 ): Promise<ExportResult> {
   const progress = out.progress({
@@ -282,17 +250,18 @@ async function exportShown(
       disk: world.disk,
       clock: world.clock,
       imageDigest: exhibit.manifest.imageDigest,
-      exhibitFacts: exhibitFacts(exhibit).filter(([label]) =>
-        label !== IMAGE_DIGEST_LABEL
-      ),
+      exhibitFacts: exhibitFacts(exhibit).filter(([label]) => label !== IMAGE_DIGEST_LABEL),
       tool: `coldcase ${version}`,
       digests: how.digests,
       overwrite: how.overwrite,
       splitBytes: how.splitBytes,
       ewf: how.format === "e01" ? ewfFacts(exhibit) : undefined,
+      virtualDisk: how.format === "vmdk" || how.format === "vhd"
+        ? { format: how.format, createdAt: exhibit.manifest.acquisition.startedAt }
+        : undefined,
+      windowLog: windowLogOf(how),
       signal,
-      onProgress: ({ doneBytes, totalBytes }) =>
-        progress.update({ done: doneBytes, total: totalBytes }),
+      onProgress: ({ doneBytes, totalBytes }) => progress.update({ done: doneBytes, total: totalBytes }),
     });
   } finally {
     progress.end();
@@ -310,9 +279,7 @@ function ewfFacts(exhibit: Exhibit): EwfFacts {
     caseNumber: facts.case ?? "",
     evidenceNumber: facts.evidence ?? "",
     description: [
-      `EBS snapshot ${source.snapshot}${
-        place === undefined ? "" : ` in ${place}`
-      }`,
+      `EBS snapshot ${source.snapshot}${place === undefined ? "" : ` in ${place}`}`,
       `exhibit ${id}`,
       `${IMAGE_DIGEST_LABEL} ${manifest.imageDigest}`,
       ...(mark === undefined ? [] : [mark]),
@@ -328,68 +295,27 @@ function ewfFacts(exhibit: Exhibit): EwfFacts {
   };
 }
 
-/** Smaller pieces are a typing error sooner than a wish. */
-function parseSplit(text: string): number {
-  const bytes = parseSize(text);
-  if (bytes >= MIB && bytes % 512 === 0) return bytes;
-  throw new OperatorError(
-    "usage",
-    `Cannot split by "${text}": expected a multiple of 512 bytes, at least 1 MiB, such as 2GiB`,
-  );
-}
-
-function filesText({ files, format, logPath }: ExportResult): string {
-  const one = format === "e01" ? "segment file" : "piece";
-  const count = files.length === 1
-    ? `1 ${one}`
-    : `${formatCount(files.length)} ${one}s, to ${files.at(-1)}`;
-  return format === "e01" ? count : `${count}; digests of each: ${logPath}`;
-}
-
 /** On stderr: stdout may be the image itself. */
-function show(
-  { out }: CommandContext,
-  exhibit: Exhibit,
-  result: ExportResult,
-): void {
+function show({ out }: CommandContext, exhibit: Exhibit, result: ExportResult): void {
   const { target, path, digests } = result;
   const isStream = target === "stream";
-  const say = (text: string) =>
-    isStream ? out.note(text) : out.result(`${text}\n`);
-  if (result.isClosedEarly) {
-    return out.note(
-      "the reader of the pipe had enough; no digest was computed",
-    );
-  }
+  const say = (text: string) => isStream ? out.note(text) : out.result(`${text}\n`);
+  if (result.isClosedEarly) return out.note("the reader of the pipe had enough; no digest was computed");
   say(
     `${path ?? "stdout"}: ${
       formatSize(result.volumeSizeBytes)
-    } of ${exhibit.id} (${exhibit.manifest.source.snapshot}) in ${
-      formatDuration(result.durationMs)
-    }`,
+    } of ${exhibit.id} (${exhibit.manifest.source.snapshot}) in ${formatDuration(result.durationMs)}`,
   );
-  if (result.format === "e01" || result.pieces.length > 0) {
-    say(`  ${filesText(result)}`);
-  }
-  for (const [name, value] of Object.entries(digests)) {
-    say(`  ${DIGEST_TITLES[name as DigestName]} ${value}`);
-  }
+  for (const text of filesTexts(result)) say(`  ${text}`);
+  for (const [name, value] of Object.entries(digests)) say(`  ${DIGEST_TITLES[name as DigestName]} ${value}`);
   if (result.excessBytes > 0) {
-    say(
-      `  ${
-        formatSize(result.excessBytes)
-      } of the device beyond the volume were left as they are`,
-    );
+    say(`  ${formatSize(result.excessBytes)} of the device beyond the volume were left as they are`);
   }
   if (result.unreadableBlocks > 0) {
     out.warn(
-      `${
-        formatCount(result.unreadableBlocks)
-      } unreadable blocks were filled with zeros: ${
+      `${formatCount(result.unreadableBlocks)} unreadable blocks were filled with zeros: ${
         result.unreadableRanges.slice(0, 5).map((range) =>
-          `bytes ${range.offsetBytes} to ${
-            range.offsetBytes + range.lengthBytes - 1
-          }`
+          `bytes ${range.offsetBytes} to ${range.offsetBytes + range.lengthBytes - 1}`
         ).join(", ")
       }${result.unreadableRangeCount > 5 ? ", …" : ""}`,
     );

@@ -69,7 +69,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   },
   {
     name: "export",
-    summary: "an image to a file, a device or stdout; raw or E01",
+    summary: "an image: raw, E01, VMDK or VHD; file, device, stdout",
     group: "Hand over",
     synonyms: ["dd", "restore", "write"],
     load: async () => (await import("./export.ts")).exportCommand,

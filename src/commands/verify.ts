@@ -11,7 +11,7 @@ import {
 } from "../acquisition/mod.ts";
 import { AWS_OPTIONS, type CommandContext, defineCommand, STORE_OPTIONS, wholeNumber } from "../cli/mod.ts";
 import { gravestExitCode, OperatorError } from "../errors.ts";
-import { formatReadBackFinding, readBack, readExportLog } from "../image/mod.ts";
+import { firstFileOf, formatReadBackFinding, readBack, readExportLog, windowLogPath } from "../image/mod.ts";
 import { serviceOf } from "../format/manifest.ts";
 import type { BlockSource } from "../model.ts";
 import type { SigningKey } from "../keys.ts";
@@ -40,7 +40,7 @@ Of an encrypted store without an identity (-i) it verifies the outer level: inve
 
 Files that an identity should open and does not are checked from outside, counted and named; the rest is verified, and it ends with 12.
 
---read-back IMAGE reads an exported image again and compares it with the exhibit, byte by byte, and with the digests in IMAGE.log. Of an image in pieces it takes the first (.001) or their common name, of an E01 the first segment file (.E01), whose own checksums and digests are checked too.`,
+--read-back IMAGE reads an exported image again and compares it with the exhibit, byte by byte, and with the digests in IMAGE.log. Of an image in pieces it takes the first (.001) or their common name, of an E01 the first segment file (.E01), whose own checksums and digests are checked too, of a VMDK the descriptor. Where export wrote digests of windows (IMAGE.sha256.log), the windows that differ are named.`,
   options: {
     quick: { summary: "structure only, no block data" },
     sample: { value: "N/T", parse: parseSample, summary: "data of the N-th of T shares of the packs" },
@@ -237,8 +237,7 @@ async function readBackImage(
 ): Promise<number> {
   const { out, world, signal } = context;
   const { exhibit } = of;
-  // The common name of pieces is no file's own: their log lies beside the first.
-  const logged = world.disk.stat(image) ? image : `${image}.001`;
+  const logged = firstFileOf(world.disk, image);
   const log = readExportLog(world.disk, `${logged}.log`);
   const progress = out.progress({ label: `read back ${image}`, unit: "bytes", done: 0 });
   const result = await readBack(exhibit, image, {
@@ -246,6 +245,7 @@ async function readBackImage(
     signal,
     digests: ["sha256"],
     ...(log && { expectedDigests: log.digests }),
+    windowLogBase: logged,
     onProgress: ({ doneBytes, totalBytes }) => progress.update({ done: doneBytes, total: totalBytes }),
   });
   progress.end();
@@ -262,6 +262,9 @@ async function readBackImage(
     } read\n`,
   );
   for (const [name, value] of Object.entries(result.digests)) out.result(`  ${name} ${value}\n`);
+  for (const name of result.windowDigests) {
+    out.result(`  windows compared with ${windowLogPath(logged, name)}\n`);
+  }
   if (result.excessBytes > 0) {
     out.note(`${formatSize(result.excessBytes)} of the device beyond the volume were not looked at`);
   }

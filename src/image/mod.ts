@@ -26,5 +26,6 @@ export {
   type ReadBackResult,
 } from "./read_back.ts";
 export { type ImageProgress } from "./steps.ts";
+export { windowLogPath } from "./window_log.ts";
 export { inspectVolume, type Partition, type PartitionTable, type VolumeContents } from "./contents.ts";
 export { FILE_SYSTEM_TITLES, type FileSystem, type FileSystemKind } from "./file_system.ts";
