@@ -34,6 +34,9 @@ import {
 } from "./_export_formats.ts";
 import { givenRecipients, IDENTITY_OPTIONS, openStoreWith, RECIPIENT_OPTIONS } from "./_identities.ts";
 
+/** Four compress as fast as one thread computes MD5 (measured); more take memory. */
+const MAX_PACKING_THREADS = 6;
+
 export const exportCommand = defineCommand({
   usage: "EXHIBIT",
   description:
@@ -43,7 +46,7 @@ To a file it is sparse; IMAGE.log and IMAGE.map.json lie beside it. An interrupt
 
 With --split it is pieces, FILE.001 first, that "cat" joins; FILE.001.log has the digests of each and of all, FILE.001.map.json the map. The first gets its name last: a set that has it is whole. Pieces of two sets are never mixed: what is there is refused, or all of it replaced.
 
---format e01 writes EWF-E01 segment files, FILE.E01 first, with the record's case number, evidence number, examiner, notes and dates, MD5 and SHA-1, and unreadable ranges below 2 TiB as read errors (the log and the map have all). Segment files have 2 GiB, more where the names to .EZZ need it, or --split. An interrupted E01 is not taken up: the same command writes it anew.
+--format e01 writes EWF-E01 segment files, FILE.E01 first, with the record's case number, evidence number, examiner, notes and dates, MD5 and SHA-1 (with --digests none no digests), and unreadable ranges below 2 TiB as read errors (the log and the map have all). Segment files have 2 GiB, more where the names to .EZZ need it, or --split. Run again after an interruption, it checks the segment files that are whole and goes on after them; the volume before is read again, for its digests.
 
 --format vmdk writes a VMware disk: a descriptor, FILE.vmdk, over raw bytes in FILE-flat.vmdk, or with --split (2GiB at most) in FILE-f001.vmdk, …. --format vhd writes a fixed VHD, FILE.vhd: raw bytes and a footer of 512, for volumes of up to 2,040 GiB. Both are taken up as raw images are. Attach them read-only: a hypervisor writes to what it attaches.
 
@@ -90,8 +93,9 @@ Blocks that could not be read are filled with zeros and listed; the exit code is
     workers: {
       value: "N",
       parse: wholeNumber({ min: 0, max: 64 }),
-      summary: "threads that read blocks; default: a core less than there are",
-      details: "0: the thread that writes the image reads too.",
+      summary: "threads that read blocks, and that compress an E01",
+      details:
+        "Default: to read a core less than there are, to compress as many as there are, 6 at most. 0: the thread that writes the image does both.",
     },
     ...RECIPIENT_OPTIONS,
     ...CUSTODY_OPTIONS,
@@ -165,6 +169,7 @@ Blocks that could not be read are filled with zeros and listed; the exit code is
           ? await exportEncrypted(context, exhibit, { ...files, recipients, output, digests, overwrite })
           : await exportShown(context, exhibit, {
             ...files,
+            threads: options.workers ?? Math.min(MAX_PACKING_THREADS, context.world.host.cpuCount),
             target: targetOf(context, output),
             digests,
             overwrite,
@@ -236,6 +241,8 @@ async function exportShown(
   exhibit: Exhibit,
   how: FormatOptions & {
     readonly target: RawTarget;
+    /** That compress an E01. */
+    readonly threads?: number;
     readonly digests: DigestName[];
     readonly overwrite: boolean;
   },
@@ -256,11 +263,13 @@ async function exportShown(
       overwrite: how.overwrite,
       splitBytes: how.splitBytes,
       ewf: how.format === "e01" ? ewfFacts(exhibit) : undefined,
+      threads: how.format === "e01" ? how.threads : 0,
       virtualDisk: how.format === "vmdk" || how.format === "vhd"
         ? { format: how.format, createdAt: exhibit.manifest.acquisition.startedAt }
         : undefined,
       windowLog: windowLogOf(how),
       signal,
+      onWarning: (text) => out.warn(text),
       onProgress: ({ doneBytes, totalBytes }) => progress.update({ done: doneBytes, total: totalBytes }),
     });
   } finally {

@@ -1,6 +1,6 @@
 /**
- * How large segment files must be for a volume to fit into the names `.E01` to `.EZZ`, whatever its blocks hold: known
- * before the first byte, so that no export ends at the last name. It reads no block.
+ * What can be said of an E01's size before its first byte: how large segment files must be for a volume to fit into the
+ * names `.E01` to `.EZZ`, whatever its blocks hold, and whether there is room. Only compression tells the rest. It reads no block.
  */
 import { OperatorError } from "../errors.ts";
 import type { BlockReader } from "../model.ts";
@@ -17,12 +17,13 @@ const OVERHEAD_BYTES = 160 * 1024;
 /** Of each chunk: a checksum, its entries in two tables, and its share of the sections (rounded up). */
 const CHUNK_OVERHEAD_BYTES = 4 + 8 + 1;
 
-/** Bytes that the volume takes at most. */
-export async function mostEwfBytes(reader: BlockReader): Promise<number> {
+/** Bytes that the volume takes at most, from the byte `fromBytes` of it on. */
+export async function mostEwfBytes(reader: BlockReader, fromBytes = 0): Promise<number> {
   const { blockSizeBytes } = reader.shape;
-  const chunkCount = Math.ceil(volumeSizeBytes(reader.shape) / CHUNK_BYTES);
-  let [stored, next] = [0, 0];
-  for await (const { state, firstBlock, blockCount } of reader.runs()) {
+  const firstChunk = Math.floor(fromBytes / CHUNK_BYTES);
+  const chunkCount = Math.ceil(volumeSizeBytes(reader.shape) / CHUNK_BYTES) - firstChunk;
+  let [stored, next] = [0, firstChunk];
+  for await (const { state, firstBlock, blockCount } of reader.runs(Math.floor(fromBytes / blockSizeBytes))) {
     if (state !== "stored") continue;
     const end = Math.ceil((firstBlock + blockCount) * blockSizeBytes / CHUNK_BYTES);
     const start = Math.max(next, Math.floor(firstBlock * blockSizeBytes / CHUNK_BYTES));
@@ -31,6 +32,40 @@ export async function mostEwfBytes(reader: BlockReader): Promise<number> {
   }
   return stored * (CHUNK_BYTES + CHUNK_OVERHEAD_BYTES) +
     (chunkCount - stored) * (ZERO_CHUNK.bytes.length + CHUNK_OVERHEAD_BYTES);
+}
+
+/** Bytes that they take at least: as if all were one byte again and again. */
+function leastEwfBytes(sizeBytes: number): number {
+  return Math.ceil(sizeBytes / CHUNK_BYTES) * (ZERO_CHUNK.bytes.length + CHUNK_OVERHEAD_BYTES - 1);
+}
+
+/**
+ * Throws `storage` where `freeBytes` can't be enough. What an operator should know where they may not be; `undefined` where
+ * they are in any case.
+ */
+export async function ewfRoomWarning(
+  reader: BlockReader,
+  place: {
+    readonly path: string;
+    readonly folder: string;
+    readonly freeBytes: number;
+    readonly fromBytes: number;
+  },
+): Promise<string | undefined> {
+  const { path, folder, freeBytes, fromBytes } = place;
+  const needBytes = leastEwfBytes(volumeSizeBytes(reader.shape) - fromBytes);
+  if (needBytes > freeBytes) {
+    throw new OperatorError(
+      "storage",
+      `Cannot export to "${path}": ${formatSize(freeBytes)} free in "${folder}", ` +
+        `${formatSize(needBytes)} needed at least`,
+      { hints: ["Make room there, or name a target with more."], facts: { path, freeBytes, needBytes } },
+    );
+  }
+  const mostBytes = await mostEwfBytes(reader, fromBytes);
+  if (mostBytes <= freeBytes) return undefined;
+  return `the E01 takes up to ${formatSize(mostBytes)}, less where its blocks can be compressed: ` +
+    `${formatSize(freeBytes)} are free in "${folder}"; if they run out, what is whole is kept`;
 }
 
 /** The size of segment files: `asked`, or 2 GiB and more where the names need it. Throws `usage`. */

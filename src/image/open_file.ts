@@ -12,6 +12,7 @@ import { type Checkpoint, readCheckpoint, writeCheckpoint } from "./checkpoint.t
 import type { DigestName } from "./digests.ts";
 import { diskFailure, platformCode } from "./failures.ts";
 import type { ImageContainer } from "./container.ts";
+import { ewfRoomWarning } from "./ewf_room.ts";
 import { type FileSet, fileSet, type FileSetOptions } from "./file_set.ts";
 import { FileTarget, type ImageLock, type ImageNames, imageNames } from "./file_target.ts";
 import { readExportLog } from "./log.ts";
@@ -29,6 +30,7 @@ export interface FileTargetOptions extends FileSetOptions {
   /** Of windows, where there are logs of them. */
   readonly digests: readonly DigestName[];
   readonly windowLog?: WindowLogPlan | undefined;
+  readonly onWarning?: ((text: string) => void) | undefined;
   readonly overwrite: boolean;
   /** When this run began, RFC 3339 UTC. */
   readonly startedAt: string;
@@ -91,7 +93,7 @@ async function openLocked(
     // Beyond the durable part nothing may survive: after a failed sync the page cache can hold what the
     // disk does not, and a hole must be one.
     container.truncate(Math.min(container.sizeBytes(), checkpoint.durableBytes));
-    await requireRoom(set, { disk, reader, checkpoint });
+    await requireRoom(set, { ...options, checkpoint });
     await writeCheckpoint(disk, names.checkpoint, checkpoint);
     // Else a loss of power could leave an unfinished image of which nothing tells what it is.
     await disk.syncDirectory(dirname(names.image));
@@ -276,7 +278,7 @@ function differenceOf(held: Checkpoint | "unknown" | undefined, fresh: Checkpoin
 
 async function requireRoom(
   { names, format, largestFileBytes, extraBytes }: FileSet,
-  options: { readonly disk: Disk; readonly reader: BlockReader; readonly checkpoint: Checkpoint },
+  options: Pick<FileTargetOptions, "disk" | "reader" | "onWarning"> & { readonly checkpoint: Checkpoint },
 ): Promise<void> {
   const { disk, reader, checkpoint } = options;
   const folder = dirname(names.image);
@@ -297,8 +299,12 @@ async function requireRoom(
       },
     );
   }
-  // What compression leaves of it is not known before: a full disk is told when it is full.
-  if (format === "e01") return;
+  if (format === "e01") {
+    const place = { path: names.image, folder, freeBytes: disk.freeBytes(folder) };
+    const warning = await ewfRoomWarning(reader, { ...place, fromBytes: checkpoint.durableBytes });
+    if (warning !== undefined) options.onWarning?.(warning);
+    return;
+  }
   let needBytes = size - checkpoint.durableBytes;
   if (!WITHOUT_HOLES.includes(fileSystem)) {
     const { blockSizeBytes } = reader.shape;

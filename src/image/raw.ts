@@ -46,6 +46,8 @@ export interface ExportOptions {
   /** Replaces a file that exists. A block device always needs it. */
   readonly overwrite?: boolean;
   readonly signal?: AbortSignal;
+  /** Of what may go wrong, before the first byte is written; a sentence without its full stop. */
+  readonly onWarning?: (text: string) => void;
   /** Called after each piece; must be quick. */
   readonly onProgress?: (progress: ImageProgress) => void;
   /** The host's devices where not given. */

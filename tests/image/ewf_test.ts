@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto";
 import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
 import { OperatorError } from "../../src/errors.ts";
-import type { BlockReader, BlockState } from "../../src/model.ts";
+import type { BlockReader, BlockState, Disk } from "../../src/model.ts";
 import { realDisk } from "../../src/world.ts";
 import { type ExportOptions, exportRaw, readBack, readExportLog } from "../../src/image/mod.ts";
 import { adler32, segmentPath } from "../../src/image/ewf_format.ts";
@@ -191,5 +191,58 @@ Deno.test("cutFields() names what an E01 does not hold; the note is in the log",
   await withFolder(async (folder) => {
     const { notes } = await exported(`${folder}/disk`, { ewf: long });
     assertMatch(notes.join(), /notes, version cut/);
+  });
+});
+
+/** A disk of which a file system of `kind` has so many bytes free. */
+const diskWith = (kind: string, freeBytes: number): Disk => ({
+  ...realDisk,
+  fileSystemType: () => kind,
+  freeBytes: () => freeBytes,
+});
+
+Deno.test("exportRaw() of an E01 refuses what can't fit, warns where it may not, and takes 4 GiB on FAT for too much", async () => {
+  await withFolder(async (folder) => {
+    const tiny = await assertRejects(
+      () => exported(`${folder}/disk`, { disk: diskWith("ext4", 3000) }),
+      OperatorError,
+    );
+    assertEquals(tiny.code, "storage");
+    assertMatch(tiny.message, /2\.9 KiB free in .*, 4 KiB needed at least/);
+    const large: BlockReader = {
+      shape: shapeOf(16_384, 524_288),
+      runs: storedBlocks(16_384),
+      readBlock: () => Promise.resolve(new Uint8Array(524_288)),
+    };
+    const fat = (splitBytes: number | undefined) =>
+      exported(`${folder}/disk`, { disk: diskWith("vfat", 1000), splitBytes }, large);
+    const piece = await assertRejects(() => fat(5 * GIB), OperatorError);
+    assertMatch(piece.message, /it takes 5368709120 bytes, a file on FAT at most 4294967295/);
+    assertMatch((await assertRejects(() => fat(undefined), OperatorError)).message, /1000 B free/);
+    assertEquals(names(folder), []);
+    const warnings: string[] = [];
+    const onWarning = (text: string) => void warnings.push(text);
+    await exported(`${folder}/a`, { disk: diskWith("ext4", 100_000), onWarning });
+    assertMatch(warnings.join(), /^the E01 takes up to .* KiB, less where .*: 97\.7 KiB are free in/);
+    await exported(`${folder}/b`, { disk: diskWith("ext4", 2 ** 40), onWarning });
+    assertEquals(warnings.length, 1);
+  });
+});
+
+function storedBlocks(blockCount: number): BlockReader["runs"] {
+  return async function* (firstBlock = 0) {
+    yield await Promise.resolve({
+      state: "stored" as const,
+      firstBlock,
+      blockCount: blockCount - firstBlock,
+    });
+  };
+}
+
+Deno.test("exportRaw() of an E01 without digests holds none, and its bytes are read back all the same", async () => {
+  await withFolder(async (folder) => {
+    assertEquals((await exported(`${folder}/disk`, { digests: [] })).digests, {});
+    const { findings, digests } = await found(`${folder}/disk.E01`);
+    assertEquals([findings, digests], [[], {}]);
   });
 });
