@@ -5,7 +5,7 @@
  */
 import { basename, dirname } from "@std/path";
 import { OperatorError } from "../errors.ts";
-import type { BlockReader, Disk } from "../model.ts";
+import type { Disk } from "../model.ts";
 import { formatSize } from "../units.ts";
 import { volumeSizeBytes } from "./blocks.ts";
 import { type Checkpoint, readCheckpoint, writeCheckpoint } from "./checkpoint.ts";

@@ -223,7 +223,7 @@ Deno.test("exportRaw() of an E01 refuses what can't fit, warns where it may not,
     const warnings: string[] = [];
     const onWarning = (text: string) => void warnings.push(text);
     await exported(`${folder}/a`, { disk: diskWith("ext4", 100_000), onWarning });
-    assertMatch(warnings.join(), /^the E01 takes up to .* KiB, less where .*: 97\.7 KiB are free in/);
+    assertMatch(warnings.join(), /^the E01 takes up to 1.3 MiB, less where .*: 97\.7 KiB are free in/);
     await exported(`${folder}/b`, { disk: diskWith("ext4", 2 ** 40), onWarning });
     assertEquals(warnings.length, 1);
   });
