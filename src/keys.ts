@@ -31,7 +31,15 @@ import {
 import { decodeOpensshKey } from "./keys_openssh.ts";
 import type { CallOptions } from "./model.ts";
 
-export { configurationFolder, type KeyWorld, makeKeyFile, ownKeyPath, writeSecretFile } from "./keys_file.ts";
+export {
+  configurationFolder,
+  exists,
+  type KeyWorld,
+  makeKeyFile,
+  ownKeyPath,
+  permissionWarnings,
+  writeSecretFile,
+} from "./keys_file.ts";
 
 /** Where a key comes from. `coldcase`: made by coldcase, for nothing else, and so may sign raw bytes. */
 export type KeyOrigin = "coldcase" | "openssh" | "agent";

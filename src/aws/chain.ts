@@ -1,11 +1,12 @@
 /**
- * Which credentials to use: keys of the environment, a profile, the SDK's ordinary chain, or a role assumed
- * with one of these. Each reading goes past the SDK's caches, so that a rewritten file counts. Nothing is
- * read until a provider is called.
+ * Which credentials to use: a file with a session, keys of the environment, a profile, the SDK's ordinary chain; or a role
+ * or an MFA session that is had for one of these (roles.ts). Each reading goes past the SDK's caches, so that a rewritten
+ * file counts. Nothing but a named credentials file is read until a provider is called.
  */
-import type { Identity, KeeperOptions, Provider } from "./credentials.ts";
-import type { FetchHandler } from "./handler.ts";
-import type { Environment } from "./proxy.ts";
+import { messageOf, OperatorError } from "../errors.ts";
+import { DEFAULT_CHAIN, type Identity, type KeeperOptions, type Provider } from "./credentials.ts";
+import { openCredentialsFile } from "./credentials_file.ts";
+import { type AskCode, checkRole, checkSerial, Exchanger, type RoleWish, type StsContext } from "./roles.ts";
 
 /** How credentials are chosen, as the command line says it. */
 export interface CredentialOptions {
@@ -14,58 +15,79 @@ export interface CredentialOptions {
   readonly externalId?: string;
   readonly sessionName?: string;
   readonly mfaSerial?: string;
-  /** Asks for the code of an MFA device; without it a role that wants one is refused. */
-  readonly mfaCode?: (serial: string) => Promise<string>;
+  /** JSON with a session, in a form of AWS's tools. */
+  readonly credentialsFile?: string;
+  /** Asks for the code of an MFA device; without it what wants one is refused. */
+  readonly askCode?: AskCode;
 }
 
 /** What the chain needs besides the choice of credentials. */
-export interface ChainContext {
-  readonly environment: Environment;
-  readonly region: string;
-  readonly handler: FetchHandler;
-  /** Set where nothing may reach AWS itself: STS and SSO are then asked there. */
-  readonly endpointUrl: string | undefined;
-  /** AWS's clock minus ours, once measured. */
-  readonly skewMs: () => number | undefined;
+export interface ChainContext extends Omit<StsContext, "askCode"> {
+  /** By AWS's clock, as far as it is known. */
+  readonly nowMs: () => number;
 }
 
-/** The provider that the options and the environment choose, and what is known of it. */
-export async function chooseProvider(
-  options: CredentialOptions,
-  context: ChainContext,
-): Promise<Pick<KeeperOptions, "provider" | "source" | "canRenew" | "roleStatement">> {
-  const base = await chooseBase(options, context);
-  if (options.roleArn === undefined) return base;
-  const role = options.roleArn;
-  const { fromTemporaryCredentials } = await import("@aws-sdk/credential-providers");
-  const provider: Provider = async () => {
-    const masterCredentials = await base.provider();
-    return await fromTemporaryCredentials({
-      masterCredentials,
-      params: {
-        RoleArn: role,
-        RoleSessionName: options.sessionName ?? "coldcase",
-        ...(options.externalId === undefined ? {} : { ExternalId: options.externalId }),
-        ...(options.mfaSerial === undefined ? {} : { SerialNumber: options.mfaSerial }),
-      },
-      ...(options.mfaCode === undefined ? {} : { mfaCodeProvider: options.mfaCode }),
-      clientConfig: clientConfig(context),
-    })();
-  };
+type Chosen = Pick<
+  KeeperOptions,
+  "provider" | "source" | "baseSource" | "canRenew" | "roleStatement" | "file"
+>;
+
+/** What is said of a role's session where nobody names it. */
+const SESSION_NAME = "coldcase";
+
+/** The provider that the options and the environment choose, and what is known of it. Throws `usage`, and what is wrong with a file. */
+export async function chooseProvider(options: CredentialOptions, context: ChainContext): Promise<Chosen> {
+  const { roleArn, mfaSerial } = options;
+  if (roleArn !== undefined) checkRole(roleArn);
+  if (mfaSerial !== undefined) checkSerial(mfaSerial);
+  const exchanger = new Exchanger({ ...context, askCode: options.askCode });
+  const base = await chooseBase(options, { context, exchanger });
+  if (roleArn !== undefined) {
+    const wish = {
+      RoleArn: roleArn,
+      RoleSessionName: options.sessionName ?? SESSION_NAME,
+      ExternalId: options.externalId,
+      SerialNumber: mfaSerial,
+    };
+    return {
+      ...base,
+      provider: async () => await exchanger.assumeRole(await base.provider(), wish),
+      source: `role ${roleArn}, assumed with ${base.source}`,
+      baseSource: base.source,
+      canRenew: base.canRenew || hasEndlessKeys(options, context),
+      roleStatement: JSON.stringify({ Effect: "Allow", Action: "sts:AssumeRole", Resource: roleArn }),
+    };
+  }
+  if (mfaSerial === undefined) return base;
+  const facts = { serial: mfaSerial, source: base.source };
   return {
-    provider,
-    source: `role ${role}, assumed with ${base.source}`,
-    // Long-term keys in the environment can assume the role again and again; a session there ends.
-    canRenew: base.canRenew || context.environment("AWS_SESSION_TOKEN") === undefined,
-    roleStatement: JSON.stringify({ Effect: "Allow", Action: "sts:AssumeRole", Resource: role }),
+    ...base,
+    provider: async () => await exchanger.sessionOf(await base.provider(), facts),
+    source: `a session of ${base.source} and MFA device ${mfaSerial}`,
+    baseSource: base.source,
+    canRenew: true,
   };
 }
 
-async function chooseBase(
-  options: CredentialOptions,
-  context: ChainContext,
-): Promise<Pick<KeeperOptions, "provider" | "source" | "canRenew">> {
-  const { environment } = context;
+/** Such can assume a role again and again; a session ends. */
+function hasEndlessKeys({ credentialsFile }: CredentialOptions, { environment }: ChainContext): boolean {
+  return credentialsFile === undefined && environment("AWS_SESSION_TOKEN") === undefined;
+}
+
+interface Surroundings {
+  readonly context: ChainContext;
+  readonly exchanger: Exchanger;
+}
+
+async function chooseBase(options: CredentialOptions, surroundings: Surroundings): Promise<Chosen> {
+  const { environment } = surroundings.context;
+  const { credentialsFile } = options;
+  if (credentialsFile !== undefined) {
+    if (options.profile !== undefined) {
+      throw new OperatorError("usage", "Cannot use --profile and --credentials-file: both name credentials");
+    }
+    return chooseFile(credentialsFile, surroundings.context);
+  }
   const accessKeyId = environment("AWS_ACCESS_KEY_ID");
   const secretAccessKey = environment("AWS_SECRET_ACCESS_KEY");
   // Keys in the environment win over AWS_PROFILE, but not over --profile, as in the AWS CLI.
@@ -82,33 +104,60 @@ async function chooseBase(
     };
     return { provider: () => Promise.resolve(identity), source: "the environment", canRenew: false };
   }
-  const profile = options.profile ?? environment("AWS_PROFILE");
+  return await chooseProfile(options.profile ?? environment("AWS_PROFILE"), surroundings);
+}
+
+function chooseFile(path: string, { nowMs }: ChainContext): Chosen {
+  const file = openCredentialsFile(path, nowMs());
+  const provider = () => {
+    try {
+      return Promise.resolve(file.read());
+    } catch (error) {
+      // In mid-run it may be half written, or gone for a moment: no reason to give up.
+      return Promise.reject(new Error(messageOf(error)));
+    }
+  };
+  const source = `file "${path}"`;
+  return { provider, source, canRenew: file.isReadAgain, ...(file.isReadAgain && { file: path }) };
+}
+
+async function chooseProfile(
+  profile: string | undefined,
+  { context, exchanger }: Surroundings,
+): Promise<Chosen> {
+  const { environment, region } = context;
   const { fromIni, fromNodeProviderChain } = await import("@aws-sdk/credential-providers");
   const credentialsFile = environment("AWS_SHARED_CREDENTIALS_FILE");
   const configFile = environment("AWS_CONFIG_FILE");
   // A chain of its own for each reading: the SDK's chains remember what they found, and its files.
-  const provider: Provider = () => {
+  const provider: Provider = async () => {
     const init = {
       ignoreCache: true,
       ...(credentialsFile === undefined ? {} : { filepath: credentialsFile }),
       ...(configFile === undefined ? {} : { configFilepath: configFile }),
-      ...(options.mfaCode === undefined ? {} : { mfaCodeProvider: options.mfaCode }),
       clientConfig: clientConfig(context),
+      // The exchanger asks, when the role is assumed; without this the SDK would give up before.
+      mfaCodeProvider: () => Promise.resolve(""),
+      roleAssumer: (base: Identity, wish: object) => exchanger.assumeRole(base, wish as RoleWish),
+      roleAssumerWithWebIdentity: (wish: object) =>
+        exchanger.assumeRoleWithWebIdentity(wish as Parameters<Exchanger["assumeRoleWithWebIdentity"]>[0]),
     };
+    const caller = { callerClientConfig: { region: () => Promise.resolve(region) } };
     // Who names a profile means that one, not the instance's role where the profile has nothing.
-    return profile === undefined ? fromNodeProviderChain(init)() : fromIni({ ...init, profile })();
+    return profile === undefined
+      ? await fromNodeProviderChain(init)(caller)
+      : await fromIni({ ...init, profile })(caller);
   };
-  return {
-    provider,
-    source: profile === undefined ? "the default credential chain" : `profile "${profile}"`,
-    canRenew: true,
-  };
+  const source = profile === undefined ? DEFAULT_CHAIN : `profile "${profile}"`;
+  return { provider, source, canRenew: true };
 }
 
-/** For the STS and SSO clients inside the chain: our handler, so that proxies and CA bundles hold there too. */
+/**
+ * For the SDK's own clients inside the chain, SSO's: our handler, so that proxies and CA bundles hold there too. Without a
+ * Region: SSO has one of its own, that the profile names.
+ */
 function clientConfig(context: ChainContext) {
   return {
-    region: context.region,
     requestHandler: context.handler,
     maxAttempts: 1,
     // These clients live for one request, too short to learn the skew themselves.

@@ -80,6 +80,7 @@ export async function connect(options: ConnectionOptions): Promise<Connection> {
     handler,
     endpointUrl: elsewhere,
     skewMs,
+    nowMs: () => clock.nowMs() + (skewMs() ?? 0),
   });
   const keeper = new CredentialKeeper({ ...chosen, clock, onEvent, skewMs: () => skewMs() ?? 0 });
   const maxConcurrency = Math.max(1, Math.min(128, options.maxConcurrency ?? 64));

@@ -5,7 +5,17 @@
  */
 import { messageOf, OperatorError } from "../errors.ts";
 import type { Clock, SourceEvent } from "../model.ts";
+import { SESSION_COMMAND, shellWord } from "./credentials_file.ts";
+import type { Exchange } from "./roles.ts";
 import { BrokenAnswer, Trouble } from "./trouble.ts";
+
+/** How credentials came from others. */
+export interface Lineage {
+  /** The first ones; `undefined` for a token that is none of AWS's. */
+  readonly base: Identity | undefined;
+  /** First to last. */
+  readonly exchanges: readonly Exchange[];
+}
 
 /** What the SDK calls `AwsCredentialIdentity`, as far as it is used here. */
 export interface Identity {
@@ -15,20 +25,28 @@ export interface Identity {
   readonly expiration?: Date;
   /** The SDK's note of where they come from (feature ids of its user agent). */
   readonly $source?: Readonly<Record<string, string>>;
+  /** Where they were had for others. */
+  readonly lineage?: Lineage;
 }
 
 /** Gets credentials afresh, past every cache. */
 export type Provider = () => Promise<Identity>;
 
+/** What it takes to get newer ones: nothing does; they do it themselves; a file to be rewritten; the code of an MFA device. */
+export type Renewal = "none" | "itself" | "file" | "code";
+
 /** What may be said about the credentials in use. */
 export interface CredentialFacts {
-  /** `the environment`, `profile "x"`, `role arn:…`, `the instance's role`, … */
+  /** `the environment`, `profile "x"`, `role arn:…, assumed with profile "x"`, `the instance's role`, … */
   readonly source: string;
   readonly accessKeyId: string;
   /** RFC 3339; `undefined` where they do not say. */
   readonly expiresAt: string | undefined;
   /** Whether reading them again can bring newer ones. */
   readonly canRenew: boolean;
+  readonly renewal: Renewal;
+  /** How they came from others, first to last. */
+  readonly exchanges: readonly Exchange[];
 }
 
 /** A failure on the way to credentials, with the provider's own error as its cause. */
@@ -55,6 +73,9 @@ export class CredentialsFailure extends Error {
 /** The SDK renews five minutes early, too: a request under way must not outlive its credentials. */
 const RENEW_BEFORE_MS = 5 * 60_000;
 
+/** Where nothing is named. */
+export const DEFAULT_CHAIN = "the default credential chain";
+
 /** How often refused credentials are looked for again. */
 const LOOK_EVERY_MS = 4_000;
 
@@ -69,8 +90,12 @@ export interface KeeperOptions {
   readonly skewMs: () => number;
   /** Where they come from, when the SDK does not say it more exactly. */
   readonly source: string;
+  /** The same of those that others are had for. Default: `source`. */
+  readonly baseSource?: string;
   /** False where `provider` can only ever give the same. */
   readonly canRenew: boolean;
+  /** A file that is read again. */
+  readonly file?: string;
   readonly roleStatement?: string | undefined;
 }
 
@@ -81,6 +106,8 @@ export class CredentialKeeper {
   #generation = 0;
   #lookedMs = -Infinity;
   #reading: Promise<boolean> | undefined;
+  /** What the person at the terminal could not do, or would not: they are not asked for it again. */
+  #refusal: OperatorError | undefined;
 
   constructor(options: KeeperOptions) {
     this.#options = options;
@@ -96,7 +123,17 @@ export class CredentialKeeper {
   }
 
   get source(): string {
-    return this.#options.source;
+    const { source, baseSource = source } = this.#options;
+    return this.#identity === undefined ? source : sourceText(baseSource, this.#identity);
+  }
+
+  get file(): string | undefined {
+    return this.#options.file;
+  }
+
+  /** Whose credentials these were had for; `undefined` where they are the first, or nothing was read yet. */
+  get base(): Identity | undefined {
+    return this.#identity?.lineage?.base;
   }
 
   /** Credentials to sign with. Throws `CredentialsFailure` where there are none. */
@@ -107,6 +144,8 @@ export class CredentialKeeper {
       return this.#held();
     }
     const leftMs = this.#leftMs(held);
+    // Nobody is asked for a code before it is needed: work would stand still until they have typed it.
+    if (leftMs > 0 && deviceOf(held) !== undefined) return held;
     const everyMs = leftMs > 0 ? LOOK_AHEAD_EVERY_MS : LOOK_EVERY_MS;
     if (leftMs >= RENEW_BEFORE_MS || !this.canRenew || !this.#isTimeToLook(everyMs)) return held;
     try {
@@ -142,11 +181,19 @@ export class CredentialKeeper {
     const held = this.#identity;
     if (held === undefined) return undefined;
     return {
-      source: this.#options.source,
+      source: this.source,
       accessKeyId: held.accessKeyId,
       expiresAt: held.expiration?.toISOString(),
       canRenew: this.canRenew,
+      renewal: this.#renewal(held),
+      exchanges: held.lineage?.exchanges ?? [],
     };
+  }
+
+  #renewal(held: Identity): Renewal {
+    if (!this.canRenew) return "none";
+    if (deviceOf(held) !== undefined) return "code";
+    return this.file === undefined ? "itself" : "file";
   }
 
   #leftMs(identity: Identity): number {
@@ -165,14 +212,31 @@ export class CredentialKeeper {
     return this.#reading;
   }
 
+  /** Gets others from the provider, and tells of it where somebody has to do something for that in mid-run. */
+  async #provided(): Promise<Identity> {
+    if (this.#refusal !== undefined) throw this.#refusal;
+    const { provider, clock, onEvent } = this.#options;
+    const device = this.#identity && deviceOf(this.#identity);
+    if (device === undefined) return await provider();
+    const sinceMs = clock.nowMs();
+    onEvent({
+      type: "waiting",
+      waitingFor: `the code of MFA device ${device}`,
+      sinceMs: Math.round(sinceMs),
+    });
+    const found = await provider();
+    onEvent({ type: "recovered", waitedMs: Math.round(clock.nowMs() - sinceMs) });
+    return found;
+  }
+
   async #readOnce(): Promise<boolean> {
     let found: Identity;
     try {
-      found = await this.#options.provider();
+      found = await this.#provided();
     } catch (cause) {
-      if (cause instanceof OperatorError) throw cause;
+      if (cause instanceof OperatorError) throw this.#refusal = cause;
       throw new CredentialsFailure(
-        `no credentials from ${this.#options.source}: ${withoutUrls(messageOf(cause))}`,
+        `no credentials from ${this.source}: ${withoutUrls(messageOf(cause))}`,
         { cause, roleStatement: this.#options.roleStatement },
       );
     }
@@ -191,6 +255,44 @@ export class CredentialKeeper {
   }
 }
 
+/** The MFA device whose code they took. */
+function deviceOf({ lineage }: Identity): string | undefined {
+  return lineage?.exchanges.find(({ mfaSerial }) => mfaSerial !== undefined)?.mfaSerial;
+}
+
+/** The SDK's notes of a source that the options do not name, in words. */
+const KINDS: readonly (readonly [feature: string, words: string])[] = [
+  ["CREDENTIALS_HTTP", "the container's role"],
+  ["CREDENTIALS_SSO", "SSO"],
+  ["CREDENTIALS_SSO_LEGACY", "SSO"],
+  ["CREDENTIALS_LOGIN", "aws login"],
+  ["CREDENTIALS_PROCESS", "credential_process"],
+];
+
+/** @param named Where the options have them from. */
+function sourceText(named: string, { lineage, ...own }: Identity): string {
+  const first = lineage === undefined
+    ? firstText(named, own)
+    : lineage.base === undefined
+    ? `a web identity's token (${named})`
+    : firstText(named, lineage.base);
+  return (lineage?.exchanges ?? []).reduce((from, { how, roleArn, mfaSerial }) => {
+    const device = mfaSerial === undefined ? "" : ` and MFA device ${mfaSerial}`;
+    return how === "GetSessionToken"
+      ? `a session of ${from}${device}`
+      : `role ${roleArn}, assumed with ${from}${device}`;
+  }, first);
+}
+
+function firstText(named: string, { $source }: Identity): string {
+  const isChain = named === DEFAULT_CHAIN;
+  // Of all in the chain the metadata service alone is not noted.
+  if (isChain && $source === undefined) return "the instance's role";
+  const [, kind] = KINDS.find(([feature]) => $source?.[feature] !== undefined) ?? [];
+  if (kind === undefined) return named;
+  return isChain ? kind : `${named} (${kind})`;
+}
+
 /** The error for credentials that are refused and bring nothing newer. */
 export function credentialsRefused(facts: {
   readonly what: string;
@@ -199,29 +301,61 @@ export function credentialsRefused(facts: {
   readonly profile: string | undefined;
 }): OperatorError {
   const { what, reason, keeper } = facts;
-  const again = "Then run the same command again: it resumes.";
-  const hints = reason.includes("--allow-run")
-    ? [
-      "The profile's credential_process may not be started: run it as deno task coldcase:process …, or build with deno task compile --credential-process",
-      `or start it yourself: eval "$(aws configure export-credentials --profile ${
-        facts.profile ?? "default"
-      } --format env)"`,
-    ]
-    : keeper.facts() === undefined
-    ? [
-      "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (and AWS_SESSION_TOKEN), or name a profile with --profile.",
-      ...(facts.profile === undefined ? [] : [
-        "These are the profiles that there are: aws configure list-profiles",
-        `For an SSO profile: aws sso login --profile ${facts.profile}`,
-      ]),
-    ]
-    : keeper.canRenew
-    ? [`Renew ${keeper.source}, for SSO with: aws sso login. ${again}`]
-    : [`Credentials from ${keeper.source} cannot renew themselves: set fresh ones. ${again}`];
   return new OperatorError("access", `Cannot ${what}: ${reason}`, {
-    hints,
+    hints: refusedHints(facts),
     facts: { credentials: keeper.source, canRenew: keeper.canRenew },
   });
+}
+
+function refusedHints(
+  { reason, keeper, profile }: {
+    readonly reason: string;
+    readonly keeper: CredentialKeeper;
+    readonly profile: string | undefined;
+  },
+): string[] {
+  const again = "Then run the same command again: it resumes.";
+  const named = profile === undefined ? "" : ` --profile ${profile}`;
+  if (reason.includes("--allow-run")) {
+    return [
+      "The profile's credential_process may not be started: run it as deno task coldcase:process …, or build with deno task compile --credential-process",
+      `or start it yourself: eval "$(aws configure export-credentials --profile ${
+        profile ?? "default"
+      } --format env)"`,
+    ];
+  }
+  if (keeper.file !== undefined) {
+    return [
+      `Write fresh credentials to ${keeper.file}: ${SESSION_COMMAND} > ${shellWord(keeper.file)}. ${again}`,
+    ];
+  }
+  if (/\bSSO\b|UnauthorizedException/.test(reason)) return [`Log in: aws sso login${named}. ${again}`];
+  if (/aws login|reauthenticate/.test(reason)) return [`Log in: aws login${named}. ${again}`];
+  if (/ForbiddenException/.test(reason)) {
+    return [
+      "The login is good, the role is not assigned to it: whoever runs IAM Identity Center assigns it.",
+    ];
+  }
+  const held = keeper.facts();
+  if (held === undefined) {
+    return [
+      "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (and AWS_SESSION_TOKEN), or name a profile with --profile.",
+      ...(profile === undefined ? [] : [
+        "These are the profiles that there are: aws configure list-profiles",
+        `For an SSO profile: aws sso login --profile ${profile}`,
+      ]),
+    ];
+  }
+  if (keeper.canRenew) return [`Renew ${keeper.source}, for SSO with: aws sso login. ${again}`];
+  return [
+    `Credentials from ${keeper.source} cannot renew themselves: set fresh ones. ${again}`,
+    // Those of a session begin so, as IAM's reference of unique ids has it.
+    ...(held.accessKeyId.startsWith("ASIA")
+      ? [
+        "They are a session's. With a user's own keys and --mfa-serial, or --role-arn, coldcase gets a session itself, and the next one.",
+      ]
+      : []),
+  ];
 }
 
 function withoutUrls(text: string): string {

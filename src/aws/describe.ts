@@ -7,7 +7,7 @@ import { OperatorError } from "../errors.ts";
 import type { CallerIdentity, DescriptionAnswer, SnapshotDescription, SnapshotId } from "../model.ts";
 import type { Action, Call } from "./calls.ts";
 import { credentialsFor } from "./client.ts";
-import type { CredentialFacts, CredentialKeeper } from "./credentials.ts";
+import type { CredentialFacts, CredentialKeeper, Identity } from "./credentials.ts";
 import { customEndpoint } from "./endpoint.ts";
 import type { FetchHandler } from "./handler.ts";
 import { sdkSettings } from "./place.ts";
@@ -83,10 +83,12 @@ export class Describer {
     return { result: "received", description: told, requestId: $metadata.requestId };
   }
 
-  async callerIdentity(signal: AbortSignal): Promise<CallerIdentity | undefined> {
+  /** Who calls; with `base` whoever has those credentials. */
+  async callerIdentity(signal: AbortSignal, base?: Identity): Promise<CallerIdentity | undefined> {
     const call = asideCall("GetCallerIdentity", "ask who the caller is", []);
+    const sts = base === undefined ? this.#sts : once(() => this.#loadSts(base));
     const answer = await this.#aside(call, signal, async (signal) => {
-      const { sdk, client } = await this.#sts();
+      const { sdk, client } = await sts();
       return await client.send(new sdk.GetCallerIdentityCommand({}), { abortSignal: signal });
     });
     if ("failure" in answer) return undefined;
@@ -155,9 +157,10 @@ export class Describer {
     return { sdk, client };
   }
 
-  async #loadSts() {
+  async #loadSts(base?: Identity) {
     const sdk = await import("@aws-sdk/client-sts");
-    const client = new sdk.STSClient(queryServiceSettings("STS", this.#options));
+    const settings = queryServiceSettings("STS", this.#options);
+    const client = new sdk.STSClient({ ...settings, ...(base && { credentials: base }) });
     this.#closers.push(() => client.destroy());
     return { sdk, client };
   }

@@ -38,6 +38,8 @@ export interface AwsSource extends BlockSource {
   readonly proxy: string | undefined;
   /** Where the credentials come from. Reads them if that has not happened. Throws `access`; `source` for no answer. */
   credentials(): Promise<CredentialFacts>;
+  /** Whose credentials were had others for. `undefined` where none were, or nobody told. */
+  baseIdentity(options?: CallOptions): Promise<CallerIdentity | undefined>;
   /** Pages of snapshots, as EC2 tells of them. Throws `access`, `source`. */
   findSnapshots(query: SnapshotQuery, options?: CallOptions): AsyncIterable<readonly FoundSnapshot[]>;
   /**
@@ -101,6 +103,12 @@ class EbsSource implements AwsSource {
 
   async credentials(): Promise<CredentialFacts> {
     return await this.#parts.describer.credentials(this.#stop(undefined));
+  }
+
+  async baseIdentity(options?: CallOptions): Promise<CallerIdentity | undefined> {
+    const { describer, keeper } = this.#parts;
+    const { base } = keeper;
+    return base && await describer.callerIdentity(this.#stop(options), base);
   }
 
   async describe(snapshot: SnapshotId, options?: CallOptions): Promise<DescriptionAnswer> {

@@ -41,6 +41,22 @@ export const AWS_OPTIONS = {
     summary: "name of the role's session, as CloudTrail shows it",
     section: "AWS",
   },
+  "mfa-serial": {
+    value: "ARN",
+    summary: "MFA device; its code is asked for",
+    details:
+      "At a terminal, where it is not shown, and again when the session ends. With --role-arn the code is for the role, " +
+      "without it for a session of the user whose keys they are. The mfa_serial of a profile is asked for, too.",
+    section: "AWS",
+  },
+  "credentials-file": {
+    value: "FILE",
+    summary: "JSON with credentials, as AWS's tools print it",
+    details:
+      "What aws sts get-session-token, aws sts assume-role or aws configure export-credentials print. Read again " +
+      "when they end: rewrite it, and a run goes on.",
+    section: "AWS",
+  },
   "endpoint-url": {
     value: "URL",
     summary: "another endpoint than AWS's own",

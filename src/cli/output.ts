@@ -10,7 +10,7 @@
 import { OperatorError } from "../errors.ts";
 import type { Clock } from "../model.ts";
 import { Progress, type ProgressFacts } from "./progress.ts";
-import { ClosedOutput, type Terminal, type TextStream } from "./terminal.ts";
+import { type Asking, ClosedOutput, type Terminal, type TextStream } from "./terminal.ts";
 import { jsonLine, sanitize, sanitizeLines } from "./text.ts";
 
 /** A JSON object of the output; times, sizes and money carry their unit in their names. */
@@ -40,6 +40,8 @@ export class Output {
   readonly #color: boolean;
   readonly #redraws: boolean;
   #progress: Progress | undefined;
+  /** What a person is being asked. */
+  #question: string | undefined;
   /** True once stdout carries bytes: an event among them would be one of them. */
   #isBinary = false;
   #resultFailure: Error | undefined;
@@ -62,13 +64,27 @@ export class Output {
   }
 
   /** Asks the person at the terminal for a secret; `undefined` where there is nobody to ask. */
-  get askSecret(): ((question: string) => Promise<string | undefined>) | undefined {
-    return this.#options.terminal.askSecret;
+  get askSecret(): Asking | undefined {
+    return this.#asking(this.#options.terminal.askSecret);
   }
 
   /** Asks the person at the terminal for an answer that is shown; `undefined` where there is nobody to ask. */
-  get askAnswer(): ((question: string) => Promise<string | undefined>) | undefined {
-    return this.#options.terminal.askAnswer;
+  get askAnswer(): Asking | undefined {
+    return this.#asking(this.#options.terminal.askAnswer);
+  }
+
+  /** No progress is drawn over a question, and what is said meanwhile leaves it standing below. */
+  #asking(ask: Asking | undefined): Asking | undefined {
+    return ask && (async (question, signal) => {
+      this.#question = sanitize(question);
+      this.#progress?.hold();
+      try {
+        return await ask(this.#question, signal);
+      } finally {
+        this.#question = undefined;
+        this.#progress?.release();
+      }
+    });
   }
 
   /** The result, to stdout as it is, line feeds included. Nothing with `--json`. */
@@ -193,7 +209,8 @@ export class Output {
   /** The progress line is wiped before, and drawn again after, whatever else reaches the screen. */
   #write(stream: TextStream, text: string): void {
     this.#progress?.hide();
-    const failure = stream.write(text);
+    const isAside = this.#question !== undefined && stream.isTerminal;
+    const failure = stream.write(isAside ? `\n${text}${this.#question}` : text);
     const isResult = stream === this.#options.terminal.stdout;
     // Nobody is left to be told of a failure of stderr.
     if (isResult && failure && !(failure instanceof ClosedOutput)) this.#resultFailure ??= failure;

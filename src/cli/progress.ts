@@ -61,6 +61,8 @@ export class Progress {
   #samples: Sample[];
   #drawnMs: number;
   #visible = false;
+  /** A question is on the screen, in the line's place. */
+  #isHeld = false;
 
   constructor(display: ProgressDisplay, facts: ProgressFacts) {
     this.#display = display;
@@ -87,6 +89,17 @@ export class Progress {
 
   show(): void {
     if (this.#display.mode === "redrawn" && !this.#stop.signal.aborted) this.#draw();
+  }
+
+  /** Wipes the line and draws none until `release()`. */
+  hold(): void {
+    this.hide();
+    this.#isHeld = true;
+  }
+
+  release(): void {
+    this.#isHeld = false;
+    this.show();
   }
 
   /** Wipes the line and stops; the work's summary is the command's own. May be called again. */
@@ -118,6 +131,7 @@ export class Progress {
 
   #draw(): void {
     const { clock, mode, write, event, columns } = this.#display;
+    if (this.#isHeld && mode !== "events") return;
     this.#drawnMs = clock.monotonicMs();
     this.#sample();
     if (mode === "events") {

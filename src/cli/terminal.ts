@@ -5,7 +5,7 @@
  */
 
 import { messageOf, OperatorError } from "../errors.ts";
-import { askAnswer, askSecret } from "./secret.ts";
+import { askAnswer, askSecret, type Keyboard } from "./secret.ts";
 
 /** stdout was closed by its reader (`coldcase … | head`): nothing failed, there is just no one left to write to. */
 export class ClosedOutput extends Error {
@@ -24,13 +24,16 @@ export interface TextStream {
   write(text: string): Error | undefined;
 }
 
+/** Asks a question; ends with the signal's reason where that aborts before the answer. */
+export type Asking = (question: string, signal?: AbortSignal) => Promise<string | undefined>;
+
 export interface Terminal {
   readonly stdout: TextStream;
   readonly stderr: TextStream;
   /** Asks the person for a secret, which is not shown; `undefined` where there is no person to ask. */
-  readonly askSecret?: ((question: string) => Promise<string | undefined>) | undefined;
+  readonly askSecret?: Asking | undefined;
   /** Asks the person for an answer, which is shown as it is typed. */
-  readonly askAnswer?: ((question: string) => Promise<string | undefined>) | undefined;
+  readonly askAnswer?: Asking | undefined;
   /** Writes all of `bytes` to stdout, waiting as the reader needs. Throws `ClosedOutput` when it is gone. */
   writeBinary(bytes: Uint8Array): Promise<void>;
 }
@@ -52,8 +55,12 @@ export function realTerminal(): Terminal {
   return {
     stdout: realStream(Deno.stdout),
     stderr: realStream(Deno.stderr),
-    askSecret: hasPerson ? (question) => askSecret(KEYBOARD, question, writeToStderr) : undefined,
-    askAnswer: hasPerson ? (question) => askAnswer(KEYBOARD, question, writeToStderr) : undefined,
+    askSecret: hasPerson
+      ? (question, signal) => askSecret(keyboard(signal), question, writeToStderr)
+      : undefined,
+    askAnswer: hasPerson
+      ? (question, signal) => askAnswer(keyboard(signal), question, writeToStderr)
+      : undefined,
     async writeBinary(bytes) {
       try {
         for (let done = 0; done < bytes.length;) {
@@ -116,10 +123,25 @@ function writeAll(stream: ProcessStream, bytes: Uint8Array): Error | undefined {
   return undefined;
 }
 
-const KEYBOARD = {
-  setRaw: (isRaw: boolean) => Deno.stdin.setRaw(isRaw),
-  read: (into: Uint8Array) => Deno.stdin.read(into),
-};
+function keyboard(signal: AbortSignal | undefined): Keyboard {
+  return {
+    setRaw: (isRaw) => Deno.stdin.setRaw(isRaw),
+    read: (into) => signal === undefined ? Deno.stdin.read(into) : beforeAbort(Deno.stdin.read(into), signal),
+  };
+}
+
+/** A process that is told to end does not wait for an answer first. */
+async function beforeAbort<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  const stop = Promise.withResolvers<never>();
+  const onAbort = () => stop.reject(signal.reason);
+  signal.addEventListener("abort", onAbort, { once: true });
+  if (signal.aborted) onAbort();
+  try {
+    return await Promise.race([work, stop.promise]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
+}
 
 /** Where questions are asked, as all that is no result. */
 function writeToStderr(text: string): void {

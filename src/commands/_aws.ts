@@ -7,6 +7,7 @@ import type { AwsSource } from "../aws/source.ts";
 import type { CommandContext, Progress } from "../cli/mod.ts";
 import { MAX_SESSION_EVENTS, type SessionEvent } from "../format/documents.ts";
 import type { Clock, SourceEvent } from "../model.ts";
+import { exists, permissionWarnings } from "../keys.ts";
 import { formatDuration, formatTime } from "../units.ts";
 
 /** Values of `AWS_OPTIONS`. */
@@ -16,6 +17,8 @@ export interface AwsOptionValues {
   readonly "role-arn": string | undefined;
   readonly "external-id": string | undefined;
   readonly "session-name": string | undefined;
+  readonly "mfa-serial": string | undefined;
+  readonly "credentials-file": string | undefined;
   readonly "endpoint-url": string | undefined;
 }
 
@@ -171,13 +174,25 @@ export async function openAws(
   return await openSource(connectionOptions(context, options, watch, tuning));
 }
 
+/** Where the credentials come from, and who had the first ones: for the record, at most 1,024 characters. */
+export async function credentialText(source: AwsSource): Promise<string> {
+  const { source: text } = await source.credentials();
+  const base = await source.baseIdentity();
+  return (base === undefined ? text : `${text}, which is ${base.arn}`).slice(0, 1024);
+}
+
 /** The way to AWS that the command line chooses. */
 export function connectionOptions(
-  { world }: CommandContext,
+  { world, out, signal }: CommandContext,
   options: AwsOptionValues,
   watch: SourceWatch,
   tuning: { readonly [K in keyof Tuning]: Tuning[K] | undefined } = {},
 ): ConnectionOptions {
+  const { askSecret } = out;
+  const file = options["credentials-file"];
+  if (file !== undefined && exists(file)) {
+    for (const warning of permissionWarnings(file, "credentials file")) out.warn(warning);
+  }
   return {
     ...withoutUndefined({
       region: options.region,
@@ -185,6 +200,9 @@ export function connectionOptions(
       roleArn: options["role-arn"],
       externalId: options["external-id"],
       sessionName: options["session-name"],
+      mfaSerial: options["mfa-serial"],
+      credentialsFile: file,
+      askCode: askSecret && ((question: string) => askSecret(question, signal)),
       endpointUrl: options["endpoint-url"],
       ...tuning,
     }),

@@ -22,7 +22,7 @@ import { openStoreForWriting, type Store } from "../store/mod.ts";
 import { formatSize, parseDuration, parseRate, parseSnapshotId, parseUsd } from "../units.ts";
 import { acquireOne, type Ended } from "./_acquire_one.ts";
 import { announceTargets, showEnds } from "./_acquire_shown.ts";
-import { openAws, SourceWatch } from "./_aws.ts";
+import { credentialText, openAws, SourceWatch } from "./_aws.ts";
 import { CASE_OPTIONS, caseFacts, warnOfMissing } from "./_case.ts";
 import { CUSTODY_OPTIONS, type CustodyNote, openKey, withCustody } from "./_custody.ts";
 import { evidenceNumbers } from "./_evidence_numbers.ts";
@@ -281,7 +281,7 @@ async function acquireAll(
 /** Where the credentials come from, in words; without any the first request says what is missing. */
 async function credentialSource(source: AwsSource): Promise<string | null> {
   try {
-    return (await source.credentials()).source.slice(0, 1024);
+    return await credentialText(source);
   } catch (error) {
     if (!(error instanceof OperatorError && ["access", "source"].includes(error.code))) throw error;
     // Where nobody answered, the first request waits for that.

@@ -135,10 +135,12 @@ Deno.test("openSource() signs with a profile's credential_process, which can ren
   const { facts, signedBy } = await profileFacts("[profile p]\ncredential_process = FOLDER/process\n", "p");
   assertEquals(signedBy, "AKIAPROCESS");
   assertEquals(facts, {
-    source: `profile "p"`,
+    source: `profile "p" (credential_process)`,
     accessKeyId: "AKIAPROCESS",
     expiresAt: "2099-01-01T00:00:00.000Z",
     canRenew: true,
+    renewal: "itself",
+    exchanges: [],
   });
 });
 

@@ -384,6 +384,8 @@ Deno.test("credentials() tells source, end and whether they renew themselves", a
       accessKeyId: "AKIAIOSFODNN7EXAMPLE",
       expiresAt: undefined,
       canRenew: false,
+      renewal: "none",
+      exchanges: [],
     });
   });
 });

@@ -11,9 +11,12 @@ import { writeRandomBlocks } from "./images.ts";
 import { assertExit } from "./program.ts";
 
 const READING = [
+  "AssumeRole",
+  "AssumeRoleWithWebIdentity",
   "DescribeInstances",
   "DescribeSnapshots",
   "GetCallerIdentity",
+  "GetSessionToken",
   "GetSnapshotBlock",
   "ListChangedBlocks",
   "ListSnapshotBlocks",
