@@ -1,6 +1,7 @@
 /** Every parser of the program that takes bytes from outside, for the fuzzer. */
 import { AWS_TARGETS } from "./aws.ts";
 import { DOCUMENT_TARGETS } from "./documents.ts";
+import { IMAGE_TARGETS } from "./images.ts";
 import { IMAGER_TARGETS } from "./imager.ts";
 import { KEY_TARGETS } from "./keys.ts";
 import { OUTSIDE_TARGETS } from "./outside.ts";
@@ -16,4 +17,5 @@ export const TARGETS: readonly Target[] = [
   ...VOLUME_TARGETS,
   ...AWS_TARGETS,
   ...IMAGER_TARGETS,
+  ...IMAGE_TARGETS,
 ];
