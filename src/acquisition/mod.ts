@@ -17,6 +17,7 @@ import { beginRecord, inSession, whileTicking } from "./_session.ts";
 import { type Step, walk } from "./_walk.ts";
 
 export type { AcquireInput, AcquireProgress, PreparedFacts } from "./_input.ts";
+export { refuseOtherJournal } from "./_begin.ts";
 export type { ParentWish } from "./_parent.ts";
 export { refuseLongFacts } from "./_record.ts";
 export { Spending } from "./_spending.ts";

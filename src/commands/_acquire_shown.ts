@@ -4,7 +4,7 @@
  */
 import type { AcquireInput, PreparedFacts } from "../acquisition/mod.ts";
 import { type CommandContext, formatTable } from "../cli/mod.ts";
-import { describeSet, type SetFacts } from "../format/snapshot_set.ts";
+import { describeSet } from "../format/snapshot_set.ts";
 import { costOf, type PriceTable } from "../plan.ts";
 import type { Exhibit } from "../store/mod.ts";
 import { formatCount } from "../units.ts";
@@ -13,6 +13,7 @@ import type { Target } from "./_instance.ts";
 import type { CaseOf } from "./_corrections.ts";
 import { blocksText, exhibitEvent, IMAGE_DIGEST_LABEL, originMark, statusOf } from "./_exhibits.ts";
 import { costText, pricesText } from "./_prices.ts";
+import { KNOWN_BY } from "./_sources_sets.ts";
 
 /** What is about to happen, before the first block. */
 export function announce({ out }: CommandContext, input: AcquireInput, facts: PreparedFacts): void {
@@ -83,13 +84,6 @@ export function announceTargets(
     atMostUsd: atMost?.totalUsd ?? null,
   });
 }
-
-/** What makes them a set, as an exhibit's record has it. */
-const KNOWN_BY: Readonly<Record<SetFacts["knownBy"], string>> = {
-  tag: "the tag coldcase:set",
-  start_time: "one start time",
-  image: "one image",
-};
 
 /** Device and volume. */
 function placeOf({ snapshot, set }: Target): [string, string] {

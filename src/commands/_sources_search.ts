@@ -35,6 +35,8 @@ export interface Outcome {
   readonly count: number;
   /** Of an instance. */
   readonly instance: AttachmentAnswer | undefined;
+  /** Of an instance: its volumes, those that snapshots say were its, too. */
+  readonly volumes: ReadonlySet<string>;
 }
 
 /** Snapshots held; the newest ones. */
@@ -90,6 +92,11 @@ export class Search {
     return this.#setDevices.get(setId) ?? [];
   }
 
+  /** Volumes that an instance has, as far as was asked and told. */
+  devicesOfInstance(instance: string): readonly Device[] {
+    return [...this.#devices.values()].filter(({ instanceId }) => instanceId === instance);
+  }
+
   deviceOf(volumeId: string | undefined): Attachment | undefined {
     return volumeId === undefined ? undefined : this.#devices.get(volumeId);
   }
@@ -102,7 +109,7 @@ export class Search {
       : wanted.kind === "snapshot"
       ? await this.#findOne(wanted.id)
       : await this.#findVolume(wanted.id);
-    return { wanted, count, instance: undefined };
+    return { wanted, count, instance: undefined, volumes: new Set() };
   }
 
   /** Learns where these volumes, and those of what was found, are attached; the refusal where that is not told. */
@@ -176,7 +183,7 @@ export class Search {
     // Whatever volume a snapshot says was the instance's: its other snapshots are of the instance, too.
     const others = [...named.volumes].filter((id) => !volumes.includes(id));
     count += await this.#takeOfVolumes(others, `it is of the same volume as one that names ${wanted.id}`);
-    return { wanted, count, instance };
+    return { wanted, count, instance, volumes: new Set([...volumes, ...others]) };
   }
 
   async #takeOfVolumes(volumes: readonly string[], foundBy: string | undefined): Promise<number> {

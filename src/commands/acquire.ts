@@ -3,7 +3,7 @@
  * acquisition/, the store in store/, the service in aws/.
  */
 import { resolve } from "@std/path";
-import { type AcquireInput, type ParentWish, Spending } from "../acquisition/mod.ts";
+import { type AcquireInput, type ParentWish, refuseOtherJournal, Spending } from "../acquisition/mod.ts";
 import type { AwsSource } from "../aws/source.ts";
 import { BlockBuffers } from "../buffers.ts";
 import {
@@ -255,6 +255,8 @@ async function acquireAll(
 ): Promise<{ readonly target: Target; readonly ended: Ended }[]> {
   const { options, base, source, watch, note } = how;
   const evidence = evidenceNumbers(options.evidence, targets);
+  // Else the first ones would be acquired before a later one ends the run.
+  for (const { snapshot, set } of targets) await refuseOtherJournal({ ...base, snapshot, set });
   const ends: { readonly target: Target; readonly ended: Ended }[] = [];
   // While others are fetched, pending ones are completed.
   const isPending = ({ state }: Target) => state === "pending" ? 1 : 0;

@@ -7,31 +7,29 @@ import type { AttachmentAnswer } from "../aws/sources.ts";
 import type { AwsSource } from "../aws/source.ts";
 import { AWS_OPTIONS, type CommandContext, defineCommand } from "../cli/mod.ts";
 import { gravestExitCode, OperatorError } from "../errors.ts";
-import { costOf, EXAMPLE_PRICES } from "../plan.ts";
-import { formatCount, formatUsd } from "../units.ts";
+import type { PriceTable } from "../plan.ts";
+import { formatCount } from "../units.ts";
 import { openAws, SourceWatch } from "./_aws.ts";
-import { pricesText } from "./_prices.ts";
+import { setsOf } from "./_instance_sets.ts";
+import { PRICE_OPTIONS, pricesFrom } from "./_prices.ts";
+import { countWritten } from "./_sources_count.ts";
 import { nothingFound } from "./_sources_missing.ts";
-import { type Listed, type Outcome, Search } from "./_sources_search.ts";
-import { hindranceOf, sourceEvent, sourcesText, type Written } from "./_sources_shown.ts";
+import { type Outcome, Search } from "./_sources_search.ts";
+import { setEvent, setsText, volumesText } from "./_sources_sets.ts";
+import { hindranceOf, sourceEvent, sourcesText } from "./_sources_shown.ts";
 import { parseTag, parseWanted, tagFilters } from "./_sources_wanted.ts";
 
 /** Somebody sits before it; an outage of a minute, once it has begun, is waited for. */
 const PATIENCE = { firstAnswerWithinMs: 10_000, giveUpAfterMs: 120_000 } as const;
-
-/** Blocks of a page of a listing. */
-const PAGE_BLOCKS = 10_000;
-/** Of 512 KiB each, where all were written: for what is said beforehand. */
-const BLOCKS_OF_GIB = 2048;
 
 export const sources = defineCommand({
   usage: "[ID…]",
   description:
     `Lists the snapshots that could be acquired, newest first: those of an instance (i-…), of a volume (vol-…), snapshots by their ids (snap-…), or all of the account. With --shared those of other accounts that name this one; public ones are not listed.
 
-An instance leads to its volumes, and they to their snapshots and device names. Where the instance or its volumes are gone, snapshots are found by what their descriptions and tags say of it. Snapshots of a deleted volume are found by the volume's id.
+An instance leads to its volumes, and they to their snapshots and device names. Which of its snapshots belong together is shown below them: sets, known by the tag that snapshot create gives, by one start time, or by one image, with what each lacks. That a set is crash-consistent is not said: EC2 does not tell which call made a snapshot; CloudTrail's CreateSnapshots does. Where the instance or its volumes are gone, snapshots are found by what their descriptions and tags say of it. Snapshots of a deleted volume are found by the volume's id.
 
-Each snapshot that can't be read is named with the reason and what to do: pending, archived, under the key aws/ebs of another account, public. With --estimate the written blocks of the others are counted by listing, one List request for each 10,000 blocks; what that costs is said first.
+Each snapshot that can't be read is named with the reason and what to do: pending, archived, under the key aws/ebs of another account, public. What EC2 does not tell is whether an own snapshot's key, of which it gives the ARN, is the account's aws/ebs, under which a snapshot can't be shared. With --estimate the written blocks of the others are counted by listing, one List request for each 10,000 blocks; what that costs is said first.
 
 It needs ec2:DescribeSnapshots, and ec2:DescribeInstances for an instance's volumes and for devices. Whoever may not ask EC2 can still plan and acquire a snapshot by its id.`,
   options: {
@@ -45,6 +43,7 @@ It needs ec2:DescribeSnapshots, and ec2:DescribeInstances for an instance's volu
     },
     shared: { summary: "of other accounts, shared with this one" },
     estimate: { summary: "count written blocks, by listing" },
+    "price-table": PRICE_OPTIONS["price-table"],
     ...AWS_OPTIONS,
   },
   exitCodes: {
@@ -62,6 +61,7 @@ It needs ec2:DescribeSnapshots, and ec2:DescribeInstances for an instance's volu
   ],
   async run(context, { args, options }) {
     const wanted = [...new Set(args)].map(parseWanted);
+    const prices = pricesFrom(context.world.disk, options["price-table"]);
     const tags = tagFilters(options.tag);
     const bySnapshot = wanted.find(({ kind }) => kind === "snapshot");
     if (bySnapshot !== undefined && tags.length > 0) {
@@ -82,6 +82,7 @@ It needs ec2:DescribeSnapshots, and ec2:DescribeInstances for an instance's volu
       for (const one of wanted.length === 0 ? [{ kind: "all" } as const] : wanted) {
         outcomes.push(
           await search.find(one).catch((error) => {
+            if (one.kind === "instance") showVolumes(context, one.id, search);
             throw withWaysOn(error, wanted);
           }),
         );
@@ -99,7 +100,10 @@ It needs ec2:DescribeSnapshots, and ec2:DescribeInstances for an instance's volu
         codes.push(error.exitCode);
       }
       await tellDevices(context, search, outcomes);
-      codes.push(...await show(context, { source, search, isEstimate: options.estimate }));
+      const estimatePrices = options.estimate ? prices : undefined;
+      // With some of the tags only, most sets would look as if they lacked something.
+      const ofSets = tags.length === 0 ? outcomes : [];
+      codes.push(...await show(context, { source, search, estimatePrices, ofSets }));
       return gravestExitCode(codes);
     } finally {
       source.close();
@@ -173,23 +177,63 @@ async function tellDevices(
   }
 }
 
+/** What of an instance is known where DescribeSnapshots is denied. */
+function showVolumes({ out }: CommandContext, instance: string, search: Search): void {
+  const devices = search.devicesOfInstance(instance);
+  if (devices.length > 0) out.result(volumesText(devices));
+  for (const { device, volumeId } of devices) {
+    out.event({ type: "volume", instance, device, volume: volumeId });
+  }
+}
+
+function showSets(
+  { out }: CommandContext,
+  { outcomes, search, region }: {
+    readonly outcomes: readonly Outcome[];
+    readonly search: Search;
+    readonly region: string;
+  },
+): void {
+  for (const { wanted, instance, volumes } of outcomes) {
+    if (wanted.kind !== "instance") continue;
+    const sets = setsOf({
+      instance: wanted.id,
+      region,
+      snapshots: search.snapshots().filter(({ volumeId }) => volumes.has(volumeId ?? "")),
+      attached: instance?.attachments,
+      devicesOfSet: (setId) => search.devicesOfSet(setId),
+    });
+    if (sets.length > 0) out.result(setsText(wanted.id, sets));
+    for (const set of sets) out.event(setEvent(set));
+  }
+}
+
 /** Shows what was found; the exit codes of what could not be counted. */
 async function show(
   context: CommandContext,
-  what: { readonly source: AwsSource; readonly search: Search; readonly isEstimate: boolean },
+  what: {
+    readonly source: AwsSource;
+    readonly search: Search;
+    /** Not given: nothing is counted. */
+    readonly estimatePrices: PriceTable | undefined;
+    /** Those of instances have their sets shown. */
+    readonly ofSets: readonly Outcome[];
+  },
 ): Promise<readonly number[]> {
   const { out } = context;
-  const { source, search, isEstimate } = what;
+  const { source, search, estimatePrices, ofSets } = what;
   const found = search.snapshots().map((snapshot) => ({
     snapshot,
     attachment: search.deviceOf(snapshot.volumeId),
     hindrance: hindranceOf(snapshot, source.region),
   }));
   const readable = found.filter(({ hindrance }) => hindrance === undefined).map(({ snapshot }) => snapshot);
-  const estimate = isEstimate ? await count(context, source, readable) : undefined;
+  const estimate = estimatePrices &&
+    await countWritten(context, source, { snapshots: readable, prices: estimatePrices });
   const shown = found.map((one) => ({ ...one, written: estimate?.written.get(one.snapshot.id) }));
-  if (shown.length > 0) out.result(sourcesText(shown, isEstimate));
+  if (shown.length > 0) out.result(sourcesText(shown, estimate !== undefined));
   for (const one of shown) out.event(sourceEvent(one));
+  showSets(context, { outcomes: ofSets, search, region: source.region });
   if (search.leftOut > 0) {
     out.warn(
       `${formatCount(search.leftOut)} older snapshots are left out; name an instance, a volume or tags`,
@@ -209,62 +253,4 @@ async function show(
     estimateUsd: estimate?.usd ?? null,
   });
   return estimate?.codes ?? [];
-}
-
-/** Counts written blocks, a page in memory at a time; what could not be listed is an error each. */
-async function count({ out, signal }: CommandContext, source: AwsSource, snapshots: readonly Listed[]) {
-  const written = new Map<string, Written>();
-  const codes: number[] = [];
-  const expected = snapshots.reduce((sum, { volumeSizeGib = 1 }) => {
-    return sum + Math.max(1, Math.ceil(volumeSizeGib * BLOCKS_OF_GIB / PAGE_BLOCKS));
-  }, 0);
-  if (snapshots.length === 0) return { written, codes, usd: 0 };
-  const price = pricesText(EXAMPLE_PRICES);
-  out.note(`counting written blocks by about ${requestsText(expected)}; ${price}`);
-  for (const [position, snapshot] of snapshots.entries()) {
-    try {
-      const number = { number: position + 1, count: snapshots.length };
-      written.set(snapshot.id, await countOne({ out, signal }, { source, snapshot, ...number }));
-    } catch (error) {
-      if (!(error instanceof OperatorError) || error.code === "interrupted") throw error;
-      out.error(error);
-      codes.push(error.exitCode);
-    }
-  }
-  const { listRequests } = source.counts();
-  out.note(`counted by ${requestsText(listRequests)}`);
-  return { written, codes, usd: usdOf(listRequests) };
-}
-
-async function countOne(
-  { out, signal }: Pick<CommandContext, "out" | "signal">,
-  what: {
-    readonly source: AwsSource;
-    readonly snapshot: Listed;
-    readonly number: number;
-    readonly count: number;
-  },
-): Promise<Written> {
-  const { source, snapshot, ...number } = what;
-  const progress = out.progress({ label: `count ${snapshot.id}`, unit: "blocks", done: 0, ...number });
-  let blocks = 0;
-  let blockSizeBytes = 0;
-  try {
-    for await (const page of source.listBlocks(snapshot.id, { signal })) {
-      blocks += page.blocks.length;
-      blockSizeBytes = page.shape.blockSizeBytes;
-      progress.update({ done: (page.blocks.at(-1)?.index ?? 0) + 1, total: page.shape.blockCount });
-    }
-  } finally {
-    progress.end();
-  }
-  return { blocks, blockSizeBytes };
-}
-
-function requestsText(count: number): string {
-  return `${formatCount(count)} List ${count === 1 ? "request" : "requests"}, ${formatUsd(usdOf(count))}`;
-}
-
-function usdOf(listRequests: number): number {
-  return costOf({ listRequests, getRequests: 0, receivedBytes: 0 }, EXAMPLE_PRICES, true).totalUsd;
 }

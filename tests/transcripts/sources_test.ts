@@ -58,7 +58,12 @@ snap-00000000000000005  2026-01-05 12:30  1 GiB  completed  standard  vol-0d0d0d
 snap-00000000000000004  2026-01-04 12:30  1 GiB  completed  standard  vol-0d0d0d0d0d0d0d001          123456789012        no
 
 snap-00000000000000005  is listed because it is of the same volume as one that names i-0d0d0d0d0d0d0d0d0
-snap-00000000000000004  is listed because its description names i-0d0d0d0d0d0d0d0d0`,
+snap-00000000000000004  is listed because its description names i-0d0d0d0d0d0d0d0d0
+
+sets of i-0d0d0d0d0d0d0d0d0, for acquire --instance i-0d0d0d0d0d0d0d0d0 --set SET
+SET                       VOLUMES  KNOWN BY  STANDING
+2026-01-05T12:30:00.000Z   1 of 1            complete, as far as snapshots tell
+2026-01-04T12:30:00.000Z   1 of 1            complete, as far as snapshots tell`,
   },
   {
     what: "a volume that is deleted",
