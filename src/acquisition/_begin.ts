@@ -112,7 +112,7 @@ export function refuseUnreadableState(
     : state === "pending"
     ? [
       "pending",
-      `Wait until it is completed, then run the same command again: aws ec2 wait snapshot-completed --snapshot-ids ${snapshot}`,
+      "Wait until it is completed: acquire --wait does, and goes on by itself.",
     ]
     : [`in state "${state}"`, "Only a completed snapshot can be read; take another one."];
   throw new OperatorError("source", `Cannot acquire "${snapshot}": it is ${is}`, {

@@ -271,7 +271,7 @@ function stateHints(answer: ServiceAnswer, place: Place): string[] {
     );
   } else if (/pending|complete/i.test(answer.message)) {
     hints.push(
-      `Only a completed snapshot can be read; wait for it: aws ec2 wait snapshot-completed --region ${region} --snapshot-ids ${snapshot}`,
+      "Only a completed snapshot can be read: acquire --wait waits for it, and goes on by itself.",
     );
   } else if (answer.reason === "INVALID_SNAPSHOT_ID") {
     hints.push("Only completed snapshots in the standard tier can be read; public ones cannot.");

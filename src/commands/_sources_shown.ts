@@ -37,7 +37,7 @@ export function hindranceOf(snapshot: Listed, region: string): Hindrance | undef
     return {
       reason: "pending",
       why: "it is pending, only a completed snapshot can be read",
-      nextStep: `wait for it: aws ec2 wait snapshot-completed --region ${region} --snapshot-ids ${id}`,
+      nextStep: `acquire --wait waits for it: coldcase acquire ${id} --wait`,
     };
   }
   if (state === "error") {

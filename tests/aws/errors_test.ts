@@ -111,7 +111,7 @@ Deno.test("classify() hints at archived and pending snapshots", () => {
   const archived = answer(400, "ValidationException", { message: "The snapshot is archived" });
   assertStringIncludes(errorOf(classify(archived, PLACE)).hints[0]!, "restore-snapshot-tier");
   const pending = answer(400, "ValidationException", { message: "The snapshot is in state pending" });
-  assertStringIncludes(errorOf(classify(pending, PLACE)).hints[0]!, "snapshot-completed");
+  assertStringIncludes(errorOf(classify(pending, PLACE)).hints[0]!, "acquire --wait");
 });
 
 Deno.test("classify() shows the service's words cut short", () => {

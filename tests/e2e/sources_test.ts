@@ -94,7 +94,7 @@ Deno.test("sources shows a table whose texts can't repaint a terminal, and what 
     assertEquals(ended.stdout.includes("\x1b") || ended.stdout.includes("\u202e"), false);
     for (
       const [id, why, todo] of [
-        [SNAPSHOTS.pending, "it is pending", "aws ec2 wait snapshot-completed --region us-east-1"],
+        [SNAPSHOTS.pending, "it is pending", `coldcase acquire ${SNAPSHOTS.pending} --wait`],
         [SNAPSHOTS.failed, "its state is error", "take another snapshot"],
         [SNAPSHOTS.archived, "archive tier", "aws ec2 restore-snapshot-tier --region us-east-1"],
       ] as const

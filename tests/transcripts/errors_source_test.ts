@@ -145,7 +145,7 @@ coldcase: hint: Check the id and the account; a snapshot in the archive tier or 
     exitCode: 14,
     stderr: `${NOT_AWS}
 coldcase: error: Cannot acquire "${OTHER}": it is pending
-coldcase: hint: Wait until it is completed, then run the same command again: aws ec2 wait snapshot-completed --snapshot-ids ${OTHER}`,
+coldcase: hint: Wait until it is completed: acquire --wait does, and goes on by itself.`,
     followed: [{
       act: ({ simulator }) => simulator.updateSnapshot(OTHER, { state: "completed" }),
       typed: acquire(OTHER),

@@ -34,7 +34,7 @@ snap-00000000000000001  2026-01-01 12:30  1 GiB  completed  standard  vol-0a0a0a
 
 snap-00000000000000009  can't be read: it is in the archive tier; restore it first (hours): aws ec2 restore-snapshot-tier --region us-east-1 --snapshot-id snap-00000000000000009 --temporary-restore-days 14
 snap-00000000000000008  can't be read: EC2 could not complete it, its state is error; no waiting mends it: take another snapshot, or read an older one
-snap-00000000000000007  can't be read: it is pending, only a completed snapshot can be read; wait for it: aws ec2 wait snapshot-completed --region us-east-1 --snapshot-ids snap-00000000000000007`,
+snap-00000000000000007  can't be read: it is pending, only a completed snapshot can be read; acquire --wait waits for it: coldcase acquire snap-00000000000000007 --wait`,
   },
   {
     what: "an instance without snapshots",
