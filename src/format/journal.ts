@@ -57,8 +57,11 @@ export type JournalHead = Checked<typeof headDocument>;
 
 export const MAX_HEAD_BYTES = 327_680;
 
+/** Canonical bytes of a journal's head. Throws where they would not be readable again. */
 export function encodeJournalHead(head: JournalHead): Uint8Array<ArrayBuffer> {
-  return encodeCanonicalJson(head);
+  const bytes = encodeCanonicalJson(head);
+  decodeJournalHead(bytes, "new journal");
+  return bytes;
 }
 
 export function decodeJournalHead(bytes: Uint8Array, name: string): JournalHead {

@@ -84,10 +84,9 @@ function faultOf(set: SetFacts, snapshot: SnapshotId): string | undefined {
   const volumes = [...missing, ...snapshots.flatMap(({ volumeId }) => volumeId ?? [])];
   const twice = volumes.find((id, at) => volumes.indexOf(id) !== at);
   if (twice !== undefined) return `has ${twice} twice`;
-  if ((startedAt !== null) === (knownBy === "start_time")) return undefined;
-  return `is known by ${
-    knownBy === "start_time" ? "a start time, and has none" : "an image, and has one start time"
-  }`;
+  return knownBy === "start_time" && startedAt === null
+    ? "is known by a start time, and has none"
+    : undefined;
 }
 
 /** The first that does not come after the one before it, by UTF-16 code units. */

@@ -32,6 +32,13 @@ async function setsOf(stage: Stage, value = "*"): Promise<JsonEvent[]> {
   return eventsOf(ended).filter(({ type }) => type === "source");
 }
 
+/** The acquisition records' texts, one after another. */
+async function reportOf(stage: Stage): Promise<string> {
+  const found = await setsOf(stage);
+  const reports = await Promise.all(found.map(({ snapshot }) => stage.run(["report", String(snapshot)])));
+  return reports.map(({ stdout }) => stdout).join("");
+}
+
 function requests(stage: Stage): number {
   return stage.simulator.requests.count("CreateSnapshots");
 }
@@ -70,13 +77,14 @@ Deno.test("snapshot create takes one of each volume, at one moment, tagged with 
     }
   }));
 
-Deno.test("snapshot create holds what the volumes held, and it can be acquired", () =>
+Deno.test("snapshot create holds what the volumes held, and the set can be acquired", () =>
   withStage(account(), async (stage) => {
-    const { snapshots } = madeOf(await stage.run([...CREATE, "--yes", "--json"]));
-    assertExit(await stage.run(["acquire", ...snapshots.map(({ snapshot }) => snapshot)]), 0);
+    assertExit(await stage.run([...CREATE, "--yes"]), 0);
+    assertExit(await stage.run(["acquire", "--instance", RUNNING]), 0);
     assertExit(await stage.run(["verify", "--against-source"]), 0);
-    // Each of them as full as the synthetic volumes are: eleven blocks.
+    // Each of them as full as the synthetic volumes are: eleven blocks, read once and once more.
     assertEquals(stage.simulator.requests.count("GetSnapshotBlock"), 44);
+    assertStringIncludes(await reportOf(stage), "coldcase:set");
   }));
 
 Deno.test("without a terminal nothing is asked of EC2 before --yes; --dry-run makes nothing", () =>

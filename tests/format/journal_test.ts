@@ -44,6 +44,21 @@ Deno.test("decodeJournalHead() gives back what encodeJournalHead() took, with a 
   }
 });
 
+Deno.test("encodeJournalHead() writes nothing that could not be read again", () => {
+  const set = { ...JOURNAL_HEAD.set!, snapshots: [] };
+  assertRefused(
+    () => encodeJournalHead({ ...JOURNAL_HEAD, set }),
+    "integrity",
+    "new journal",
+    "its set has no",
+  );
+  assertRefused(
+    () => encodeJournalHead({ ...ENCRYPTED_HEAD, recipients: null }),
+    "format",
+    "with no recipients",
+  );
+});
+
 Deno.test("decodeJournalHead() refuses members that are missing, unknown, or wrong, and volumes that cannot be", () => {
   const refused = (head: object, ...parts: string[]) => {
     const bytes = encodeCanonicalJson(head);
