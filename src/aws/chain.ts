@@ -29,7 +29,7 @@ export interface ChainContext extends Omit<StsContext, "askCode"> {
 
 type Chosen = Pick<
   KeeperOptions,
-  "provider" | "source" | "baseSource" | "canRenew" | "roleStatement" | "file"
+  "provider" | "source" | "baseSource" | "canRenew" | "roleStatement" | "hasMfa" | "file"
 >;
 
 /** What is said of a role's session where nobody names it. */
@@ -56,6 +56,7 @@ export async function chooseProvider(options: CredentialOptions, context: ChainC
       baseSource: base.source,
       canRenew: base.canRenew || hasEndlessKeys(options, context),
       roleStatement: JSON.stringify({ Effect: "Allow", Action: "sts:AssumeRole", Resource: roleArn }),
+      hasMfa: mfaSerial !== undefined,
     };
   }
   if (mfaSerial === undefined) return base;

@@ -12,6 +12,7 @@ import { Describer } from "./describe.ts";
 import { customEndpoint, isAwsEndpoint } from "./endpoint.ts";
 import { FetchHandler } from "./handler.ts";
 import { Pacer } from "./pacing.ts";
+import { nothingKnown } from "./permissions.ts";
 import { type Place, resolvePlace } from "./place.ts";
 import { type Environment, proxyFor } from "./proxy.ts";
 import { Retry } from "./retry.ts";
@@ -84,6 +85,7 @@ export async function connect(options: ConnectionOptions): Promise<Connection> {
   });
   const keeper = new CredentialKeeper({ ...chosen, clock, onEvent, skewMs: () => skewMs() ?? 0 });
   const maxConcurrency = Math.max(1, Math.min(128, options.maxConcurrency ?? 64));
+  const known = nothingKnown();
   const retry = new Retry({
     clock,
     randomness: options.randomness,
@@ -94,9 +96,10 @@ export async function connect(options: ConnectionOptions): Promise<Connection> {
     giveUpAfterMs: options.giveUpAfterMs ?? DAY_MS,
     firstAnswerWithinMs: options.firstAnswerWithinMs ?? 30_000,
     skewMs,
+    known,
     onEvent,
   });
-  const describer = new Describer({ environment, region, elsewhere, handler, keeper, retry });
+  const describer = new Describer({ environment, region, elsewhere, handler, keeper, retry, known });
   const proxy = proxyFor(new URL(place.endpoint), environment)?.url;
   return {
     place,

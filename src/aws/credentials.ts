@@ -54,13 +54,24 @@ export class CredentialsFailure extends Error {
   override readonly name = "CredentialsFailure";
   /** The IAM statement that would allow the role to be assumed, where one is to be assumed. */
   readonly roleStatement: string | undefined;
+  /** Where they were to come from. */
+  readonly source: string;
+  /** Whether the code of an MFA device was given. */
+  readonly hasMfa: boolean;
 
   constructor(
     message: string,
-    facts: { readonly cause: unknown; readonly roleStatement?: string | undefined },
+    facts: {
+      readonly cause: unknown;
+      readonly source: string;
+      readonly roleStatement?: string | undefined;
+      readonly hasMfa?: boolean | undefined;
+    },
   ) {
     super(message, { cause: facts.cause });
+    this.source = facts.source;
     this.roleStatement = facts.roleStatement;
+    this.hasMfa = facts.hasMfa ?? false;
   }
 
   /** Whether the provider could not be reached, as opposed to having nothing to give. */
@@ -97,6 +108,8 @@ export interface KeeperOptions {
   /** A file that is read again. */
   readonly file?: string;
   readonly roleStatement?: string | undefined;
+  /** Whether the options name an MFA device. */
+  readonly hasMfa?: boolean | undefined;
 }
 
 /** Holds the credentials in use; one reading at a time, however many requests ask. */
@@ -237,7 +250,12 @@ export class CredentialKeeper {
       if (cause instanceof OperatorError) throw this.#refusal = cause;
       throw new CredentialsFailure(
         `no credentials from ${this.source}: ${withoutUrls(messageOf(cause))}`,
-        { cause, roleStatement: this.#options.roleStatement },
+        {
+          cause,
+          source: this.source,
+          roleStatement: this.#options.roleStatement,
+          hasMfa: this.#options.hasMfa,
+        },
       );
     }
     const held = this.#identity;

@@ -10,6 +10,7 @@ import { credentialsFor } from "./client.ts";
 import type { CredentialFacts, CredentialKeeper, Identity } from "./credentials.ts";
 import { customEndpoint } from "./endpoint.ts";
 import type { FetchHandler } from "./handler.ts";
+import type { Known } from "./permissions.ts";
 import { sdkSettings } from "./place.ts";
 import type { Environment } from "./proxy.ts";
 import { Unanswered } from "./request.ts";
@@ -23,6 +24,8 @@ export interface DescriberOptions {
   readonly handler: FetchHandler;
   readonly keeper: CredentialKeeper;
   readonly retry: Retry;
+  /** What is told of the caller and of snapshots is noted there. */
+  readonly known: Known;
 }
 
 /** Attempts of an aside, back-off included about two seconds. */
@@ -80,6 +83,7 @@ export class Describer {
     const told = description(found as Record<string, unknown>);
     // A snapshot in a state that nobody knows is no usable answer.
     if (told === undefined) return untold("failed");
+    this.#options.known.snapshots.set(snapshot, told);
     return { result: "received", description: told, requestId: $metadata.requestId };
   }
 
@@ -93,7 +97,9 @@ export class Describer {
     });
     if ("failure" in answer) return undefined;
     const { Account, Arn, UserId } = answer.value;
-    return Account && Arn && UserId ? { account: Account, arn: Arn, userId: UserId } : undefined;
+    const caller = Account && Arn && UserId ? { account: Account, arn: Arn, userId: UserId } : undefined;
+    if (base === undefined) this.#options.known.caller = caller;
+    return caller;
   }
 
   /** What is known of the credentials; reads them where that has not happened. Throws `access`; `source` for no answer. */

@@ -7,7 +7,7 @@ import { OperatorError } from "../errors.ts";
 import type { Call } from "./calls.ts";
 import { CredentialsFailure } from "./credentials.ts";
 import { networkReason, shortened } from "./network.ts";
-import { accessDenied } from "./permissions.ts";
+import { accessDenied, type Known, nothingKnown, roleHints } from "./permissions.ts";
 import { BrokenAnswer, Trouble } from "./trouble.ts";
 
 /** What to do about a failed request. `reason` is one line without secrets. */
@@ -37,6 +37,8 @@ export interface Place {
   readonly region: string;
   /** Whether this snapshot was read before: then "not found" means that it went away. */
   readonly answeredBefore: boolean;
+  /** What earlier answers told. */
+  readonly known?: Known;
 }
 
 const EXPIRED = new Set([
@@ -202,6 +204,7 @@ function finalError(answer: ServiceAnswer, place: Place): OperatorError {
       message: answer.message,
       reason: answer.reason,
       requestId: answer.requestId,
+      known: place.known ?? nothingKnown(),
     });
   }
   if (answer.status === 404 || answer.type === "ResourceNotFoundException") {
@@ -298,11 +301,14 @@ function classifyCredentials(failure: CredentialsFailure, place: Place): Verdict
   if (SKEWED.has(answer.type)) return { kind: "skew", mayBeExpired: false, reason, requestId };
   if (DENIED.has(answer.type)) {
     const error = new OperatorError("access", `Cannot ${place.call.what}: ${reason}`, {
-      hints: [
-        "The caller needs sts:AssumeRole on the role, and the role's trust policy must name the caller (and the external id, if it asks for one).",
-        `Add to the caller's policy: ${failure.roleStatement ?? "an sts:AssumeRole statement for the role"}`,
-      ],
-      facts: { action: "sts:AssumeRole", requestId: requestId ?? null, region: place.region },
+      hints: roleHints(answer.message, { statement: failure.roleStatement, hasMfa: failure.hasMfa }),
+      facts: {
+        denied: "iam",
+        action: "sts:AssumeRole",
+        credentials: failure.source,
+        requestId: requestId ?? null,
+        region: place.region,
+      },
     });
     return fatal(error, requestId);
   }

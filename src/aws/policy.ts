@@ -8,7 +8,7 @@
 import { OperatorError } from "../errors.ts";
 import type { SnapshotId } from "../model.ts";
 import { formatTime } from "../units.ts";
-import { partitionOf } from "./permissions.ts";
+import { partitionOf, viaService } from "./partitions.ts";
 
 /** For whom and for what. */
 export interface Grant {
@@ -21,6 +21,8 @@ export interface Grant {
   readonly principal: string | undefined;
   /** Milliseconds since 1970; `undefined`: without an end. */
   readonly untilMs: number | undefined;
+  /** Whether snapshots of instances are to be taken, too. Default false. */
+  readonly takesSnapshots?: boolean;
 }
 
 export interface PolicyStatement {
@@ -29,13 +31,23 @@ export interface PolicyStatement {
   readonly Principal?: { readonly AWS: string };
   readonly Action: readonly string[];
   readonly Resource: string | readonly string[];
-  readonly Condition?: { readonly DateLessThan: { readonly "aws:CurrentTime": string } };
+  readonly Condition?: Conditions;
+}
+
+/** Operator, key, value. */
+type Conditions = Readonly<Record<string, Readonly<Record<string, string | readonly string[]>>>>;
+
+interface Policy {
+  readonly Version: "2012-10-17";
+  readonly Statement: readonly PolicyStatement[];
 }
 
 /** What has to be granted, where and by whom. */
 export interface Granted {
   /** Of the role that acquires. */
-  readonly rolePolicy: { readonly Version: "2012-10-17"; readonly Statement: readonly PolicyStatement[] };
+  readonly rolePolicy: Policy;
+  /** Of whoever takes snapshots, in another policy: the one above only reads. `undefined` where that was not wanted. */
+  readonly createPolicy: Policy | undefined;
   /** For the policy of each key; `undefined` where no key or nobody was named. */
   readonly keyStatement: PolicyStatement | undefined;
   /** For the owner of the snapshots; none where nobody or no snapshot was named. */
@@ -51,7 +63,12 @@ export function grantsFor(grant: Grant): Granted {
   const account = principal === undefined ? undefined : accountOf(principal, region);
   return {
     rolePolicy: { Version: "2012-10-17", Statement: roleStatements(grant) },
-    keyStatement: kmsKeys.length > 0 && principal !== undefined ? keyStatement(grant, principal) : undefined,
+    createPolicy: grant.takesSnapshots
+      ? { Version: "2012-10-17", Statement: createStatements(grant) }
+      : undefined,
+    keyStatement: kmsKeys.length > 0 && principal !== undefined
+      ? keyStatement({ ...grant, principal })
+      : undefined,
     shareCommands: account === undefined
       ? []
       : snapshots.map((id) => sharing("add", { region, id, account })),
@@ -70,43 +87,90 @@ function roleStatements(grant: Grant): PolicyStatement[] {
       Effect: "Allow",
       Action: ["ebs:ListSnapshotBlocks", "ebs:ListChangedBlocks", "ebs:GetSnapshotBlock"],
       Resource: snapshots.length === 0 ? [`${place}*`] : snapshots.map((id) => `${place}${id}`),
-      ...ending(grant),
+      ...conditions(grant),
     },
     {
       Sid: "DescribeForTheRecord",
       Effect: "Allow",
-      Action: ["ec2:DescribeSnapshots"],
-      // It can't be granted for less.
+      Action: ["ec2:DescribeSnapshots", "ec2:DescribeInstances"],
+      // They can't be granted for less.
       Resource: "*",
-      ...ending(grant),
+      ...conditions(grant),
     },
-    ...(kmsKeys.length === 0 ? [] : [{
-      Sid: "DecryptSnapshotBlocks",
-      Effect: "Allow" as const,
-      Action: ["kms:Decrypt"],
-      Resource: kmsKeys,
-      ...ending(grant),
-    }]),
+    ...(kmsKeys.length === 0 ? [] : [decryptStatement(grant)]),
   ];
 }
 
-function keyStatement(grant: Grant, principal: string): PolicyStatement {
+/** For whom, and how long. */
+type Term = Pick<Grant, "region" | "untilMs">;
+
+/** Of whoever reads: these keys, where EBS asks for them. */
+export function decryptStatement(grant: Term & Pick<Grant, "kmsKeys">): PolicyStatement {
   return {
-    Sid: "DecryptForAcquisition",
+    Sid: "DecryptSnapshotBlocks",
     Effect: "Allow",
-    Principal: { AWS: principal },
     Action: ["kms:Decrypt"],
-    // In the policy of a key, that key.
-    Resource: "*",
-    ...ending(grant),
+    Resource: grant.kmsKeys,
+    ...conditions(grant, { StringEquals: { "kms:ViaService": viaService(grant.region) } }),
   };
 }
 
-function ending({ untilMs }: Grant): Pick<PolicyStatement, "Condition"> {
-  if (untilMs === undefined) return {};
+/** Of a key's own policy. */
+export function keyStatement(grant: Term & { readonly principal: string }): PolicyStatement {
+  return {
+    Sid: "DecryptForAcquisition",
+    Effect: "Allow",
+    Principal: { AWS: grant.principal },
+    Action: ["kms:Decrypt"],
+    // In the policy of a key, that key.
+    Resource: "*",
+    ...conditions(grant, { StringEquals: { "kms:ViaService": viaService(grant.region) } }),
+  };
+}
+
+/**
+ * Of whoever takes snapshots of an instance: the instance, its volumes and what comes of them; tags as they are made, and
+ * never afterwards.
+ *
+ * @see https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonec2.html
+ */
+export function createStatements(grant: Term): PolicyStatement[] {
+  const { region } = grant;
+  const arn = (account: string, type: string) =>
+    `arn:${partitionOf(region)}:ec2:${region}:${account}:${type}/*`;
+  return [
+    {
+      Sid: "TakeSnapshots",
+      Effect: "Allow",
+      Action: ["ec2:CreateSnapshots"],
+      Resource: [arn("*", "instance"), arn("*", "volume"), arn("", "snapshot")],
+      ...conditions(grant),
+    },
+    {
+      Sid: "TagThemAsTheyAreMade",
+      Effect: "Allow",
+      Action: ["ec2:CreateTags"],
+      Resource: [arn("", "snapshot")],
+      ...conditions(grant, { StringEquals: { "ec2:CreateAction": "CreateSnapshots" } }),
+    },
+    {
+      Sid: "FindThem",
+      Effect: "Allow",
+      Action: ["ec2:DescribeInstances", "ec2:DescribeSnapshots"],
+      Resource: "*",
+      ...conditions(grant),
+    },
+  ];
+}
+
+/** An end in time, and what else must hold. */
+function conditions({ untilMs }: Term, more: Conditions = {}): { readonly Condition?: Conditions } {
   // IAM's documents write whole seconds.
-  const until = formatTime(untilMs).replace(/\.\d+Z$/, "Z");
-  return { Condition: { DateLessThan: { "aws:CurrentTime": until } } };
+  const end = untilMs === undefined
+    ? {}
+    : { DateLessThan: { "aws:CurrentTime": formatTime(untilMs).replace(/\.\d+Z$/, "Z") } };
+  const all = { ...end, ...more };
+  return Object.keys(all).length === 0 ? {} : { Condition: all };
 }
 
 function sharing(

@@ -11,6 +11,7 @@ import { type Call, serviceOf } from "./calls.ts";
 import { type CredentialKeeper, credentialsRefused } from "./credentials.ts";
 import { classify, type Verdict } from "./errors.ts";
 import type { Pacer, Slot } from "./pacing.ts";
+import type { Known } from "./permissions.ts";
 import { interrupted, newProgress, type Progress, type Request, Unanswered } from "./request.ts";
 import { Patience, type PatienceOptions } from "./patience.ts";
 import type { Outcome } from "./window.ts";
@@ -40,6 +41,8 @@ export interface RetryOptions extends PatienceOptions {
   readonly keeper: CredentialKeeper;
   readonly profile: string | undefined;
   readonly skewMs: () => number | undefined;
+  /** What earlier answers told, for the words of a refusal. */
+  readonly known: Known;
 }
 
 /** Runs the requests of one source. */
@@ -133,7 +136,8 @@ export class Retry {
 
   #classify(thrown: unknown, call: Call): Verdict {
     const answeredBefore = this.#patience.hasRead(call);
-    return classify(thrown, { call, region: this.#options.region, answeredBefore });
+    const { region, known } = this.#options;
+    return classify(thrown, { call, region, answeredBefore, known });
   }
 
   /** Returns when the request is to be sent again. */

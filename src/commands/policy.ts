@@ -15,6 +15,8 @@ export const policy = defineCommand({
 
 Name every snapshot that will be read. An incremental acquisition also compares with the parent's snapshot: name that, too, or the comparison is denied and the acquisition is a full one. Without --snapshot the policy is for all snapshots of the Region.
 
+The policy of the role only reads. What snapshot create needs is printed with --create, as a policy of its own: whoever takes the snapshots need not be who acquires them. Keys may be used through EBS only (kms:ViaService).
+
 With --until everything that is granted ends by itself. Sharing does not: take it back with the command that is printed for it.
 
 Nothing is asked and nothing is changed. sts:GetCallerIdentity, which the record uses too, needs no permission. A snapshot under the key aws/ebs can't be shared: it is copied under a key of the owner's first.`,
@@ -32,6 +34,7 @@ Nothing is asked and nothing is changed. sts:GetCallerIdentity, which the record
       summary: "when the grant ends: 2026-12-01, or with a time in UTC",
       parse: parseUntil,
     },
+    create: { summary: "also what snapshot create needs, apart" },
     region: { value: "REGION", summary: "Region of the snapshots" },
   },
   environment: { "AWS_REGION, AWS_DEFAULT_REGION": "the Region where --region is not given" },
@@ -52,9 +55,16 @@ Nothing is asked and nothing is changed. sts:GetCallerIdentity, which the record
     if (untilMs !== undefined && untilMs <= world.clock.nowMs()) {
       throw new OperatorError("usage", "Cannot grant until a time that is over: --until is in the past");
     }
-    const granted = grantsFor({ region, snapshots, kmsKeys, principal, untilMs });
+    const granted = grantsFor({
+      region,
+      snapshots,
+      kmsKeys,
+      principal,
+      untilMs,
+      takesSnapshots: options.create,
+    });
     out.result(texts(granted).join("\n"));
-    out.event({ type: "policy", region, ...granted });
+    out.event({ type: "policy", region, ...granted, createPolicy: granted.createPolicy ?? null });
     if (untilMs === undefined) out.note("nothing ends this grant by itself: --until does");
     if (kmsKeys.length > 0 && principal === undefined) {
       out.note("the key's policy has to allow the role, too: --principal shows how");
@@ -63,8 +73,12 @@ Nothing is asked and nothing is changed. sts:GetCallerIdentity, which the record
   },
 });
 
-function texts({ rolePolicy, keyStatement, shareCommands, unshareCommands }: Granted): string[] {
+function texts(granted: Granted): string[] {
+  const { rolePolicy, createPolicy, keyStatement, shareCommands, unshareCommands } = granted;
   const parts = [["Policy of the role that acquires", JSON.stringify(rolePolicy, null, 2)]];
+  if (createPolicy) {
+    parts.push(["Policy of whoever takes the snapshots: it writes", JSON.stringify(createPolicy, null, 2)]);
+  }
   if (keyStatement) {
     parts.push(["Statement for the policy of each key", JSON.stringify(keyStatement, null, 2)]);
   }

@@ -2,7 +2,7 @@
  * What `policy` would have an account grant: no more than the source asks for, in each partition, with an end; and a
  * linter of IAM policies that no one here wrote finds nothing in it.
  */
-import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { OperatorError } from "../../src/errors.ts";
 import { type Grant, grantsFor, type PolicyStatement } from "../../src/aws/policy.ts";
 import { parseSnapshotId } from "../../src/units.ts";
@@ -25,7 +25,8 @@ function actionsOf(statements: readonly PolicyStatement[]): string[] {
 Deno.test("grantsFor() grants what an acquisition asks for, on the snapshots that were named, and nothing else", () => {
   const { rolePolicy, keyStatement, shareCommands } = grantsFor(grant());
   const reads = ["ebs:ListSnapshotBlocks", "ebs:ListChangedBlocks", "ebs:GetSnapshotBlock"];
-  assertEquals(actionsOf(rolePolicy.Statement), [...reads, "ec2:DescribeSnapshots"]);
+  const tells = ["ec2:DescribeSnapshots", "ec2:DescribeInstances"];
+  assertEquals(actionsOf(rolePolicy.Statement), [...reads, ...tells]);
   assertEquals(
     rolePolicy.Statement[0]?.Resource,
     SNAPSHOTS.map((id) => `arn:aws:ec2:eu-central-1::snapshot/${id}`),
@@ -41,13 +42,35 @@ Deno.test("grantsFor() lets the key be used, in the role's policy and in its own
   assertEquals(decrypt?.Resource, [KEY]);
   assertEquals(keyStatement?.Principal, { AWS: ROLE });
   assertEquals(keyStatement?.Action, ["kms:Decrypt"]);
+  const viaEbs = { StringEquals: { "kms:ViaService": "ec2.eu-central-1.amazonaws.com" } };
+  assertEquals([decrypt?.Condition, keyStatement?.Condition], [viaEbs, viaEbs]);
+});
+
+Deno.test("grantsFor() keeps what takes snapshots apart from what reads, and only tags what is being made", () => {
+  assertEquals(grantsFor(grant()).createPolicy, undefined);
+  const { rolePolicy, createPolicy } = grantsFor(grant({ takesSnapshots: true, region: "us-gov-west-1" }));
+  assert(actionsOf(rolePolicy.Statement).every((action) => !action.includes(":Create")));
+  const [take, tag, find, ...rest] = createPolicy!.Statement;
+  assertEquals(rest, []);
+  assertEquals([take?.Action, find?.Action], [
+    ["ec2:CreateSnapshots"],
+    ["ec2:DescribeInstances", "ec2:DescribeSnapshots"],
+  ]);
+  assertEquals(take?.Resource, [
+    "arn:aws-us-gov:ec2:us-gov-west-1:*:instance/*",
+    "arn:aws-us-gov:ec2:us-gov-west-1:*:volume/*",
+    "arn:aws-us-gov:ec2:us-gov-west-1::snapshot/*",
+  ]);
+  assertEquals(tag?.Resource, ["arn:aws-us-gov:ec2:us-gov-west-1::snapshot/*"]);
+  assertEquals(tag?.Condition, { StringEquals: { "ec2:CreateAction": "CreateSnapshots" } });
 });
 
 Deno.test("grantsFor() ends every statement at one time", () => {
   const untilMs = Date.parse("2026-12-01T18:00:00Z");
-  const { rolePolicy, keyStatement } = grantsFor(grant({ kmsKeys: [KEY], principal: ROLE, untilMs }));
-  for (const { Condition } of [...rolePolicy.Statement, keyStatement!]) {
-    assertEquals(Condition, { DateLessThan: { "aws:CurrentTime": "2026-12-01T18:00:00Z" } });
+  const all = { kmsKeys: [KEY], principal: ROLE, untilMs, takesSnapshots: true };
+  const { rolePolicy, createPolicy, keyStatement } = grantsFor(grant(all));
+  for (const { Condition } of [...rolePolicy.Statement, ...createPolicy!.Statement, keyStatement!]) {
+    assertEquals(Condition?.["DateLessThan"], { "aws:CurrentTime": "2026-12-01T18:00:00Z" });
   }
 });
 
@@ -89,10 +112,12 @@ outside("a linter of IAM policies finds nothing in what policy prints", ["py:par
   const { stdout } = await new Deno.Command(Deno.execPath(), {
     args: commandOf(
       ...["policy", "--region", "eu-central-1", "--snapshot", SNAPSHOTS[0]!, "--kms-key", KEY],
-      ...["--principal", ROLE, "--until", "2099-01-01", "--json"],
+      ...["--principal", ROLE, "--until", "2099-01-01", "--create", "--json"],
     ).slice(1),
   }).output();
-  const { rolePolicy } = JSON.parse(new TextDecoder().decode(stdout).split("\n")[0]!);
+  const { rolePolicy, createPolicy, keyStatement } = JSON.parse(
+    new TextDecoder().decode(stdout).split("\n")[0]!,
+  );
   const lint = "import json, sys, parliament\n" +
     "print(json.dumps([str(one) for one in parliament.analyze_policy_string(sys.argv[1]).findings]))";
   const findings = async (policy: unknown): Promise<string[]> => {
@@ -103,6 +128,11 @@ outside("a linter of IAM policies finds nothing in what policy prints", ["py:par
     return JSON.parse(new TextDecoder().decode(stdout));
   };
   assertEquals(await findings(rolePolicy), []);
+  assertEquals(await findings(createPolicy), []);
+  // In an identity's policy a statement has no principal: the linter reads those.
+  const { Principal, ...keysOwn } = keyStatement;
+  assertEquals(Principal, { AWS: ROLE });
+  assertEquals(await findings({ Version: "2012-10-17", Statement: [{ ...keysOwn, Resource: [KEY] }] }), []);
   rolePolicy.Statement[0].Action.push("ebs:ReadSnapshotBlock");
   assertEquals((await findings(rolePolicy)).length, 1, "it finds an action that is none");
 });

@@ -119,7 +119,7 @@ Deno.test("plan and acquire name the permission that is missing", async () => {
         assertRefusal(await stage.run([command, FIRST]), {
           exitCode: 13,
           names: [FIRST, action],
-          hints: [`"Action":"${action}"`, "modify-snapshot-attribute"],
+          hints: [`"Action":"${action}"`],
         });
       }
       simulator.allow(action);
@@ -129,11 +129,15 @@ Deno.test("plan and acquire name the permission that is missing", async () => {
       assertRefusal(await stage.run([command, FIRST]), {
         exitCode: 13,
         names: [FIRST, "kms:Decrypt"],
-        hints: ['"Action":"kms:Decrypt"', "key policy"],
+        hints: ['"Action":["kms:Decrypt"]', "kms:ViaService", "key's policy"],
       });
     }
     simulator.updateSnapshot(FIRST, { kmsDenied: false, ownerId: "999999999999" });
-    assertRefusal(await stage.run(["acquire", FIRST]), { exitCode: 13, names: [FIRST], hints: ["share"] });
+    assertRefusal(await stage.run(["acquire", FIRST]), {
+      exitCode: 13,
+      names: [FIRST, "has not shared it"],
+      hints: ["modify-snapshot-attribute", `--user-ids ${simulator.account}`],
+    });
     simulator.updateSnapshot(FIRST, { ownerId: simulator.account });
     simulator.deny("ec2:DescribeSnapshots", "sts:GetCallerIdentity");
     assertExit(await stage.run(["acquire", FIRST]), 0);

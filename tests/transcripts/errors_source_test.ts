@@ -8,6 +8,8 @@ import { outside } from "../outside.ts";
 import { play, type Scene } from "./scene.ts";
 
 const OTHER = "snap-0fedcba9876543210";
+const KEY_ARN = "arn:aws:kms:eu-central-1:123456789012:key/11111111-2222-3333-4444-555555555555";
+const OTHERS_KEY = KEY_ARN.replace("123456789012", "210987654321");
 const plan = (snapshot: string) => `coldcase plan ${snapshot}`;
 const acquire = (snapshot: string) => `coldcase acquire ${snapshot} --case 2026-114 -q`;
 const NOT_AWS = "coldcase: warning: NOT ACQUIRED FROM AWS: the endpoint is ENDPOINT";
@@ -83,11 +85,9 @@ const PERMISSIONS: readonly Scene[] = [
     stderr: `${NOT_AWS}
 coldcase: error: Cannot read block N of "${SNAPSHOT}": AWS denies it, ebs:GetSnapshotBlock is needed
 coldcase: hint: Add to the caller's policy: {"Effect":"Allow","Action":"ebs:GetSnapshotBlock","Resource":"arn:aws:ec2:eu-central-1::snapshot/${SNAPSHOT}"}
-coldcase: hint: Where another account owns the snapshot, the owner must share it: aws ec2 modify-snapshot-attribute --region eu-central-1 --snapshot-id ${SNAPSHOT} --attribute createVolumePermission --operation-type add --user-ids ACCOUNT
 ${AGAIN}`,
     followed: [
       { act: allowsAsHinted, typed: acquire(SNAPSHOT) },
-      { act: ({ simulator }) => simulator.allow("ebs:GetSnapshotBlock"), typed: acquire(SNAPSHOT) },
       { typed: acquire(SNAPSHOT), exitCode: 13 },
     ],
   },
@@ -101,8 +101,8 @@ ${AGAIN}`,
     exitCode: 13,
     stderr: `${NOT_AWS}
 coldcase: error: Cannot read block N of "${OTHER}": AWS KMS denies the snapshot's key, kms:Decrypt is needed
-coldcase: hint: Add to the caller's policy: {"Effect":"Allow","Action":"kms:Decrypt","Resource":"arn:aws:kms:eu-central-1:ACCOUNT:key/KEY-ID"}
-coldcase: hint: Where the key is another account's, its key policy must allow this caller too; a snapshot under the key aws/ebs cannot be shared at all.
+coldcase: hint: Add to the caller's policy: {"Effect":"Allow","Action":["kms:Decrypt"],"Resource":["${KEY_ARN}"],"Condition":{"StringEquals":{"kms:ViaService":"ec2.eu-central-1.amazonaws.com"}}}
+coldcase: hint: Add to the key's policy, in account 123456789012, unless that leaves it to IAM: {"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::123456789012:user/examiner"},"Action":["kms:Decrypt"],"Resource":"*","Condition":{"StringEquals":{"kms:ViaService":"ec2.eu-central-1.amazonaws.com"}}}
 ${AGAIN}`,
     followed: [
       {
@@ -112,6 +112,31 @@ ${AGAIN}`,
       {
         act: ({ simulator }) => simulator.updateSnapshot(OTHER, { kmsDenied: false }),
         typed: acquire(OTHER),
+      },
+      { typed: acquire(OTHER), exitCode: 13 },
+    ],
+  },
+  {
+    what: "nobody has shared the snapshot",
+    laid: "empty",
+    trouble: ({ simulator, image }) =>
+      simulator.addSnapshot({ id: OTHER, path: image, ownerId: "210987654321" }),
+    calm: ({ simulator }) => simulator.removeSnapshot(OTHER),
+    typed: acquire(OTHER),
+    exitCode: 13,
+    stderr: `${NOT_AWS}
+coldcase: error: Cannot list blocks of "${OTHER}": its owner has not shared it with account 123456789012
+coldcase: hint: The owner shares it: aws ec2 modify-snapshot-attribute --region eu-central-1 --snapshot-id ${OTHER} --attribute createVolumePermission --operation-type add --user-ids 123456789012
+coldcase: hint: Where it is encrypted the owner's key must let this caller decrypt, too: coldcase policy prints both.
+${AGAIN}`,
+    followed: [
+      {
+        act: ({ simulator }) => simulator.updateSnapshot(OTHER, { sharedWith: [simulator.account] }),
+        typed: acquire(OTHER),
+      },
+      {
+        typed: `coldcase policy --snapshot ${OTHER} --kms-key ${OTHERS_KEY} ` +
+          "--principal arn:aws:iam::123456789012:role/responder | grep -q modify-snapshot-attribute",
       },
       { typed: acquire(OTHER), exitCode: 13 },
     ],
@@ -260,8 +285,6 @@ ${AGAIN}`,
     }],
   },
 ];
-
-const KEY_ARN = "arn:aws:kms:eu-central-1:123456789012:key/11111111-2222-3333-4444-555555555555";
 
 async function addOther({ simulator, image }: Desks): Promise<void> {
   await simulator.addSnapshot({ id: OTHER, path: image });
