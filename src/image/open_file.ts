@@ -80,10 +80,10 @@ async function openLocked(
     sessions: 1,
     startedAt: options.startedAt,
   };
-  const held = unfinishedImage(set, { ...options, fresh });
+  const { held, isOurs } = unfinishedImage(set, { ...options, fresh });
   let checkpoint = held ? { ...held, sessions: held.sessions + 1 } : fresh;
   if (!disk.stat(names.partial)) disk.open(names.partial, "create").close();
-  const windows = openWindowLogs(set, { ...options, isResumed: held !== undefined });
+  const windows = openWindowLogs(set, { ...options, isResumed: isOurs });
   const container = set.open(checkpoint.startedAt);
   try {
     if (held && !container.takeUp) takeBack(disk, container);
@@ -236,11 +236,14 @@ function lockPartial(disk: Disk, names: ImageNames, notes: string[]): ImageLock 
   );
 }
 
-/** The checkpoint of what is to be taken up again; `undefined` where the image begins anew. */
+/**
+ * The checkpoint of what is to be taken up again; `undefined` where the image begins anew. `isOurs`: what lies at its
+ * names is this image's, however little.
+ */
 function unfinishedImage(
   set: FileSet,
   options: FileTargetOptions & { readonly fresh: Checkpoint; readonly notes: string[] },
-): Checkpoint | undefined {
+): { readonly held: Checkpoint | undefined; readonly isOurs: boolean } {
   const { disk, fresh, overwrite } = options;
   const { names } = set;
   const isEmpty = (disk.stat(names.partial)?.sizeBytes ?? 0) === 0;
@@ -251,7 +254,7 @@ function unfinishedImage(
   if (isOurs && !isEmpty) {
     // Whole blocks only, whatever the file says: a block is compared or written, never half of each.
     const whole = Math.min(held.durableBytes, held.volumeSizeBytes);
-    return { ...held, durableBytes: whole - whole % held.blockSizeBytes };
+    return { held: { ...held, durableBytes: whole - whole % held.blockSizeBytes }, isOurs };
   }
   if (!isEmpty && !overwrite) {
     const what = differenceOf(held, fresh);
@@ -263,7 +266,7 @@ function unfinishedImage(
   for (const beside of [names.log, names.map, ...set.there()]) {
     if (!isOurs && !overwrite && disk.stat(beside)) throw existing(beside);
   }
-  return undefined;
+  return { held: undefined, isOurs };
 }
 
 function differenceOf(held: Checkpoint | "unknown" | undefined, fresh: Checkpoint): string {

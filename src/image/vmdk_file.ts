@@ -3,6 +3,7 @@
  * to `disk-f999.vmdk`. Written as raw pieces are, with the descriptor first; read back by what the descriptor names,
  * which lies beside it or is refused.
  */
+import { Buffer } from "node:buffer";
 import { basename, dirname, join } from "@std/path";
 import { OperatorError } from "../errors.ts";
 import type { Disk, DiskFile } from "../model.ts";
@@ -161,7 +162,6 @@ export class VmdkFile implements ImageContainer {
 
   truncate(sizeBytes: number): void {
     this.#extents.truncate(sizeBytes);
-    // An unfinished image whose first file is empty counts as none.
     if (sizeBytes > 0) this.#describe();
   }
 
@@ -177,9 +177,17 @@ export class VmdkFile implements ImageContainer {
 
   #describe(): void {
     this.#descriptor ??= this.#disk.open(this.#descriptorNames.partial, "update");
+    // Also one that an earlier session wrote: it may have been killed before its sync.
     this.#isDescriptorDurable = false;
+    // Written anew it would be empty for a moment, and an unfinished image whose first file is empty counts as none.
+    if (this.#isDescribed(this.#descriptor)) return;
     this.#descriptor.truncate(0);
     this.#descriptor.write(this.#plan.descriptor, 0);
+  }
+
+  #isDescribed(file: DiskFile): boolean {
+    const held = new Uint8Array(this.#plan.descriptor.length + 1);
+    return Buffer.compare(held.subarray(0, file.read(held, 0)), this.#plan.descriptor) === 0;
   }
 }
 

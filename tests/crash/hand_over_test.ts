@@ -2,6 +2,7 @@
 import { exploreAll } from "./explore.ts";
 import * as scenarios from "./hand_over.ts";
 import { repairing } from "./repairing.ts";
+import { exportingVhd, exportingVmdk } from "./virtual_disks.ts";
 
 Deno.test("a copy survives a loss of power after any operation", () =>
   exploreAll([[scenarios.copying, 400], [scenarios.copyingEncrypted, 200]]));
@@ -19,3 +20,6 @@ Deno.test("a repair survives a loss of power after any operation", () => explore
 
 Deno.test("an export survives a loss of power after any operation", () =>
   exploreAll([[scenarios.exporting, 2800], [scenarios.exportingAnew, 600]]));
+
+Deno.test("an export as virtual disk, with windows, survives a loss of power after any operation", () =>
+  exploreAll([[exportingVmdk, 700], [exportingVhd, 400]]));
