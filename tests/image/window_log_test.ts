@@ -8,11 +8,17 @@ import { assert, assertEquals, assertMatch, assertRejects, assertStringIncludes 
 import { OperatorError } from "../../src/errors.ts";
 import type { Disk } from "../../src/model.ts";
 import { realDisk } from "../../src/world.ts";
-import { type ExportOptions, exportRaw, readBack } from "../../src/image/mod.ts";
+import { type EwfFacts, type ExportOptions, exportRaw, readBack } from "../../src/image/mod.ts";
 import { exportOptions, failingDisk, platformError, randomReader, withFolder } from "./fakes.ts";
 
 const reader = randomReader(21, 75);
 const names = (folder: string) => [...Deno.readDirSync(folder)].map((entry) => entry.name).sort();
+
+const EWF: EwfFacts = {
+  ...{ caseNumber: "1", evidenceNumber: "E-1", description: "d", examiner: "A. Example", notes: "" },
+  ...{ model: "EBS volume", serialNumber: "vol-0", version: "0.1.0", platform: "Linux" },
+  acquiredAt: "2026-03-01T10:00:00.000Z",
+};
 
 /** As dcfldd writes it. */
 function expectedLog(name: "sha256" | "md5", windowBytes: number): string {
@@ -54,6 +60,7 @@ Deno.test("exportRaw() tells windows of every format, over the volume's bytes", 
         { splitBytes: 4096 },
         { virtualDisk: { format: "vmdk", createdAt } },
         { virtualDisk: { format: "vhd", createdAt } },
+        { ewf: EWF },
       ] as const
     ) {
       const { windowLogs } = await exported(`${folder}/disk`, 1024, more);
@@ -61,6 +68,7 @@ Deno.test("exportRaw() tells windows of every format, over the volume's bytes", 
     }
     assertEquals(names(folder).filter((name) => name.includes("sha256")), [
       "disk.001.sha256.log",
+      "disk.E01.sha256.log",
       "disk.vhd.sha256.log",
       "disk.vmdk.sha256.log",
     ]);
@@ -168,6 +176,29 @@ Deno.test("exportRaw() with windows, cut off at any operation and run again, has
     });
   }
   assert(refused > 0);
+});
+
+Deno.test("exportRaw() as E01 with windows, cut off and taken up, tells those of its first segment files too", async () => {
+  const volume = randomReader(22, 60, 32_768);
+  const asked = {
+    ewf: EWF,
+    splitBytes: 256 * 1024,
+    syncEveryBytes: 65_536,
+    windowLog: { windowBytes: 65_536 },
+  };
+  await withFolder(async (folder) => {
+    const path = `${folder}/disk`;
+    await exportRaw(volume, { kind: "path", path: `${folder}/whole` }, exportOptions(asked));
+    const expected = Deno.readTextFileSync(`${folder}/whole.E01.sha256.log`);
+    const failing = failingDisk((n) => n > 60 ? platformError("EIO") : undefined);
+    await assertRejects(
+      () => exportRaw(volume, { kind: "path", path }, exportOptions({ ...asked, disk: failing })),
+      OperatorError,
+    );
+    const { sessions } = await exportRaw(volume, { kind: "path", path }, exportOptions(asked));
+    assertEquals(sessions, 2);
+    assertEquals(Deno.readTextFileSync(`${path}.E01.sha256.log`), expected);
+  });
 });
 
 Deno.test("exportRaw() of holes tells their windows as fast as one is hashed, and bounded text is held", async () => {
