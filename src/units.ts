@@ -165,6 +165,11 @@ export function isSnapshotId(text: string): text is SnapshotId {
   return /^snap-[0-9a-f]{8,17}$/.test(text);
 }
 
+/** `i-` and 8 to 17 lower-case hexadecimal digits: an EC2 instance. */
+export function isInstanceId(text: unknown): text is string {
+  return typeof text === "string" && /^i-[0-9a-f]{8,17}$/.test(text);
+}
+
 export function isDigest(text: unknown): text is Digest {
   return typeof text === "string" && /^[0-9a-f]{64}$/.test(text);
 }

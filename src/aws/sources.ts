@@ -253,9 +253,7 @@ export function isVolumeId(text: unknown): text is string {
   return typeof text === "string" && /^vol-[0-9a-f]{8,17}$/.test(text);
 }
 
-export function isInstanceId(text: unknown): text is string {
-  return typeof text === "string" && /^i-[0-9a-f]{8,17}$/.test(text);
-}
+export { isInstanceId } from "../units.ts";
 
 function untold(thrown: unknown): Pick<AttachmentAnswer, "result" | "refusal"> {
   if (!(thrown instanceof OperatorError)) return { result: "failed", refusal: undefined };

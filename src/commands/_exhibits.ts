@@ -9,6 +9,7 @@ import {
   serviceOf,
   type SourceFacts,
 } from "../format/manifest.ts";
+import { describeSet } from "../format/snapshot_set.ts";
 import type { Exhibit, OuterExhibit } from "../store/mod.ts";
 import { formatCount, formatSize } from "../units.ts";
 import { caseFactsText, type CaseOf, caseOf, correctionsEvent } from "./_corrections.ts";
@@ -87,6 +88,7 @@ export function exhibitEvent(exhibit: Pick<Exhibit, "id" | "manifest"> & CaseOf)
     case: facts.case,
     evidence: facts.evidence,
     corrections: correctionsEvent(exhibit),
+    set: manifest.acquisition.set,
     startedAt: manifest.acquisition.startedAt,
     endedAt: manifest.acquisition.endedAt,
   };
@@ -115,6 +117,7 @@ export function outerEvent({ id, inventory }: OuterExhibit) {
     case: null,
     evidence: null,
     corrections: null,
+    set: null,
     startedAt: null,
     endedAt: null,
   } satisfies Partial<Record<keyof ReturnType<typeof exhibitEvent>, null>>;
@@ -171,6 +174,8 @@ export function exhibitFacts(exhibit: Exhibit): [string, string][] {
     ["status", statusOf(manifest)],
     ["snapshot", `${source.snapshot}${folder ? "" : ` in ${serviceOf(source)?.region}`}`],
     ["volume", `${acquisition.snapshot.volumeId ?? "id not known"}, ${volume.volumeSizeGib} GiB`],
+    ["device", acquisition.set?.device ?? null],
+    ["of", acquisition.set && describeSet(acquisition.set)],
     ["snapshot started", acquisition.snapshot.startedAt],
     ["owner account", acquisition.snapshot.ownerAccount],
     ["KMS key", acquisition.snapshot.kmsKeyId],

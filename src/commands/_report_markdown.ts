@@ -3,6 +3,7 @@
  * claimed, and how others check it, is in _report_checks.ts.
  */
 import { folderOf, serviceOf } from "../format/manifest.ts";
+import { describeSet } from "../format/snapshot_set.ts";
 import { formatCount, formatSize } from "../units.ts";
 import { blocksText, IMAGE_DIGEST_LABEL, UNKNOWN_OF_IMPORT } from "./_exhibits.ts";
 import { code, type Fact, factTable, from, MAX_ROWS, orNone, plain, rest, table } from "./_markdown.ts";
@@ -99,6 +100,7 @@ function sourceFacts(data: ReportData): Fact[] {
     ],
     ["Instance that the description names", orNone(snapshot.instance, "none"), origin],
     ["Volume", orNone(snapshot.volumeId, unknown), origin],
+    ...setFacts(data),
     [
       "Volume size",
       `${volume.volumeSizeGib} GiB, ${
@@ -108,6 +110,33 @@ function sourceFacts(data: ReportData): Fact[] {
     ],
   ];
 }
+
+/** The instance's set that the snapshot was acquired with. */
+function setFacts({ manifest }: ReportData): Fact[] {
+  const { set } = manifest.acquisition;
+  if (set === null) return [];
+  const origin = from(manifest.file);
+  const missing = set.missingVolumes?.map(({ device, volumeId }) =>
+    `${volumeId} (${device ?? "no device told"})`
+  );
+  return [
+    ["Device of the volume", orNone(set.device, "not told"), origin],
+    ["Acquired with", plain(describeSet(set)), origin],
+    ["Known to belong together by", SET_KNOWN_BY[set.knownBy], origin],
+    ["Snapshots of the set", set.snapshots.map(({ snapshot }) => code(snapshot)).join(", "), origin],
+    [
+      "Volumes of the instance without a snapshot in the set",
+      missing === undefined ? "not told" : missing.length === 0 ? "none" : plain(missing.join(", ")),
+      origin,
+    ],
+  ];
+}
+
+const SET_KNOWN_BY = {
+  tag: "one value of the tag coldcase:set",
+  start_time: "one start time, to the millisecond",
+  image: "one image that their descriptions name",
+} as const;
 
 /** Service or folder. */
 function originFacts({ manifest }: ReportData): Fact[] {

@@ -19,8 +19,18 @@ import { DAMAGE_HINT, type Exhibit, type Store } from "../store/mod.ts";
 import { formatCount, formatSize, parseUsd } from "../units.ts";
 import { type AwsOptionValues, openAws, SourceWatch } from "./_aws.ts";
 import { addDigests } from "./_addenda.ts";
-import { CUSTODY_OPTIONS, openKeyIfAny, withCustody } from "./_custody.ts";
+import { CUSTODY_OPTIONS, type CustodyNote, openKeyIfAny, withCustody } from "./_custody.ts";
 import { showSourceDiffers } from "./_findings.ts";
+import {
+  findGroup,
+  type Group,
+  GROUP_OPTIONS,
+  groupWish,
+  incompleteSets,
+  notHeld,
+  setEvent,
+} from "./_groups.ts";
+import { setHeading } from "./_groups_shown.ts";
 import { IDENTITY_OPTIONS, openStoreWith } from "./_identities.ts";
 import { costText, PRICE_OPTIONS, pricesFrom, pricesText } from "./_prices.ts";
 import { exhibitsToVerify, refuseWithoutContents, verifyOpened } from "./_verify_opened.ts";
@@ -32,6 +42,8 @@ export const verify = defineCommand({
   description:
     `Verifies exhibits (all, where none is named): manifest, inventory, segments, and every byte of every pack against its SHA-256.
 
+With an instance's id in place of an EXHIBIT it verifies all exhibits of that instance, with --case all of a case. Where of a set of the instance's snapshots one is not held, it says which, and ends with 3.
+
 --quick reads no block data. --sample 2/7 reads the data of the second of seven shares of the packs, so that seven nights verify all.
 
 --against-source reads every block from AWS again and compares digests. It costs a request a block, says the price first, and obeys --budget.
@@ -42,6 +54,7 @@ Files that an identity should open and does not are checked from outside, counte
 
 --read-back IMAGE reads an exported image again and compares it with the exhibit, byte by byte, and with the digests in IMAGE.log. Of an image in pieces it takes the first (.001) or their common name, of an E01 the first segment file (.E01), whose own checksums and digests are checked too, of a VMDK the descriptor. Where export wrote digests of windows (IMAGE.sha256.log), the windows that differ are named.`,
   options: {
+    ...GROUP_OPTIONS,
     quick: { summary: "structure only, no block data" },
     sample: { value: "N/T", parse: parseSample, summary: "data of the N-th of T shares of the packs" },
     "against-source": { summary: "compare every block with AWS, for money" },
@@ -71,6 +84,7 @@ Files that an identity should open and does not are checked from outside, counte
     ...AWS_OPTIONS,
   },
   exitCodes: {
+    incomplete: "a snapshot of an instance's set is not held, or the source proves not all",
     budget: true,
     not_found: true,
     identity: "nothing given opens it, or all of it, and what was asked for needs that",
@@ -92,6 +106,7 @@ Files that an identity should open and does not are checked from outside, counte
     if (options.quick && options.sample) {
       throw new OperatorError("usage", "Cannot verify: --quick and --sample exclude each other");
     }
+    const wish = groupWish(args, options);
     const keys = verifyingKeys(world.disk, options["verify-key"]);
     const key = await openKeyIfAny(context, options["sign-key"]);
     const workers = options.workers ?? context.world.host.cpuCount;
@@ -100,12 +115,15 @@ Files that an identity should open and does not are checked from outside, counte
       return await withCustody(context, { store, key, action: "verify", options }, async (note) => {
         const level = options.sample ?? (options.quick ? "quick" : "full");
         if (!store.isReadable) {
+          if (wish) await findGroup(context, store, wish);
           await refuseUnopened(store, options);
           note.tell("level", levelText("outer", level));
           return await verifyUnopened(context, { store, references: args, level, keys, note });
         }
-        const found = await exhibitsToVerify(context, store, args);
+        const group = wish && await findGroup(context, store, wish);
+        const found = await exhibitsToVerify(context, store, group ? idsOf(group, args) : args);
         const { readable, closed, codes } = found;
+        codes.push(...group?.codes ?? []);
         for (const exhibit of [...readable, ...closed]) note.about(exhibit);
         if (options.content || options["read-back"] !== undefined) await refuseWithoutContents(store, found);
         if (options["read-back"] !== undefined) {
@@ -131,6 +149,7 @@ Files that an identity should open and does not are checked from outside, counte
             note.tell(`${exhibit.id} against source`, codes.at(-1)!);
           }
         }
+        if (group) codes.push(...tellSets(context, group, note));
         for (const text of store.tolerated) out.note(text);
         signal.throwIfAborted();
         return gravestExitCode(codes);
@@ -140,6 +159,27 @@ Files that an identity should open and does not are checked from outside, counte
     }
   },
 });
+
+/** The exhibits of the group and what else was named, each once. */
+function idsOf({ wish, exhibits }: Group, references: readonly string[]): string[] {
+  const others = references.filter((reference) => !wish.instances.includes(reference));
+  return [...new Set([...exhibits.map(({ id }) => id), ...others])];
+}
+
+/** What of the sets is held. Gives 3 where that is not all. */
+function tellSets({ out }: CommandContext, group: Group, note: CustodyNote): number[] {
+  for (const set of group.sets) {
+    out.event({ type: "set", ...setEvent(set) });
+    out.result(`${setHeading(set)}\n`);
+    const { instance, snapshots } = set.facts;
+    const name = group.sets.length === 1 ? instance : `${instance} with ${snapshots[0]!.snapshot}`;
+    note.tell(`set of ${name}`, `${set.places.length - notHeld(set).length} of ${set.places.length} held`);
+  }
+  const incomplete = incompleteSets("verify", group);
+  if (!incomplete) return [];
+  out.error(incomplete);
+  return [incomplete.exitCode];
+}
 
 function parseSample(text: string): { readonly part: number; readonly of: number } {
   const match = /^([1-9]\d{0,5})\/([1-9]\d{0,5})$/.exec(text);

@@ -6,7 +6,7 @@
  */
 import { OperatorError } from "../errors.ts";
 import type { Digest, ExhibitId, SnapshotId } from "../model.ts";
-import { isDigest, isExhibitId, isSnapshotId } from "../units.ts";
+import { isDigest, isExhibitId, isInstanceId, isSnapshotId } from "../units.ts";
 
 /** Gives `value` its type, or throws `format` with `place` (`manifest.counts.zeroBlocks`) in the message. */
 export type Check<T> = (value: unknown, place: string) => T;
@@ -135,6 +135,4 @@ export const volumeId: Check<string> = (value, place) =>
     : refuse(place, value, "a volume id");
 
 export const instanceId: Check<string> = (value, place) =>
-  typeof value === "string" && /^i-[0-9a-f]{8,17}$/.test(value)
-    ? value
-    : refuse(place, value, "an instance id");
+  isInstanceId(value) ? value : refuse(place, value, "an instance id");

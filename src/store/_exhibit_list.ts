@@ -5,7 +5,7 @@
 import { isFault, OperatorError } from "../errors.ts";
 import { IMPORTED_KIND, type SourceFacts } from "../format/manifest.ts";
 import type { ExhibitId, SnapshotId } from "../model.ts";
-import { isExhibitId, isSnapshotId } from "../units.ts";
+import { isExhibitId, isInstanceId, isSnapshotId } from "../units.ts";
 import type { Exhibit } from "./_exhibit.ts";
 import type { OuterExhibit } from "./_outer.ts";
 import { isUnopened } from "./_verify_unopened.ts";
@@ -70,6 +70,7 @@ export class ExhibitList {
   async find(reference: string): Promise<Exhibit> {
     if (isExhibitId(reference)) return await this.#parts.open(reference);
     const { sound: all, faults, closed } = await this.#soundExhibits();
+    if (isInstanceId(reference)) refuseInstance(this.#parts.path, reference, all);
     if (isSnapshotId(reference)) {
       refuseClosed(closed, reference);
       const newest = newestOf(all, reference);
@@ -178,6 +179,25 @@ function newestOf(
   const superseded = new Set(exhibits.map((exhibit) => exhibit.manifest.supersedes));
   return exhibits.findLast(({ id, manifest: { source } }) =>
     source.snapshot === snapshot && source.kind === kind && !superseded.has(id)
+  );
+}
+
+/** An instance is as many exhibits as it has volumes: one is to be named, also where the store holds one. */
+function refuseInstance(store: string, instance: string, all: readonly Exhibit[]): void {
+  const own = all.filter(({ manifest: { acquisition } }) =>
+    (acquisition.set?.instance ?? acquisition.snapshot.instance) === instance
+  );
+  if (own.length === 0) return;
+  throw new OperatorError(
+    "usage",
+    `Cannot tell which exhibit "${instance}" is: it is an instance, ${own.length} of its volumes are held`,
+    {
+      hints: [
+        `Name one of ${own.map(({ id }) => id).join(", ")}.`,
+        `"coldcase ls ${instance}" shows which is which.`,
+      ],
+      facts: { store, reference: instance },
+    },
   );
 }
 

@@ -193,7 +193,10 @@ async function checkWritable(
     "usage",
     `Cannot use store "${path}" for case "${options.case}": it holds case "${file.case}"`,
     {
-      hints: ["Use a store of its own for each case, or --mixed-cases to keep both in this one."],
+      hints: [
+        "Use a store of its own for each case, or --mixed-cases to keep both in this one.",
+        `Where "${file.case}" was a mistake, "coldcase correct" sets it right, exhibit by exhibit.`,
+      ],
       facts: { store: path, storeCase: file.case },
     },
   );

@@ -33,11 +33,11 @@ coldcase: hint: coldcase acquire -h lists what it takes`,
   {
     what: "an argument is missing",
     laid: "empty",
-    typed: "coldcase acquire -q",
+    typed: "coldcase info -q",
     exitCode: 2,
-    stderr: `coldcase: error: Cannot run acquire: SNAPSHOT is missing
-coldcase: hint: coldcase acquire -h lists what it takes`,
-    followed: [{ typed: "coldcase acquire -h" }],
+    stderr: `coldcase: error: Cannot run info: EXHIBIT is missing
+coldcase: hint: coldcase info -h lists what it takes`,
+    followed: [{ typed: "coldcase info -h" }],
   },
   {
     what: "no Region",
@@ -94,11 +94,65 @@ coldcase info 8`,
     typed: `coldcase acquire ${SNAPSHOT} --case 2026-115`,
     exitCode: 2,
     stderr: `coldcase: error: Cannot use store "DESK/evidence" for case "2026-115": it holds case "2026-114"
-coldcase: hint: Use a store of its own for each case, or --mixed-cases to keep both in this one.`,
+coldcase: hint: Use a store of its own for each case, or --mixed-cases to keep both in this one.
+coldcase: hint: Where "2026-114" was a mistake, "coldcase correct" sets it right, exhibit by exhibit.`,
     followed: [{
       typed: `coldcase acquire ${SNAPSHOT} --case 2026-115 -s 2026-115
 coldcase acquire ${SNAPSHOT} --case 2026-115 --mixed-cases`,
+    }, {
+      typed: `HINTED 7 --case 2026-115 --reason "Typing error"
+coldcase acquire ${SNAPSHOT} --case 2026-115`,
     }],
+  },
+  {
+    what: "a correction without a reason",
+    laid: "plain",
+    typed: "coldcase correct 7 --case 2026-115",
+    exitCode: 2,
+    stderr: `coldcase: error: Cannot correct: no reason was given
+coldcase: hint: Give --reason TEXT: it stands beside the old value.`,
+    followed: [{ typed: `coldcase correct 7 --case 2026-115 --reason "Typing error"` }],
+  },
+  {
+    what: "a correction of nothing",
+    laid: "plain",
+    typed: "coldcase correct 7 --reason x",
+    exitCode: 2,
+    stderr: `coldcase: error: Cannot correct: nothing was given that should have been recorded
+coldcase: hint: Give one of --case, --evidence, --examiner, --organization, --authority, --notes, or --clear.`,
+    followed: [{
+      typed: `coldcase correct 7 --notes "Disk 2 of 3" --reason x
+coldcase correct 7 --clear notes --reason y`,
+    }],
+  },
+  {
+    what: "exhibits of a case that the store has none of",
+    laid: "plain",
+    typed: "coldcase report --case 2026-115",
+    exitCode: 10,
+    stderr: `coldcase: error: Cannot find exhibits of case "2026-115": the store "DESK/evidence" holds none
+coldcase: hint: Run "coldcase ls" to see what it holds.`,
+    followed: [{ typed: "HINTED; coldcase report --case 2026-114" }],
+  },
+  {
+    what: "neither an exhibit nor a case to report on",
+    laid: "plain",
+    typed: "coldcase report",
+    exitCode: 2,
+    stderr: `coldcase: error: Cannot report: EXHIBIT is missing
+coldcase: hint: Name an exhibit, an instance, or a case with --case.`,
+    followed: [{ typed: "coldcase report 7; coldcase report --case 2026-114" }],
+  },
+  {
+    what: "a case of an encrypted store that nothing opens",
+    laid: "encrypted",
+    typed: "coldcase ls --case 2026-114",
+    exitCode: 12,
+    stderr:
+      `coldcase: error: Cannot tell which exhibits are of case "2026-114": the store is encrypted, and nothing was given to open it with
+coldcase: hint: Give the identity file with -i FILE.
+coldcase: hint: "coldcase ls" lists what shows from outside.`,
+    followed: [{ typed: "coldcase ls --case 2026-114 -i examiner.age" }, { typed: "HINTED" }],
   },
   {
     what: "the store is a folder of something else",
