@@ -47,17 +47,7 @@ export function shellWord(path: string): string {
 }
 
 function readOnce(path: string): Identity {
-  const text = readable(path, () => new TextDecoder().decode(bytesOf(path)));
-  try {
-    return parseCredentials(text);
-  } catch (error) {
-    if (!(error instanceof OperatorError)) throw error;
-    throw new OperatorError(error.code, `Cannot take credentials from "${path}": ${error.message}`, {
-      hints: [
-        `Expected is what this prints: ${SESSION_COMMAND} (or aws sts assume-role, aws configure export-credentials)`,
-      ],
-    });
-  }
+  return parseCredentials(readable(path, () => new TextDecoder().decode(bytesOf(path))), path);
 }
 
 function readable<T>(path: string, read: () => T): T {
@@ -96,29 +86,22 @@ function bytesOf(path: string): Uint8Array {
 const NAMES = ["AccessKeyId", "SecretAccessKey", "SessionToken", "Expiration"] as const;
 
 /** The credentials in one JSON document. Throws `usage`, in a message that repeats nothing of it. */
-export function parseCredentials(text: string): Identity {
-  let document: unknown;
-  try {
-    document = JSON.parse(text);
-  } catch (error) {
-    // V8's message shows a piece of the text.
-    if (error instanceof SyntaxError) throw new OperatorError("usage", "it is no JSON");
-    throw error;
-  }
-  const outer = objectOf(document, "it");
+export function parseCredentials(text: string, path: string): Identity {
+  const outer = objectOf(jsonOf(text, path), { path, what: "it" });
   const { Version } = outer;
-  if (Version !== undefined && Version !== 1) {
-    throw new OperatorError("usage", "its Version is not 1, the only one known");
-  }
-  const members = outer.Credentials === undefined ? outer : objectOf(outer.Credentials, "its Credentials");
-  const [accessKeyId, secretAccessKey, sessionToken, expires] = NAMES.map((name) => textOf(members, name));
+  if (Version !== undefined && Version !== 1) throw refusal(path, "its Version is not 1, the only one known");
+  const nested = outer.Credentials;
+  const members = nested === undefined ? outer : objectOf(nested, { path, what: "its Credentials" });
+  const [accessKeyId, secretAccessKey, sessionToken, expires] = NAMES.map((name) =>
+    textOf(members[name] ?? undefined, { path, what: name })
+  );
   if (accessKeyId === undefined || secretAccessKey === undefined) {
-    throw new OperatorError("usage", "it has no AccessKeyId or no SecretAccessKey");
+    throw refusal(path, "it has no AccessKeyId or no SecretAccessKey");
   }
-  if (!/^\w{16,128}$/.test(accessKeyId)) throw new OperatorError("usage", "its AccessKeyId is none");
+  if (!/^\w{16,128}$/.test(accessKeyId)) throw refusal(path, "its AccessKeyId is none");
   const expiration = expires === undefined ? undefined : new Date(expires);
   if (expiration !== undefined && Number.isNaN(expiration.getTime())) {
-    throw new OperatorError("usage", "its Expiration is no time");
+    throw refusal(path, "its Expiration is no time");
   }
   return {
     accessKeyId,
@@ -128,17 +111,39 @@ export function parseCredentials(text: string): Identity {
   };
 }
 
-function objectOf(value: unknown, what: string): Readonly<Record<string, unknown>> {
+interface Place {
+  readonly path: string;
+  readonly what: string;
+}
+
+function jsonOf(text: string, path: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    // V8's message shows a piece of the text: it is no cause that may be told.
+    if (error instanceof SyntaxError) throw refusal(path, "it is no JSON");
+    throw error;
+  }
+}
+
+function objectOf(value: unknown, { path, what }: Place): Readonly<Record<string, unknown>> {
   if (typeof value === "object" && value !== null && !Array.isArray(value)) {
     return value as Readonly<Record<string, unknown>>;
   }
-  throw new OperatorError("usage", `${what} is no JSON object`);
+  throw refusal(path, `${what} is no JSON object`);
 }
 
 /** A header is made of it: what a header can't hold is refused. */
-function textOf(members: Readonly<Record<string, unknown>>, name: string): string | undefined {
-  const value = members[name] ?? undefined;
+function textOf(value: unknown, { path, what }: Place): string | undefined {
   if (value === undefined) return undefined;
   if (typeof value === "string" && /^[\x21-\x7e]+$/.test(value)) return value;
-  throw new OperatorError("usage", `its ${name} is no text without blanks`);
+  throw refusal(path, `its ${what} is no text without blanks`);
+}
+
+function refusal(path: string, problem: string): OperatorError {
+  return new OperatorError("usage", `Cannot take credentials from "${path}": ${problem}`, {
+    hints: [
+      `Expected is what this prints: ${SESSION_COMMAND} (or aws sts assume-role, aws configure export-credentials)`,
+    ],
+  });
 }

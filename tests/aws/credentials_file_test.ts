@@ -39,12 +39,12 @@ async function withFile(act: (path: string) => Promise<void> | void): Promise<vo
 
 Deno.test("parseCredentials() takes what AWS's tools print", () => {
   const assumed = { Credentials: MEMBERS, AssumedRoleUser: { Arn: "arn:aws:sts::1:assumed-role/r/s" } };
-  assertEquals(parseCredentials(JSON.stringify(assumed, null, 4)), IDENTITY);
-  assertEquals(parseCredentials(JSON.stringify({ Credentials: MEMBERS })), IDENTITY);
-  assertEquals(parseCredentials(JSON.stringify({ Version: 1, ...MEMBERS })), IDENTITY);
+  assertEquals(parseCredentials(JSON.stringify(assumed, null, 4), "s.json"), IDENTITY);
+  assertEquals(parseCredentials(JSON.stringify({ Credentials: MEMBERS }), "s.json"), IDENTITY);
+  assertEquals(parseCredentials(JSON.stringify({ Version: 1, ...MEMBERS }), "s.json"), IDENTITY);
   const { AccessKeyId, SecretAccessKey } = MEMBERS;
   const endless = { Version: 1, AccessKeyId, SecretAccessKey, SessionToken: null };
-  assertEquals(parseCredentials(JSON.stringify(endless)), {
+  assertEquals(parseCredentials(JSON.stringify(endless), "s.json"), {
     accessKeyId: AccessKeyId,
     secretAccessKey: SecretAccessKey,
   });
@@ -70,7 +70,7 @@ for (
   ] as const
 ) {
   Deno.test(`parseCredentials() refuses ${what}, and repeats nothing of it`, () => {
-    const error = assertThrows(() => parseCredentials(text), OperatorError);
+    const error = assertThrows(() => parseCredentials(text, "s.json"), OperatorError);
     assertEquals(error.code, "usage");
     assertStringIncludes(error.message, said);
     assertNotMatch(`${error.message}${error.cause}`, /SECRET[^A]|ASIA/);

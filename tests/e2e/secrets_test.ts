@@ -2,7 +2,7 @@
  * No secret that the program is given comes out again: not on stdout or stderr, with -v and --json too, not in messages
  * of failures, not in a store, its journal and its log, not beside an exported image.
  */
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { filesBelow } from "../store/fixtures.ts";
 import { FIRST, type Stage, withStage } from "./endpoint.ts";
 import { writeRandomBlocks } from "./images.ts";
@@ -79,6 +79,63 @@ Deno.test("no secret comes out in what is said, recorded or logged", async () =>
     simulator.expireCredentials();
     assertExit(await watch.run(["acquire", FIRST, ...fresh, "--json"]), 13);
     watch.assertSecret(["passphrase", "key.age", "signing"]);
+  });
+});
+
+Deno.test("nothing of a credentials file comes out, whatever is wrong with it, and what it has opens the store's record", async () => {
+  await withStage(async (folder) => {
+    await writeRandomBlocks(`${folder}/disk.img`, [0, 3, 9]);
+    return {
+      credentials: [CREDENTIALS],
+      roles: [{ arn: "arn:aws:iam::123456789012:role/responder" }],
+      snapshots: [{ id: FIRST, path: `${folder}/disk.img` }],
+    };
+  }, async (stage) => {
+    const watch = new Watch(stage);
+    const file = `${stage.folder}/session.json`;
+    const env = { AWS_ACCESS_KEY_ID: "", AWS_SECRET_ACCESS_KEY: "", AWS_SESSION_TOKEN: "" };
+    const { accessKeyId, secretAccessKey, sessionToken } = CREDENTIALS;
+    const session = {
+      AccessKeyId: accessKeyId,
+      SecretAccessKey: secretAccessKey,
+      SessionToken: sessionToken,
+    };
+    const write = (text: string) => Deno.writeTextFileSync(file, text, { mode: 0o600 });
+    const use = ["--credentials-file", file];
+    for (
+      const [exitCode, text] of [
+        [2, JSON.stringify(session).slice(0, -3)],
+        [2, `[default]\naws_secret_access_key = ${SECRET_KEY}\naws_session_token = ${TOKEN}\n`],
+        [2, JSON.stringify({ ...session, SessionToken: `${TOKEN} ` })],
+        [2, JSON.stringify({ ...session, Expiration: TOKEN })],
+        [13, JSON.stringify({ ...session, Expiration: "2020-01-01T00:00:00Z" })],
+        [13, JSON.stringify({ ...session, AccessKeyId: "ASIASOMEBODYELSE0000" })],
+      ] as const
+    ) {
+      write(text);
+      assertExit(await watch.run(["whoami", "--json", ...use], { env }), exitCode);
+    }
+    write(JSON.stringify({ Credentials: session }));
+    Deno.chmodSync(file, 0o644);
+    const warned = await watch.run(["acquire", FIRST, ...use], { env });
+    assertExit(warned, 0);
+    assertStringIncludes(warned.stderr, `others may use the credentials file "${file}": its mode is 0644`);
+    const role = ["--role-arn", "arn:aws:iam::123456789012:role/responder"];
+    assertExit(await watch.run(["acquire", FIRST, "--fresh", "--json", ...use, ...role], { env }), 0);
+    for (const set of stage.simulator.credentials) {
+      if (set.sessionToken !== undefined) watch.secrets.push(set.secretAccessKey, set.sessionToken);
+    }
+    assert(watch.secrets.length > 6, "the role's session is among them");
+    assertExit(await watch.run(["report", FIRST]), 0);
+    watch.assertSecret(["session.json"]);
+    const documents = filesBelow(`${stage.store}/documents`).map((name) =>
+      Deno.readTextFileSync(`${stage.store}/documents/${name}`)
+    );
+    const told = `role ${role[1]}, assumed with file`;
+    assert(
+      documents.some((text) => text.includes(told) && text.includes(", which is arn:aws:")),
+      "who became whom",
+    );
   });
 });
 

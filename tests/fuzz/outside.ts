@@ -1,4 +1,6 @@
 /** What people and other programs give, as targets of the fuzzer: time-stamps, prices, sizes, files beside an image. */
+import { parseCredentials } from "../../src/aws/credentials_file.ts";
+import { readDenial } from "../../src/aws/denial.ts";
 import { parsePriceTable } from "../../src/plan.ts";
 import { EXAMPLE_PRICES } from "../../src/plan.ts";
 import { decodeTimestampResponse, decodeTimestampToken } from "../../src/format/timestamp.ts";
@@ -75,6 +77,21 @@ Digests of the image's 1073741824 bytes, from the first to the last
 
 `;
 
+const SESSION = {
+  AccessKeyId: "ASIAIOSFODNN7EXAMPLE",
+  SecretAccessKey: "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+  SessionToken: "IQoJb3JpZ2luX2VjEXAMPLETOKEN==",
+  Expiration: "2030-01-02T03:04:05+00:00",
+};
+
+const REFUSALS = [
+  "User: arn:aws:sts::123456789012:assumed-role/r/s is not authorized to perform: ebs:GetSnapshotBlock on resource: " +
+  "arn:aws:ec2:us-east-1::snapshot/snap-0123456789abcdef0 because no identity-based policy allows the " +
+  "ebs:GetSnapshotBlock action",
+  "You are not authorized to perform this operation. User: arn:aws:iam::123456789012:user/u is not authorized to perform: " +
+  "ec2:CreateTags with an explicit deny in a service control policy: arn:aws:organizations::1:policy/o/p",
+];
+
 /** A parser of one text that somebody typed: a number that it gives must be one to reckon with. */
 function typed(
   name: string,
@@ -140,6 +157,39 @@ export const OUTSIDE_TARGETS: readonly Target[] = [
     parse: (bytes) => {
       const given = readExportLog(diskWith(bytes), "image.log");
       law(Number.isSafeInteger(given?.volumeSizeBytes), "a log without a size");
+    },
+  },
+  {
+    name: "credentials file",
+    kind: "json",
+    codes: ["usage"],
+    samples: [
+      bytesOf(JSON.stringify({ Credentials: SESSION })),
+      bytesOf(JSON.stringify({ Version: 1, ...SESSION })),
+    ],
+    parse: (bytes) => {
+      const { accessKeyId, secretAccessKey, sessionToken = "-", expiration } = parseCredentials(
+        textOf(bytes),
+        "s.json",
+      );
+      // They become headers of a request.
+      for (const text of [accessKeyId, secretAccessKey, sessionToken]) {
+        law(/^[!-~]+$/.test(text), "no header");
+      }
+      law(expiration === undefined || Number.isFinite(expiration.getTime()), "an end that is no time");
+    },
+  },
+  {
+    name: "words of a refusal",
+    kind: "text",
+    codes: [],
+    samples: REFUSALS.map(bytesOf),
+    parse: (bytes) => {
+      const { principal, action, resource } = readDenial(textOf(bytes));
+      // They stand in statements that people paste.
+      for (const text of [principal, action, resource]) {
+        law(text === undefined || /^[\w+=,.@:/*-]+$/.test(text), "odd words");
+      }
     },
   },
   {
