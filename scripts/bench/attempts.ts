@@ -96,6 +96,23 @@ export const exportingToFile: AttemptMaker = async (place, build) => {
   };
 };
 
+/** To an E01 with its defaults: MD5, SHA-1 and SHA-256, segment files of 2 GiB. */
+export const exportingToE01: AttemptMaker = async (place, build) => {
+  const folder = place.fresh("e01");
+  Deno.mkdirSync(folder);
+  const store = await place.storeOf(build);
+  const words = ["export", place.set.snapshot, "-s", store, "-o", `${folder}/disk.E01`, "--format", "e01"];
+  const argv = [...place.wordsOf(build), ...words, "--no-progress"];
+  return {
+    job: job(place, argv),
+    check(ended) {
+      if (succeeded(argv, ended).stdout.includes(place.set.imageSha256)) return;
+      throw new Error(`Cannot use the run: its image is not ${place.set.imageSha256}: ${ended.stdout}`);
+    },
+    leftovers: [folder],
+  };
+};
+
 /** To stdout: straight to /dev/null, or through a pipe that somebody reads. */
 export function exportingToStdout(how: "null" | "pipe"): AttemptMaker {
   return async (place, build) => {

@@ -127,6 +127,24 @@ export const COPY: Peer = simple({
   ],
 });
 
+/**
+ * The same E01 by libewf: zlib's fastest level, the same three digests, segment files of 2 GiB, from an image that is in memory
+ * already; a sync as export has.
+ */
+export const EWFACQUIRESTREAM: Peer = simple({
+  name: "ewfacquirestream -c fast + sync",
+  needs: ["ewfacquirestream"],
+  output: "ewf",
+  argv: (place, output) => [
+    "sh",
+    "-c",
+    `mkdir "$2" && ewfacquirestream -q -c fast -d sha1 -d sha256 -S 2147483648 -t "$2/disk" < "$1" && sync "$2"/*`,
+    "sh",
+    place.set.image,
+    output,
+  ],
+});
+
 /** One thread, over the image. */
 export const SHA256_OF_IMAGE: Peer = simple({
   name: "sha256sum of the image",

@@ -5,6 +5,7 @@
 import {
   acquiring,
   type AttemptMaker,
+  exportingToE01,
   exportingToFile,
   exportingToStdout,
   incrementing,
@@ -19,6 +20,7 @@ import {
   COLDSNAP,
   COPY,
   EMPTY_DENO,
+  EWFACQUIRESTREAM,
   OPENSSL_OF_IMAGE,
   OPENSSL_OF_PACKS,
   type Peer,
@@ -100,6 +102,17 @@ function incrementRow(percent: number): Row {
   };
 }
 
+function e01Row(set: SetName): Row {
+  return {
+    name: `export-e01-${set}`,
+    title: `export to an E01 with its digests, ${set}`,
+    set,
+    bytes: volume,
+    attempt: exportingToE01,
+    peers: [{ peer: EWFACQUIRESTREAM }],
+  };
+}
+
 const READING_ROWS: readonly Row[] = [
   {
     name: "verify",
@@ -127,6 +140,9 @@ const READING_ROWS: readonly Row[] = [
     attempt: exportingToFile,
     peers: [{ peer: COPY }],
   },
+  e01Row("random"),
+  e01Row("text"),
+  e01Row("half-zero"),
   {
     name: "export-stdout",
     title: "export to stdout (/dev/null), random",
