@@ -109,11 +109,12 @@ export class WindowLogs {
     }
     [this.windowBytes, this.names] = [windowBytes, names];
     refuseExisting(disk, options);
-    requireLogRoom(disk, options);
     try {
+      // What an earlier session left is no use, and takes room.
+      for (const path of unfinishedWindowLogs(disk, base)) disk.remove(path);
+      requireLogRoom(disk, options);
       for (const name of names) {
         const path = windowLogPath(base, name);
-        if (disk.stat(`${path}.partial`)) disk.remove(`${path}.partial`);
         const file = disk.open(`${path}.partial`, "create");
         this.#logs.push({ name, path, file, text: "", offset: 0 });
       }
