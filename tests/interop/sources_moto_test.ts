@@ -25,18 +25,22 @@ def snapshot(volume, **tags):
         ec2.create_tags(Resources=[made], Tags=[{"Key": key, "Value": value} for key, value in tags.items()])
     return made
 zone = ec2.describe_availability_zones()["AvailabilityZones"][0]["ZoneName"]
-web, bare, lost = run(), run(), run()
+web, bare, lost, pair = run(), run(), run(), run()
+second = ec2.create_volume(Size=1, AvailabilityZone=zone)["VolumeId"]
+ec2.attach_volume(VolumeId=second, InstanceId=pair, Device="/dev/sdf")
 data = ec2.create_volume(Size=3, AvailabilityZone=zone, Encrypted=True)["VolumeId"]
 ec2.attach_volume(VolumeId=data, InstanceId=web, Device="/dev/sdf")
 root = list(volumes(web).values())[0]
 of_lost = list(volumes(lost).values())[0]
 made = {
-    "web": web, "bare": bare, "lost": lost, "root": root, "data": data, "of_lost": of_lost,
+    "web": web, "bare": bare, "pair": pair, "lost": lost, "root": root, "data": data, "of_lost": of_lost,
     "devices": volumes(web),
     "of_root": snapshot(root, Name="web root", case="42"),
     "of_data": snapshot(data, case="43"),
     "of_lost_image": snapshot(of_lost, description="Created by CreateImage(%s) for ami-0123" % lost),
 }
+made["set"] = [one["SnapshotId"] for one in ec2.create_snapshots(
+    InstanceSpecification={"InstanceId": pair}, Description="night")["Snapshots"]]
 ec2.terminate_instances(InstanceIds=[lost])
 print(json.dumps(made))
 `;
@@ -52,6 +56,9 @@ interface Made {
   readonly of_root: string;
   readonly of_data: string;
   readonly of_lost_image: string;
+  /** Of both volumes of `pair`, made by one call. */
+  readonly pair: string;
+  readonly set: readonly string[];
 }
 
 function sourcesOf(ended: Ended) {
@@ -82,7 +89,7 @@ outside("sources finds what boto3 made in moto, by instance, volume and tag, and
         sourcesOf(await sources(...args)).map(({ snapshot }) => snapshot).sort();
 
       const [root, data] = [made.of_root, made.of_data];
-      const own = [root, data, made.of_lost_image].sort();
+      const own = [root, data, made.of_lost_image, ...made.set].sort();
       const all = await sources();
       assertEquals(sourcesOf(all).map(({ snapshot }) => snapshot).sort(), own);
       assertStringIncludes(all.stderr, "devices are not known");
@@ -114,6 +121,22 @@ outside("sources finds what boto3 made in moto, by instance, volume and tag, and
       assertEquals(await ids(made.lost), [made.of_lost_image]);
       assertEquals(await ids(made.of_lost), [made.of_lost_image]);
       assertEquals(await ids(root), [root]);
+
+      const { pair } = made;
+      const setsOf = async () => {
+        const sets = eventsOf(await sources(pair)).filter(({ type }) => type === "set");
+        return sets.map((set) => [
+          set["knownBy"],
+          set["isComplete"],
+          (set["snapshots"] as { snapshot: string }[]).map(({ snapshot }) => snapshot),
+        ]);
+      };
+      assertEquals(await setsOf(), [["start_time", true, made.set.toSorted()]]);
+      const create = ["snapshot", "create", pair, "--yes", "--json", "--case", "42"];
+      const created = await coldcaseAt(url, folder, create);
+      assertExit(created, 0);
+      const [newest, older] = await setsOf();
+      assertEquals([newest?.[0], newest?.[1], older?.[2]], ["tag", true, made.set.toSorted()]);
 
       const nothing = await sources(made.bare);
       assertRefusal(nothing, { exitCode: 10, names: [made.bare, "1 volume"], hints: ["snapshot create"] });

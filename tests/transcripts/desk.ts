@@ -6,13 +6,15 @@
 import { assertEquals } from "@std/assert";
 import { fromFileUrl } from "@std/path";
 import config from "../../deno.json" with { type: "json" };
-import { type Simulator, startSimulator } from "../../src/simulate/mod.ts";
+import { type Simulator, type SimulatorOptions, startSimulator } from "../../src/simulate/mod.ts";
 import { every, writeRandomBlocks } from "../e2e/images.ts";
 import { withAuthority } from "../interop/authority.ts";
 import { toolPath } from "../outside.ts";
 
 /** The snapshot of all examples. */
 export const SNAPSHOT = "snap-0123456789abcdef0";
+/** The instance of all examples: its one volume is the snapshot's. */
+const INSTANCE = "i-0123456789abcdef0";
 
 /**
  * What lies on a desk: nothing; a plain store with exhibit 7, a copy of it, and keys; the same and the exported image; a store
@@ -177,7 +179,10 @@ function coldcaseFunction(): string {
 }
 
 /** Lays desks for `act`: a volume of 1 GiB with a few written blocks, and an authority for time-stamps. */
-export async function withDesks(act: (desks: Desks) => Promise<void>): Promise<void> {
+export async function withDesks(
+  act: (desks: Desks) => Promise<void>,
+  endpoint: Pick<SimulatorOptions, "credentials" | "mfaDevices" | "roles"> = {},
+): Promise<void> {
   await withAuthority(async (authority) => {
     const folder = await Deno.makeTempDir({ prefix: "coldcase-desk-" });
     const answering = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, async (request) => {
@@ -191,8 +196,10 @@ export async function withDesks(act: (desks: Desks) => Promise<void>): Promise<v
       await writeRandomBlocks(`${folder}/volume.img`, every(100, { from: 0, count: 10 }));
       const simulator = await startSimulator({
         snapshots: [{ id: SNAPSHOT, path: `${folder}/volume.img` }],
+        instances: [{ id: INSTANCE, volumes: { "/dev/xvda": "vol-0123456789abcdef0" } }],
         region: "eu-central-1",
         quotas: "none",
+        ...endpoint,
       });
       try {
         await act(new Desks(folder, simulator, `http://127.0.0.1:${answering.addr.port}/`));
