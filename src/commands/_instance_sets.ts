@@ -90,8 +90,9 @@ function setOf(snapshots: readonly Listed[], found: Found, all: readonly Listed[
   const { instance, region, attached = [] } = found;
   const setId = snapshots[0]!.setId;
   const tagged = setId === undefined ? [] : found.devicesOfSet(setId);
-  const expected = tagged.length > 0 ? tagged : attached;
   const devices = new Map([...attached, ...tagged].map(({ device, volumeId }) => [volumeId, device]));
+  // Tags alone could be made to hide a volume that the instance has.
+  const expected = [...devices].map(([volumeId, device]): Device => ({ volumeId, device }));
   const volumes = new Set(snapshots.map(({ volumeId }) => volumeId));
   const others = all.filter(({ volumeId }) => !volumes.has(volumeId)).map(({ volumeId }) => volumeId!);
   const starts = new Set(snapshots.map(({ startedAt }) => startedAt));

@@ -86,6 +86,8 @@ Deno.test("setsOf() knows by its tags which volumes a set lacks, when the instan
   const [set] = setsOf(gone);
   assertEquals([set!.knownBy, set!.startedAt, set!.missing], ["tag", undefined, [LOGS]]);
   assertEquals(set!.members.map(({ device }) => device), [ROOT.device, DATA.device]);
+  const hiding = { ...found(snapshots, [ROOT, DATA, LOGS]), devicesOfSet: () => [ROOT, DATA] };
+  assertEquals(setsOf(hiding)[0]!.missing, [LOGS], "no tag hides a volume that EC2 tells of");
 });
 
 Deno.test("setsOf() has no set of copies, whose volume nobody knows, nor of what tells no start", () => {
