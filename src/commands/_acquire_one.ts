@@ -10,6 +10,7 @@ import type { ExhibitId, SnapshotId } from "../model.ts";
 import type { CommittedExhibit, Exhibit, OuterExhibit } from "../store/mod.ts";
 import { announce, showExhibit } from "./_acquire_shown.ts";
 import type { SourceWatch } from "./_aws.ts";
+import { otherFactsNotes } from "./_corrections.ts";
 import type { CustodyNote } from "./_custody.ts";
 import { exitCodeOf, NOT_OPENED, outerEvent, outerText, statusOf } from "./_exhibits.ts";
 
@@ -50,6 +51,7 @@ export async function acquireOne(input: AcquireInput, surroundings: Surroundings
     const held = closed ? undefined : await finishedExhibit(input);
     if (held && !surroundings.isPartial) {
       out.note(`${input.snapshot}: held already as ${held.id}, ${statusOf(held.manifest)}; nothing to do`);
+      for (const text of otherFactsNotes(held, input.commitFacts.case)) out.warn(text);
       surroundings.note.about(held);
       showExhibit(out, held);
       return endOf(out, held);

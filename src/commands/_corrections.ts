@@ -94,6 +94,26 @@ export function correctionNotes({ id, corrections }: {
   ];
 }
 
+/** Of whoever is at work now, and of this run, nothing is said. */
+const OF_THE_EXHIBIT = ["case", "evidence", "organization", "authority"] as const;
+
+/** What is said now of an exhibit that is held already, and its record does not say: it is not taken into it. */
+export function otherFactsNotes(
+  { id, ...exhibit }: CaseOf & { readonly id: string },
+  said: CaseFacts,
+): string[] {
+  const counting = caseOf(exhibit);
+  const others = OF_THE_EXHIBIT.filter((member) =>
+    said[member] !== null && said[member] !== counting[member]
+  );
+  return others.map((member) =>
+    `the record of ${id} says ${CASE_TITLES[member]} ${counting[member] ?? "none"}, not ${
+      said[member]
+    }, and stays so: ` +
+    `"coldcase correct ${id}" corrects it`
+  );
+}
+
 /** For programs: `null` where nothing was ever corrected. */
 export function correctionsEvent({ corrections }: CaseOf) {
   if (!corrections || corrections.all.length === 0) return null;

@@ -258,11 +258,27 @@ function verdictText(exhibit: Exhibit, known: Verified): string {
     `  ${IMAGE_DIGEST_LABEL}:`,
     `  ${exhibit.manifest.imageDigest}`,
     ...signers,
+    ...correctionLines(evidence),
     `  custody log: ${
       formatCount(evidence.custody.entries)
     } entries in ${evidence.custody.heads.length} chains`,
     "",
   ].join("\n");
+}
+
+/** Who corrected the case: what people read of it rests on these signatures. */
+function correctionLines({ corrections, signers, isAuthenticated }: EvidenceCheck): string[] {
+  const known = new Set(signers.map(({ key }) => key.fingerprint));
+  const by = new Set(corrections.flatMap(({ signatures }) => signatures.map(({ key }) => key.fingerprint)));
+  return [...by].map((fingerprint) =>
+    `  case corrected by ${fingerprint}${
+      known.has(fingerprint)
+        ? ""
+        : isAuthenticated
+        ? ", who did not sign the exhibit"
+        : ", who did not sign the exhibit: compare the fingerprint"
+    }`
+  );
 }
 
 function extentText({ level, reached, summary }: Verified): string {

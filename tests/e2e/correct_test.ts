@@ -208,6 +208,53 @@ Deno.test("correct of several exhibits says the same of each, and again does not
     assertEquals(files(), before);
   }));
 
+Deno.test("acquire says what the record of a held exhibit says otherwise, and does not take it in", () =>
+  withExhibit(async (stage) => {
+    const same = await stage.run([
+      "acquire",
+      FIRST,
+      "--case",
+      "2026-114",
+      "--evidence",
+      "7",
+      "--examiner",
+      "Else",
+    ]);
+    assertEquals(same.stderr.match(/stays so/g), null);
+    const other = await stage.run(["acquire", FIRST, "--case", "2026-114", "--evidence", "8"]);
+    assertExit(other, 0);
+    assertMatch(
+      other.stderr,
+      /warning: the record of ex-\w+ says evidence number 7, not 8, and stays so: "coldcase correct/,
+    );
+    await correct(stage, FIRST, "--evidence", "8");
+    const right = await stage.run(["acquire", FIRST, "--case", "2026-114", "--evidence", "8"]);
+    assertEquals(right.stderr.match(/stays so/g), null);
+  }));
+
+Deno.test("verify names a key that corrected the case and did not sign the exhibit", () =>
+  withExhibit(async (stage) => {
+    const [key, publicFile] = [`${stage.folder}/second.key`, `${stage.folder}/second.pub`];
+    const made = await stage.run(["keygen", "--sign", "-o", key]);
+    Deno.writeTextFileSync(publicFile, /^ssh-ed25519 .*$/m.exec(made.stdout)![0]);
+    await correct(stage, "7", "--case", "2026-115", "--sign-key", key);
+    const [fingerprint] = /SHA256:\S+/.exec(
+      (await stage.run(["info", "7"])).stdout.match(/^corrections .*$/m)![0],
+    )!;
+    const told = (await stage.run(["verify", "--quick"])).stdout;
+    assertStringIncludes(told, `case corrected by ${fingerprint}, who did not sign the exhibit: compare the`);
+    const first = `${stage.folder}/first.pub`;
+    const keys = filesBelow(`${stage.store}/keys`).filter((name) => name.endsWith(".pub"));
+    const texts = keys.map((name) => Deno.readTextFileSync(`${stage.store}/keys/${name}`));
+    const second = Deno.readTextFileSync(publicFile).split(" ")[1]!;
+    Deno.writeTextFileSync(first, texts.find((text) => !text.includes(second))!);
+    const refused = await stage.run(["verify", "--quick", "--verify-key", first, "--json"]);
+    assertExit(refused, 20);
+    const codes = eventsOf(refused).filter(({ type }) => type === "finding").map(({ code }) => code);
+    assertEquals(codes, ["signer_not_allowed"]);
+    assertExit(await stage.run(["verify", "--quick", "--verify-key", first, "--verify-key", publicFile]), 0);
+  }));
+
 Deno.test("encrypted corrections need an identity, and are taken along by copy, encrypt and decrypt", () =>
   withExhibit(async (stage) => {
     const identity = `${stage.folder}/key.age`;

@@ -6,7 +6,8 @@
  */
 import { makeFullStore } from "../../scripts/example_store.ts";
 import { readFiles } from "../../scripts/vectors/files.ts";
-import { testWorld, withFolder } from "./fixtures.ts";
+import { TEST_KEY } from "../signing_key.ts";
+import { FACTS, reading, testWorld, withFolder } from "./fixtures.ts";
 import { memoryDisk } from "./memory_disk.ts";
 import { names, type StoreVerdict, verdictOf } from "./verdict.ts";
 
@@ -33,9 +34,24 @@ export async function flippedFiles(): Promise<Map<string, Uint8Array>> {
   let files = new Map<string, Uint8Array>();
   await withFolder(async (folder) => {
     await makeFullStore(`${folder}/store`);
+    await correctCase(`${folder}/store`);
     files = readFiles(`${folder}/store`) as Map<string, Uint8Array>;
   });
   return files;
+}
+
+/** One of everything is a correction, too; the vectors have those of their own. */
+async function correctCase(root: string): Promise<void> {
+  await reading(root, async (store) => {
+    const [exhibit] = await store.exhibits();
+    await store.evidence.addCorrection(exhibit!, {
+      at: "2026-01-02T03:06:00.000Z",
+      correctedBy: "B. Lead",
+      host: FACTS.host,
+      reason: "Typing error",
+      values: { case: "2026-018" },
+    }, TEST_KEY);
+  });
 }
 
 /** Does one thread's share. */

@@ -29,7 +29,7 @@ Deno.test("the flipped store has one of everything, in at most 32 KiB", async ()
     documents: 3,
     manifestSignatures: 4,
     inventorySignatures: 4,
-    addenda: 1,
+    addenda: 2,
     receipts: 1,
     custodyEntries: 4,
     tokens: 1,
