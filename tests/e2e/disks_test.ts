@@ -88,6 +88,36 @@ outsideWithLoop("export and copy say where the destination has no room", ["mkfs.
   });
 });
 
+outsideWithLoop(
+  "export of an E01 goes on after a full disk was given room",
+  ["mkfs.ext4", "mount"],
+  async () => {
+    await withSnapshots(async (stage) => {
+      assertExit(await stage.run(["acquire", FIRST]), 0);
+      await withMount(stage, { sizeMib: 48, mkfs: EXT4 }, async (mounted) => {
+        const image = `${mounted}/disk.E01`;
+        const words = ["export", FIRST, "-o", image, "--format", "e01", "--split", "1MiB"];
+        Deno.writeFileSync(`${mounted}/ballast`, new Uint8Array(26 * 2 ** 20).fill(1));
+        const full = await stage.run(words);
+        assertRefusal(full, {
+          exitCode: 15,
+          names: [mounted],
+          hints: ["Make room there", "same command again"],
+        });
+        assertStringIncludes(full.stderr, "warning: the E01 takes up to 2");
+        const names = [...Deno.readDirSync(mounted)].map(({ name }) => name);
+        assert(names.includes("disk.E05.partial"), names.join());
+        assert(!names.some((name) => /\.E\d\d$/.test(name)), "nothing lies under a final name");
+        await Deno.remove(`${mounted}/ballast`);
+        assertExit(await stage.run(words), 0);
+        const read = await stage.run(["verify", FIRST, "--read-back", image]);
+        assertExit(read, 0);
+        assertStringIncludes(read.stdout, "EQUALS the exhibit");
+      });
+    });
+  },
+);
+
 outsideWithLoop("ls, info, verify and export read a store that is mounted read-only", [
   "mkfs.ext4",
   "mount",
