@@ -14,8 +14,10 @@ import { EwfWriter, segmentsThere } from "./ewf_writer.ts";
 import { type ImageNames, imageNames } from "./file_target.ts";
 import { numberedPieces, requirePieces, SplitFile, splitStem } from "./split_file.ts";
 import { vhdPath } from "./vhd_file.ts";
-import { requireVhdSize, vhdFooter } from "./vhd_format.ts";
+import { isVhdFooter, requireVhdSize, vhdFooter } from "./vhd_format.ts";
 import { planVmdk, VmdkFile } from "./vmdk_file.ts";
+import { SECTOR_BYTES } from "./vmdk_format.ts";
+import { VolumeBytes } from "./volume_bytes.ts";
 
 export interface FileSetOptions {
   readonly disk: Disk;
@@ -136,7 +138,7 @@ function vmdkSet(path: string, options: FileSetOptions): FileSet {
   };
 }
 
-function vhdSet(path: string, options: FileSetOptions): FileSet {
+async function vhdSet(path: string, options: FileSetOptions): Promise<FileSet> {
   const { disk } = options;
   const image = vhdPath(path);
   const offset = volumeSizeBytes(options.reader.shape);
@@ -146,7 +148,7 @@ function vhdSet(path: string, options: FileSetOptions): FileSet {
     names,
     format: "vhd",
     splitBytes: undefined,
-    notes: [],
+    notes: await trailerNotes(options),
     largestFileBytes: offset + trailer.bytes.length,
     extraBytes: trailer.bytes.length,
     there: () => disk.stat(image) ? [image] : [],
@@ -167,6 +169,21 @@ export function trailerBytes(
   return vhdFooter({ sizeBytes, createdAt: virtualDisk.createdAt, imageDigest });
 }
 
+/** What somebody should know before a file with that trailer is opened; one sentence each. */
+export async function trailerNotes(
+  { reader, virtualDisk }: Pick<FileSetOptions, "reader" | "virtualDisk">,
+): Promise<readonly string[]> {
+  if (virtualDisk?.format !== "vhd") return [];
+  const start = await new VolumeBytes(reader).read(0, SECTOR_BYTES);
+  // QEMU looks at the first sector before it looks at the last one (measured, 7.2).
+  return start && isVhdFooter(start)
+    ? [
+      "The volume itself begins as a dynamic VHD does: programs that look there first, QEMU among them, open another " +
+      "disk than this one. A VMDK is read rightly.",
+    ]
+    : [];
+}
+
 export async function fileSet(path: string, options: FileSetOptions): Promise<FileSet> {
   const { ewf, virtualDisk } = options;
   if (ewf) return await ewfSet(path, { ...options, ewf });
@@ -174,7 +191,7 @@ export async function fileSet(path: string, options: FileSetOptions): Promise<Fi
     case "vmdk":
       return vmdkSet(path, options);
     case "vhd":
-      return vhdSet(path, options);
+      return await vhdSet(path, options);
     case undefined:
       return rawSet(path, options);
   }

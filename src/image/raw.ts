@@ -13,7 +13,7 @@ import { openDeviceTarget } from "./device_target.ts";
 import type { DigestName, LinearDigestValues } from "./digests.ts";
 import type { EwfFacts } from "./ewf_header.ts";
 import { diskFailure } from "./failures.ts";
-import { trailerBytes, type VirtualDisk } from "./file_set.ts";
+import { trailerBytes, trailerNotes, type VirtualDisk } from "./file_set.ts";
 import { FileTarget } from "./file_target.ts";
 import { formatExportLog, type LabelledFacts } from "./log.ts";
 import { openFileTarget } from "./open_file.ts";
@@ -249,7 +249,7 @@ async function openTarget(
   const files = ewf ? "an E01" : virtualDisk?.format === "vmdk" ? "a VMDK" : splitBytes && "pieces";
   if (target.kind === "stream") {
     trailerBytes({ ...options, reader }, "standard output");
-    if (!files) return new StreamTarget(target.stream);
+    if (!files) return new StreamTarget(target.stream, await trailerNotes({ ...options, reader }));
     throw new OperatorError(
       "usage",
       `Cannot write ${files} to a stream: expected a path, for files`,

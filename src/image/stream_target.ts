@@ -21,12 +21,13 @@ export class ClosedStream extends Error {
 export class StreamTarget implements ImageTarget {
   readonly kind = "stream";
   readonly path = undefined;
-  readonly notes: readonly string[] = [];
+  readonly notes: readonly string[];
   readonly excessBytes = 0;
   readonly #sink: ByteSink;
 
-  constructor(sink: ByteSink) {
+  constructor(sink: ByteSink, notes: readonly string[] = []) {
     this.#sink = sink;
+    this.notes = notes;
   }
 
   isHoleFree(): boolean {

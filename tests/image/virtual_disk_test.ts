@@ -9,6 +9,7 @@ import { OperatorError } from "../../src/errors.ts";
 import type { Disk } from "../../src/model.ts";
 import { realDisk } from "../../src/world.ts";
 import { type ExportOptions, exportRaw, readBack, readExportLog } from "../../src/image/mod.ts";
+import { vhdGeometry } from "../../src/image/vhd_format.ts";
 import {
   exportOptions,
   failingDisk,
@@ -186,6 +187,38 @@ Deno.test("exportRaw() of a VHD to a stream gives the file's bytes; a reader tha
     assertEquals([early.isClosedEarly, early.digests, early.wholeFileDigests], [true, {}, {}]);
   });
 });
+
+Deno.test("exportRaw() of a volume that begins as a VHD does says that others may open another disk", async () => {
+  await withFolder(async (folder) => {
+    const nested = new MemoryReader(["stored", "stored"]);
+    nested.bytes.set(new TextEncoder().encode("conectix"));
+    const { notes } = await exported("vhd", `${folder}/disk`, {}, nested);
+    assertMatch(notes.join(), /begins as a dynamic VHD does/);
+    assertMatch(Deno.readTextFileSync(`${folder}/disk.vhd.log`), /Note +The volume itself begins/);
+    const stream = { write: (bytes: Uint8Array) => Promise.resolve(bytes.length) };
+    const options = exportOptions({ virtualDisk: { format: "vhd", createdAt: ACQUIRED } });
+    assertEquals((await exportRaw(nested, { kind: "stream", stream }, options)).notes, notes);
+    const { findings } = await readBack(nested, `${folder}/disk.vhd`, { disk: realDisk });
+    assertEquals(findings, []);
+    assertEquals((await exported("vmdk", `${folder}/disk`, {}, nested)).notes, []);
+    assertEquals((await exported("vhd", `${folder}/other`)).notes, []);
+  });
+});
+
+for (
+  const [sizeBytes, cylinders, heads, sectors] of [
+    [75 * 512, 1, 4, 17],
+    [2 ** 30, 2080, 16, 63],
+    [65_535 * 16 * 63 * 512 - 512, 65_534, 16, 63],
+    [65_535 * 16 * 63 * 512, 16_191, 16, 255],
+    [127 * 2 ** 30, 65_278, 16, 255],
+    [2040 * 2 ** 30, 65_535, 16, 255],
+  ] as const
+) {
+  Deno.test(`vhdGeometry() of ${sizeBytes} bytes is ${cylinders}/${heads}/${sectors}`, () => {
+    assertEquals(vhdGeometry(sizeBytes), { cylinders, heads, sectors });
+  });
+}
 
 /** A volume of any size, of which nothing is stored. */
 function empty(sizeBytes: number): MemoryReader {

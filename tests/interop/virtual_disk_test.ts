@@ -10,7 +10,7 @@ import { realDisk } from "../../src/world.ts";
 import { FIRST, withStage } from "../e2e/endpoint.ts";
 import { makeExt4, MIB, randomBytes } from "../e2e/images.ts";
 import { assertExit, eventOf } from "../e2e/program.ts";
-import { exportOptions, randomReader, shapeOf, withFolder } from "../image/fakes.ts";
+import { exportOptions, MemoryReader, randomReader, shapeOf, withFolder } from "../image/fakes.ts";
 import { run } from "../image/tools.ts";
 import { outside, toolPath } from "../outside.ts";
 import { flipBit } from "../store/fixtures.ts";
@@ -61,6 +61,24 @@ outside("qemu-img finds the volume's bytes in a VHD", ["qemu-img"], async () => 
     assertMatch(new TextDecoder().decode(stdout), /identical/);
   });
 });
+
+outside(
+  "qemu-img reads a volume that is itself a virtual disk as bytes, in a VMDK",
+  ["qemu-img"],
+  async () => {
+    await withFolder(async (folder) => {
+      for (const format of ["qcow2", "vpc", "vmdk"]) {
+        const inner = `${folder}/${format}.img`;
+        await run("qemu-img", ["create", "-q", "-f", format, inner, "8M"]);
+        Deno.truncateSync(inner, 4 * MIB);
+        const reader = MemoryReader.fromImage(Deno.readFileSync(inner));
+        const options = exportOptions({ virtualDisk: { format: "vmdk", createdAt } });
+        const { path } = await exportRaw(reader, { kind: "path", path: `${folder}/of-${format}` }, options);
+        assertMatch(await run("qemu-img", ["compare", "-f", "raw", "-F", "vmdk", inner, path!]), /identical/);
+      }
+    });
+  },
+);
 
 /** Nothing but holes. */
 function empty(sizeBytes: number): BlockReader {
