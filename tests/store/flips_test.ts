@@ -33,7 +33,7 @@ Deno.test("the flipped store has one of everything, in at most 32 KiB", async ()
     receipts: 1,
     custodyEntries: 4,
     tokens: 1,
-    keyFiles: 6,
+    keyFiles: 9,
     storeFiles: 1,
   });
 });
