@@ -138,3 +138,46 @@ outside("openSource() assumes a role of moto's STS at the same endpoint", [
     source.close();
   });
 });
+
+outside("openSource() gets a session of moto's STS for the code of a device, and a role for a web identity", [
+  "python3",
+  "py:moto",
+  "py:boto3",
+  "py:flask",
+], async () => {
+  await withMoto(async ({ url, snapshots }) => {
+    const mfaSerial = "arn:aws:iam::123456789012:mfa/examiner";
+    const questions: string[] = [];
+    const askCode = (question: string) => {
+      questions.push(question);
+      return Promise.resolve("123456");
+    };
+    const own = await open(url, { mfaSerial, askCode });
+    assertEquals((await all(own.source.listBlocks(snapshots[0]!))).length, 1);
+    const session = await own.source.credentials();
+    assertEquals([session.renewal, session.exchanges[0]?.how], ["code", "GetSessionToken"]);
+    // Moto's session has the access key of AWS's documentation, as the caller here.
+    assert(session.expiresAt !== undefined);
+    own.source.close();
+    assertEquals(questions.length, 1);
+
+    const folder = await Deno.makeTempDir();
+    const role = "arn:aws:iam::123456789012:role/pod";
+    Deno.writeTextFileSync(`${folder}/token`, "a token of an identity provider");
+    Deno.writeTextFileSync(
+      `${folder}/config`,
+      `[profile pod]\nrole_arn = ${role}\nweb_identity_token_file = ${folder}/token\nrole_session_name = case-42\n`,
+    );
+    const variables = { AWS_REGION: "eu-central-1", AWS_CONFIG_FILE: `${folder}/config` };
+    const pod = await open(url, { profile: "pod", variables });
+    const facts = await pod.source.credentials();
+    assertEquals(facts.source, `role ${role}, assumed with a web identity's token (profile "pod")`);
+    assertEquals(
+      (await pod.source.callerIdentity())?.arn,
+      "arn:aws:sts::123456789012:assumed-role/pod/case-42",
+    );
+    assertEquals(await pod.source.baseIdentity(), undefined);
+    pod.source.close();
+    await Deno.remove(folder, { recursive: true });
+  });
+});
