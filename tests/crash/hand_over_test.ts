@@ -1,4 +1,5 @@
 /** What is done with exhibits survives a loss of power at any moment, as acquisitions do. */
+import { exportingE01 } from "./e01.ts";
 import { exploreAll } from "./explore.ts";
 import * as scenarios from "./hand_over.ts";
 import { repairing } from "./repairing.ts";
@@ -23,3 +24,6 @@ Deno.test("an export survives a loss of power after any operation", () =>
 
 Deno.test("an export as virtual disk, with windows, survives a loss of power after any operation", () =>
   exploreAll([[exportingVmdk, 700], [exportingVhd, 400]]));
+
+Deno.test("an export of an E01 survives a loss of power after any operation", () =>
+  exploreAll([[exportingE01, 250]]));
