@@ -50,7 +50,7 @@ export interface Group {
   readonly exhibits: readonly Exhibit[];
   /** Of the exhibits, the newest set first. */
   readonly sets: readonly HeldSet[];
-  /** Exhibits whose record names no set. */
+  /** Exhibits of no such set. */
   readonly single: readonly Exhibit[];
   /** Exhibits that nothing given opens: whether they are of the group is not known. */
   readonly closed: readonly OuterExhibit[];
@@ -104,8 +104,12 @@ export async function findGroup(context: CommandContext, store: Store, wish: Gro
   for (const error of errors) context.out.error(error);
   const codes = errors.map(({ exitCode }) => exitCode);
   const sets = setsOf(exhibits, all, await store.journals());
-  const single = exhibits.filter(({ manifest }) => manifest.acquisition.set === null);
-  return { wish, exhibits, sets, single, closed, codes };
+  // Acquired by its own id, an exhibit has no set in its record, and is of one nevertheless.
+  const held = new Set(sets.flatMap(({ places }) => places.flatMap((place) => place.exhibits)));
+  const members = wish.case === undefined
+    ? all.filter((exhibit) => exhibits.includes(exhibit) || held.has(exhibit))
+    : exhibits;
+  return { wish, exhibits: members, sets, single: members.filter((one) => !held.has(one)), closed, codes };
 }
 
 /** Each exhibit that opens, the oldest acquisition first, and why others do not: they may be meant, too. */
@@ -144,6 +148,7 @@ function setsOf(
     const { set } = manifest.acquisition;
     if (set && !facts.some((known) => isSameSet(known, set))) facts.push(set);
   }
+  facts.sort((a, b) => (a.startedAt ?? "") > (b.startedAt ?? "") ? -1 : 1);
   return facts.map((set) => ({
     facts: set,
     places: set.snapshots

@@ -209,3 +209,29 @@ Deno.test("an exhibit that is damaged is told where the case is asked for, and n
     assertRefusal(none, { exitCode: 20, names: [damaged!] });
     assertEquals(none.stdout, "");
   }));
+
+Deno.test("two sets of an instance are told apart, and an exhibit that was acquired by its id is of its set", () =>
+  withStage(instance([...setOf(1, THREE), ...setOf(2, THREE)], {}, THREE), async (stage) => {
+    const later = THREE.map((device) => snapshotOf(device, 2));
+    assertExit(await stage.run(["acquire", SNAPSHOTS[0]!, "--case", "1"]), 0);
+    const alone = await stage.run(["ls", "--case", "1"]);
+    assertEquals([alone.stdout.match(/NOT HELD|the set/g), alone.stdout.match(/complete/g)?.length], [
+      null,
+      1,
+    ]);
+    for (const set of [SNAPSHOTS[0]!, later[0]!]) {
+      assertExit(await stage.run(["acquire", "--instance", INSTANCE, "--set", set, "--case", "1"]), 0);
+    }
+    const { stdout } = await stage.run(["ls", INSTANCE]);
+    assertEquals(stdout.match(/3 of 3 held/g)?.length, 2);
+    assertEquals(devicesIn(stdout), [...THREE, ...THREE]);
+    const [newest, older] = stdout.split("\n\n");
+    assert(later.every((id) => newest!.includes(id)) && SNAPSHOTS.every((id) => older!.includes(id)), stdout);
+    const verified = eventsOf(await stage.run(["verify", INSTANCE, "--quick", "--json"]))
+      .filter(({ type }) => type === "summary").map(({ snapshot }) => snapshot);
+    assertEquals(verified.sort(), [...SNAPSHOTS, ...later].sort());
+    const report = await stage.run(["report", INSTANCE]);
+    assertExit(report, 0);
+    assertEquals(report.stdout.match(/^# Report on exhibit/gm)?.length, 6);
+    assert(!report.stdout.includes("of no set"), "an exhibit of a set is listed as of none");
+  }));
