@@ -117,6 +117,8 @@ interface Place {
 }
 
 function jsonOf(text: string, path: string): unknown {
+  // A shell makes it before the command that was to fill it fails.
+  if (text.trim() === "") throw refusal(path, "it is empty");
   try {
     return JSON.parse(text);
   } catch (error) {

@@ -215,7 +215,7 @@ export class Exchanger {
     const kept = this.#unanswered;
     this.#unanswered = undefined;
     if (kept?.serial === serial && refusal === undefined) return kept.code;
-    if (askCode === undefined) throw nobodyToAsk(serial, role);
+    if (askCode === undefined) throw nobodyToAsk(serial, { role, region: this.#context.region });
     const again = refusal === undefined ? "" : `Not taken (${refusal}). Each code is good once. `;
     const typed = (await askCode(`${again}Code of MFA device ${serial}: `))?.replace(/[\s-]/g, "");
     if (typed === undefined || typed === "") throw noCode(serial);
@@ -255,12 +255,15 @@ function refused(serial: string, problem: string, hints: readonly string[]): Ope
   });
 }
 
-function nobodyToAsk(serial: string, role: RoleWish | undefined): OperatorError {
+function nobodyToAsk(
+  serial: string,
+  { role, region }: { readonly role: RoleWish | undefined; readonly region: string },
+): OperatorError {
+  const device = `--region ${region} --serial-number ${serial} --token-code CODE`;
   const command = role === undefined
-    ? `aws sts get-session-token --serial-number ${serial} --token-code CODE`
+    ? `aws sts get-session-token ${device}`
     : `aws sts assume-role --role-arn ${role.RoleArn} --role-session-name ${role.RoleSessionName} ` +
-      `${role.ExternalId === undefined ? "" : `--external-id ${role.ExternalId} `}` +
-      `--serial-number ${serial} --token-code CODE`;
+      `${role.ExternalId === undefined ? "" : `--external-id ${role.ExternalId} `}${device}`;
   return refused(serial, "its code is asked for at a terminal only, and there is none", [
     `Get the session beforehand, in a file of yours: (umask 077; ${command} > session.json)`,
     "Then run the same command with --credentials-file session.json instead of profile, role and MFA device.",

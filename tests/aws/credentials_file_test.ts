@@ -52,7 +52,7 @@ Deno.test("parseCredentials() takes what AWS's tools print", () => {
 
 for (
   const [what, text, said] of [
-    ["an empty file", "", "no JSON"],
+    ["an empty file", "\n", "empty"],
     ["a file of the shared configuration", "[default]\naws_secret_access_key = SECRET\n", "no JSON"],
     ["half of a document", JSON.stringify(MEMBERS).slice(0, 70), "no JSON"],
     ["a list", JSON.stringify([MEMBERS]), "no JSON object"],

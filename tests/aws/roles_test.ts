@@ -152,13 +152,13 @@ Deno.test("without a terminal it says which session to get, for a role and witho
     const { message, hints } = await refusalOf(source);
     assertStringIncludes(message, "at a terminal only");
     const assume = `aws sts assume-role --role-arn ${ROLE} --role-session-name case-7 --external-id e ` +
-      `--serial-number ${DEVICE} --token-code CODE`;
+      `--region us-east-1 --serial-number ${DEVICE} --token-code CODE`;
     assertStringIncludes(hints[0]!, assume);
     assertStringIncludes(hints[1]!, "--credentials-file");
     const own = await open({ mfaSerial: DEVICE });
     assertStringIncludes(
       (await refusalOf(own.source)).hints[0]!,
-      `get-session-token --serial-number ${DEVICE}`,
+      `get-session-token --region us-east-1 --serial-number ${DEVICE}`,
     );
   }));
 

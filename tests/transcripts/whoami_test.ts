@@ -162,7 +162,7 @@ coldcase: hint: aws iam get-role --role-name NAME shows it.`,
     exitCode: 13,
     stderr:
       `coldcase: error: Cannot get credentials with MFA device "${DEVICE}": its code is asked for at a terminal only, and there is none
-coldcase: hint: Get the session beforehand, in a file of yours: (umask 077; aws sts assume-role --role-arn ${ACCOUNT}:role/guarded --role-session-name coldcase --serial-number ${DEVICE} --token-code CODE > session.json)
+coldcase: hint: Get the session beforehand, in a file of yours: (umask 077; aws sts assume-role --role-arn ${ACCOUNT}:role/guarded --role-session-name coldcase --region eu-central-1 --serial-number ${DEVICE} --token-code CODE > session.json)
 coldcase: hint: Then run the same command with --credentials-file session.json instead of profile, role and MFA device.`,
     followed: [
       {
@@ -179,7 +179,7 @@ coldcase: hint: Then run the same command with --credentials-file session.json i
     exitCode: 13,
     stderr:
       `coldcase: error: Cannot get credentials with MFA device "${DEVICE}": its code is asked for at a terminal only, and there is none
-coldcase: hint: Get the session beforehand, in a file of yours: (umask 077; aws sts assume-role --role-arn ${ACCOUNT}:role/guarded --role-session-name coldcase --serial-number ${DEVICE} --token-code CODE > session.json)
+coldcase: hint: Get the session beforehand, in a file of yours: (umask 077; aws sts assume-role --role-arn ${ACCOUNT}:role/guarded --role-session-name coldcase --region eu-central-1 --serial-number ${DEVICE} --token-code CODE > session.json)
 coldcase: hint: Then run the same command with --credentials-file session.json instead of profile, role and MFA device.`,
     followed: [
       { typed: `${SESSION} > session.json; coldcase whoami --credentials-file session.json` },
