@@ -40,7 +40,7 @@ export async function acquireOne(input: AcquireInput, surroundings: Surroundings
   const { out } = surroundings.context;
   try {
     const closed = await finishedUnopened(input);
-    if (closed && !surroundings.isPartial) {
+    if (closed && (!surroundings.isPartial || input.set !== undefined)) {
       out.note(`${input.snapshot}: held already as ${closed.id}, encrypted and not opened; nothing to do`);
       out.note("if that was imported and not acquired, --fresh acquires it");
       surroundings.note.about(closed);
@@ -49,7 +49,8 @@ export async function acquireOne(input: AcquireInput, surroundings: Surroundings
       return { exitCode: 0, exhibit: closed.id, state: NOT_OPENED };
     }
     const held = closed ? undefined : await finishedExhibit(input);
-    if (held && !surroundings.isPartial) {
+    // Of a set the others are to be committed: what is whole stays as it is.
+    if (held && (!surroundings.isPartial || input.set !== undefined)) {
       out.note(`${input.snapshot}: held already as ${held.id}, ${statusOf(held.manifest)}; nothing to do`);
       for (const text of otherFactsNotes(held, input.commitFacts.case)) out.warn(text);
       surroundings.note.about(held);

@@ -6,7 +6,7 @@
 import type { AwsSource } from "../aws/source.ts";
 import type { CommandContext, OptionTable } from "../cli/mod.ts";
 import { isFault, OperatorError } from "../errors.ts";
-import { describeSet, type SetFacts } from "../format/snapshot_set.ts";
+import { describeSet, isSameSet, type SetFacts } from "../format/snapshot_set.ts";
 import type { SnapshotId } from "../model.ts";
 import type { Store } from "../store/mod.ts";
 import { isInstanceId } from "../aws/sources.ts";
@@ -97,10 +97,8 @@ export async function instanceTargets(
 ): Promise<readonly Target[]> {
   const { out } = context;
   const { store } = from;
-  const begun = wish.fresh || wish.set !== undefined || !store
-    ? undefined
-    : await begunSet(store, wish.instance);
-  if (begun) {
+  const begun = store && await begunSet(store, wish.instance);
+  if (begun && !wish.fresh && wish.set === undefined) {
     out.note(
       `going on with ${describeSet(begun)}: it was begun. Newer ones are not looked for: --set newest`,
     );
@@ -112,7 +110,14 @@ export async function instanceTargets(
   tellChoice(context, choice);
   const { set } = choice;
   const facts = setFactsOf(set, set.members[0]!.snapshot.id);
-  return targetsOf(facts, set.members.map(({ snapshot }) => snapshot));
+  const known = set.members.map(({ snapshot }) => snapshot);
+  // What was told when it was begun stays in the records of those that come after.
+  if (begun && isSameSet(begun, facts)) return targetsOf(begun, known);
+  if (begun) {
+    const which = begun.startedAt ?? begun.snapshots[0]!.snapshot;
+    out.note(`${describeSet(begun)} stays as far as it is: --set ${which} goes on with it`);
+  }
+  return targetsOf(facts, known);
 }
 
 function tellChoice({ out }: CommandContext, { set, passedOver, isBegun }: Choice): void {

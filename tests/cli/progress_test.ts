@@ -56,6 +56,17 @@ function screen(text: string): string[] {
   return rows;
 }
 
+Deno.test("Progress in percent shows them once, no rate, and what it waits for", async () => {
+  const { clock, terminal, out } = setUp();
+  const progress = out.progress({ label: "wait snap-1", unit: "percent", done: 0, total: 100 });
+  await clock.pass(5000);
+  progress.update({ done: 42, waitingFor: "EC2 to complete it" });
+  await clock.pass(1000);
+  const [row] = screen(terminal.stderr.text);
+  assertEquals(row?.trimEnd(), "wait snap-1  42 %  waiting for EC2 to complete it");
+  progress.end();
+});
+
 Deno.test("Progress redraws one line with rate and time left", async () => {
   const { clock, terminal, out } = setUp();
   const progress = out.progress(FACTS);

@@ -199,6 +199,35 @@ Deno.test("acquire --instance goes on with a set that has no journal left, by wh
     );
   }));
 
+Deno.test("acquire --set leaves the set that was begun as it is, says so, and goes on with it by its name", () =>
+  withStage(instance([...setOf(1, THREE), ...setOf(2, THREE)], {}, THREE), async (stage) => {
+    const words = ["acquire", "--instance", INSTANCE, "--concurrency", "1"];
+    const running = await stage.startHeldAfter(2, [...words, "--set", startOf(1)]);
+    running.kill("SIGINT");
+    assertExit(await running.ended, 130);
+    stage.release();
+    const newest = await stage.run([...words, "--set", "newest"]);
+    assertExit(newest, 0);
+    assertStringIncludes(newest.stderr, `stays as far as it is: --set ${startOf(1)} goes on with it`);
+    stage.getRequests();
+    assertExit(await stage.run([...words, "--set", startOf(1)]), 0);
+    assertEquals(journals(stage), 0);
+    assert(stage.getRequests() <= 3 * BLOCKS - 2);
+  }));
+
+Deno.test("acquire --instance --commit-partial commits what is begun, and leaves what is whole", () =>
+  withStage(instance(setOf(1, THREE), {}, THREE), async (stage) => {
+    const words = ["acquire", "--instance", INSTANCE, "--concurrency", "1"];
+    const running = await stage.startHeldAfter(2 * BLOCKS + 2, words);
+    running.kill("SIGINT");
+    assertExit(await running.ended, 130);
+    stage.release();
+    const ended = await stage.run([...words, "--commit-partial", "--json"]);
+    assertExit(ended, 3);
+    assertEquals(endsOf(ended).map(({ exitCode }) => exitCode), [0, 0, 3]);
+    assertEquals(recordOf(stage, snapshotOf(THREE[2]!, 1)).set?.snapshots.length, 3);
+  }));
+
 Deno.test("acquire --instance into an encrypted store, without an identity, goes on with the set that it holds some of", () =>
   withStage(instance(setOf(1, THREE), {}, THREE), async (stage) => {
     const identity = await stage.run(["keygen", "-o", `${stage.folder}/key.age`]);

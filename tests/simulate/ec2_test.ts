@@ -2,7 +2,7 @@
  * DescribeSnapshots and GetCallerIdentity: what a client sees through the query protocols, as XML.
  */
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { type Simulator, startSimulator } from "../../src/simulate/mod.ts";
+import { type Simulator, SimulatorClock, startSimulator } from "../../src/simulate/mod.ts";
 import { KEYS, LATER, send, SNAPSHOT } from "./fixtures.ts";
 
 const OTHERS = "snap-0f0f0f0f0f0f0f0f0";
@@ -176,4 +176,36 @@ Deno.test("DescribeInstances tells an account's own instances, their volumes, an
       assertEquals([status, values(xml, "Code")], [400, [code]]);
     }
   });
+});
+
+Deno.test("DescribeSnapshots tells how far a pending snapshot is, and that it is completed when its time has come", async () => {
+  const clock = new SimulatorClock({ virtual: true, startMs: 0 });
+  const pending = { startTimeMs: 0, pendingUntilMs: 1000 };
+  const synthetic = { seed: 1, volumeSizeGib: 1 };
+  const simulator = await startSimulator({
+    clock,
+    credentials: [KEYS],
+    snapshots: [{ id: SNAPSHOT, synthetic, ...pending }],
+  });
+  try {
+    for (
+      const [nowMs, state, percent] of [
+        [0, "pending", 0],
+        [425, "pending", 42],
+        [999, "pending", 99],
+        [1000, "completed", 100],
+      ] as const
+    ) {
+      clock.setMs(nowMs);
+      const [, xml] = await query(simulator, { Action: "DescribeSnapshots" });
+      assertStringIncludes(xml, `<status>${state}</status>`);
+      assertStringIncludes(xml, `<progress>${percent}%</progress>`);
+      assertEquals(
+        xml.includes("<completionTime>1970-01-01T00:00:01.000Z</completionTime>"),
+        percent === 100,
+      );
+    }
+  } finally {
+    await simulator.close();
+  }
 });
