@@ -7,7 +7,13 @@ import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { OperatorError } from "../../src/errors.ts";
 import type { Disk } from "../../src/model.ts";
 import { realDisk } from "../../src/world.ts";
-import { type DeviceFacts, type DeviceHost, exportRaw, readBack } from "../../src/image/mod.ts";
+import {
+  type DeviceFacts,
+  type DeviceHost,
+  type ExportOptions,
+  exportRaw,
+  readBack,
+} from "../../src/image/mod.ts";
 import { deviceNumber, deviceUses, parseMounts } from "../../src/image/devices.ts";
 import { exportOptions, failingDisk, platformError, randomReader, withFolder } from "./fakes.ts";
 import { MIB, outsideWithLoop, run, withLoop } from "./tools.ts";
@@ -170,6 +176,39 @@ Deno.test("exportRaw() refuses a device that is held, read-only or swap", async 
       assertEquals(error.code, code);
       assertMatch(error.message, message);
     }
+  });
+});
+
+Deno.test("exportRaw() puts no virtual disk on a device; windows of one need a place of their own", async () => {
+  await withFolder(async (folder) => {
+    const path = `${folder}/device`;
+    Deno.writeFileSync(path, new Uint8Array(volume.bytes.length));
+    const exported = (more: Partial<ExportOptions>) =>
+      exportRaw(
+        volume,
+        { kind: "path", path },
+        exportOptions({ overwrite: true, ...asDevice(path, {}), ...more }),
+      );
+    for (
+      const [more, message] of [
+        [
+          { virtualDisk: { format: "vmdk", createdAt: "2026-03-01T10:00:00.000Z" } },
+          /Cannot write a VMDK to/,
+        ],
+        [{ virtualDisk: { format: "vhd", createdAt: "2026-03-01T10:00:00.000Z" } }, /Cannot write a VHD to/],
+        [{ splitBytes: MIB }, /Cannot write pieces to/],
+        [{ windowLog: { windowBytes: MIB } }, /beside a device/],
+      ] as const
+    ) {
+      const error = await assertRejects(() => exported(more), OperatorError);
+      assertEquals(error.code, "usage");
+      assertMatch(error.message, message);
+    }
+    assert(Deno.readFileSync(path).every((byte) => byte === 0), "a refused export wrote");
+    const { windowLogs } = await exported({ windowLog: { windowBytes: MIB, base: `${folder}/windows` } });
+    assertEquals(windowLogs, [`${folder}/windows.sha256.log`]);
+    const lines = Deno.readTextFileSync(windowLogs[0]!).split("\n");
+    assertEquals(lines.length, volume.bytes.length / MIB + 3);
   });
 });
 
