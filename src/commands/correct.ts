@@ -4,7 +4,7 @@
  */
 import { resolve } from "@std/path";
 import { refuseLongFacts } from "../acquisition/mod.ts";
-import { type CommandContext, defineCommand, STORE_OPTIONS } from "../cli/mod.ts";
+import { type CommandContext, defineCommand, sanitize, STORE_OPTIONS } from "../cli/mod.ts";
 import { OperatorError } from "../errors.ts";
 import { correctionFact } from "../format/custody.ts";
 import type { CaseFacts } from "../format/manifest.ts";
@@ -189,7 +189,7 @@ async function correctOne(
   note.tell(correctionFact(exhibit.id), made.digest);
   const { before, after, previous } = made.document;
   const settled = previous.length > 1 ? `, settling ${formatCount(previous.length)} that disagreed` : "";
-  const lines = changesText(before, after).map((text) => `  ${text}\n`);
+  const lines = changesText(before, after).map((text) => `  ${sanitize(text)}\n`);
   out.result(
     `${exhibit.id}  ${snapshot}  corrected${settled}, signed by ${key.fingerprint}\n${lines.join("")}`,
   );
@@ -235,5 +235,5 @@ async function settleLabel(
     return;
   }
   note.tell("storeCase", caseName);
-  out.note(`the store is of case "${caseName}" now, as all its exhibits are; it was of "${label}"`);
+  out.note(sanitize(`the store is of case "${caseName}" now, as all its exhibits are; it was of "${label}"`));
 }

@@ -107,8 +107,9 @@ export class ExhibitList {
     );
     for (const { id, corrections: { facts } } of found) {
       this.#parts.passOver(
-        `Evidence number "${number}" of ${id} was corrected: it is ${
-          facts.evidence === null ? "none" : `"${facts.evidence}"`
+        // Escaped: it may hold a line feed, and this is shown as a line.
+        `Evidence number ${JSON.stringify(number)} of ${id} was corrected: it is ${
+          facts.evidence === null ? "none" : JSON.stringify(facts.evidence)
         } now`,
       );
     }

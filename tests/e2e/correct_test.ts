@@ -329,3 +329,32 @@ outside(
       assertEquals(await verified(bytes), false);
     }),
 );
+
+Deno.test("what is corrected reaches no terminal and no report as it was: no escape, no line of its own", () =>
+  withExhibit(async (stage) => {
+    const hostile = "8\ncoldcase: error: forged\n\x1b[2J\u202e| x |\n# Heading";
+    const made = await stage.run([
+      "correct",
+      "7",
+      "--evidence",
+      hostile,
+      "--notes",
+      hostile,
+      "--reason",
+      hostile,
+    ]);
+    assertExit(made, 0);
+    const runs = [made];
+    for (const args of [["ls"], ["info", "7"], ["report", "7"], ["verify", "--quick"], ["custody"]]) {
+      runs.push(await stage.run(args));
+    }
+    runs.push(await stage.run(["correct", FIRST, "--evidence", "9", "--reason", "y"]));
+    for (const { exitCode, stdout, stderr } of runs) {
+      assertEquals(exitCode, 0, stderr);
+      for (const text of [stdout, stderr]) {
+        const isHarmless = !["\x1b", "\u202e"].some((character) => text.includes(character)) &&
+          !/^coldcase: error: forged|^# Heading/m.test(text);
+        assert(isHarmless, text);
+      }
+    }
+  }));
