@@ -4,7 +4,8 @@
  * file counts. Nothing but a named credentials file is read until a provider is called.
  */
 import { messageOf, OperatorError } from "../errors.ts";
-import { DEFAULT_CHAIN, type Identity, type KeeperOptions, type Provider } from "./credentials.ts";
+import { DEFAULT_CHAIN } from "./credential_words.ts";
+import type { Identity, KeeperOptions, Provider } from "./credentials.ts";
 import { openCredentialsFile } from "./credentials_file.ts";
 import { type AskCode, checkRole, checkSerial, Exchanger, type RoleWish, type StsContext } from "./roles.ts";
 
