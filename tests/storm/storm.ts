@@ -3,7 +3,7 @@
  * end: what comes of it is what comes of an undisturbed run, and no block is asked for again that a closed pack had. The
  * moments are random, so nothing is said of them; which command and how often is the caller's.
  */
-import { assert, assertEquals, assertLessOrEqual } from "@std/assert";
+import { assert, assertEquals, assertLessOrEqual, assertStringIncludes } from "@std/assert";
 import { decryptAge, Identities, makeIdentity } from "../../src/cipher_age.ts";
 import { FIRST, SECOND, type Stage, withStage } from "../e2e/endpoint.ts";
 import { isSame, writeRandomBlocks } from "../e2e/images.ts";
@@ -22,7 +22,10 @@ const OPEN_BLOCKS = 2 * PACK_BLOCKS + CONCURRENCY;
 /** In one life of a command, before it may end. */
 const MOST_KILLS = 12;
 
-export const COMMANDS = ["acquire", "acquire encrypted", "incremental", "encrypt", "copy", "export"] as const;
+export const COMMANDS = [
+  ...["acquire", "acquire encrypted", "incremental", "encrypt", "copy"] as const,
+  ...["export", "export as VMDK", "export as VHD"] as const,
+] as const;
 export type CommandName = typeof COMMANDS[number];
 
 /** A command that is killed, in a folder of its own. */
@@ -36,6 +39,8 @@ interface Victim {
   check(): Promise<void>;
   /** GetSnapshotBlock requests of an undisturbed run. */
   readonly requests: number;
+  /** The file that gets its name last: a kill after that leaves nothing to go on with. */
+  readonly image?: string;
 }
 
 async function copyFolder(from: string, to: string): Promise<void> {
@@ -121,10 +126,38 @@ function victimOf(
       return {
         ...{ target, requests: 0, prepare: () => Deno.mkdir(target) },
         args: ["export", FIRST, "-o", `${target}/out.img`],
+        image: `${target}/out.img`,
         // deno-lint-ignore require-await -- others wait
         check: async () => assert(isSame(`${stage.folder}/first.img`, `${target}/out.img`), "another image"),
       };
+    case "export as VMDK":
+      return {
+        ...{ target, requests: 0, prepare: () => Deno.mkdir(target) },
+        args: ["export", FIRST, "-o", `${target}/out`, "--format", "vmdk", "--split", "100MiB", ...WINDOWS],
+        image: `${target}/out.vmdk`,
+        check: () => sameDisk(stage, `${target}/out.vmdk`),
+      };
+    case "export as VHD":
+      return {
+        ...{ target, requests: 0, prepare: () => Deno.mkdir(target) },
+        args: ["export", FIRST, "-o", `${target}/out`, "--format", "vhd", ...WINDOWS],
+        image: `${target}/out.vhd`,
+        check: () => sameDisk(stage, `${target}/out.vhd`),
+      };
   }
+}
+
+const WINDOWS = ["--digest-window", "64KiB"] as const;
+
+/** Every byte, every window, and nothing else beside them. */
+async function sameDisk(stage: Stage, image: string): Promise<void> {
+  const read = await stage.run(["verify", FIRST, "--read-back", image]);
+  assertExit(read, 0);
+  assertStringIncludes(read.stdout, `windows compared with ${image}.sha256.log`);
+  const folder = image.slice(0, image.lastIndexOf("/"));
+  // What tells how far it was may stay, where the kill came after the image's name.
+  const left = [...Deno.readDirSync(folder)].filter(({ name }) => name.endsWith(".partial"));
+  assertEquals(left, []);
 }
 
 /** One life: killed up to twelve times, then left to its end. Gives how often it was killed. */
@@ -136,8 +169,7 @@ async function liveOnce(
   await victim.prepare();
   stage.getRequests();
   let kills = 0;
-  // An image that has its name is whole: a kill after that leaves nothing to go on with.
-  const isDone = () => victim.args[0] === "export" && isThere(`${victim.target}/out.img`);
+  const isDone = () => victim.image !== undefined && isThere(victim.image);
   for (let most = 1 + life.below(MOST_KILLS); most > 0 && !isDone(); most--) {
     const running = stage.start(victim.args);
     const timer = setTimeout(() => running.kill("SIGKILL"), life.below(life.wholeMs));
