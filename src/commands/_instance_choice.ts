@@ -70,7 +70,8 @@ export function faultOf(set: SnapshotSet): string | undefined {
   }
   const hindered = set.members.find(({ hindrance }) => hindrance && hindrance.reason !== "pending") ??
     set.members.find(({ hindrance }) => hindrance);
-  return hindered?.hindrance && `can't be read: of ${hindered.snapshot.id}, ${hindered.hindrance.why}`;
+  return hindered?.hindrance &&
+    `has a snapshot that can't be read, ${hindered.snapshot.id}: ${hindered.hindrance.why}`;
 }
 
 function fault(set: SnapshotSet): string {

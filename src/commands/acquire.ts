@@ -41,13 +41,19 @@ import { PRICE_OPTIONS, pricesFrom } from "./_prices.ts";
 const PARTIAL_GIVE_UP_MS = 30_000;
 
 const OPTIONS = {
+  ...INSTANCE_OPTIONS,
   parent: {
     value: "WHICH",
     summary: "build on: auto, none, or an EXHIBIT",
     details: "Default: auto. A resumed acquisition keeps its own.",
   },
-  ...INSTANCE_OPTIONS,
   ...CASE_OPTIONS,
+  evidence: {
+    ...CASE_OPTIONS.evidence,
+    details:
+      "Of an instance also DEVICE=NUMBER and VOLUME=NUMBER; one NUMBER for all becomes NUMBER-1, NUMBER-2, … " +
+      "by device.",
+  },
   budget: { value: "USD", parse: parseUsd, summary: "stop before it costs more, all sessions counted" },
   rate: { value: "RATE", parse: parseRate, summary: "at most 20MiB/s or 300req/s" },
   concurrency: {

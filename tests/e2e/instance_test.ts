@@ -298,6 +298,19 @@ Deno.test("acquire --instance of one that EC2 has forgotten takes what its snaps
   });
 });
 
+Deno.test("acquire --instance of another account takes what that account shares, and says so", () => {
+  const description = `Created by CreateImage(${INSTANCE}) for ami-0123456789abcdef0`;
+  const shared = { description, ownerId: "999999999999", sharedWith: ["123456789012"] };
+  const options = { snapshots: setOf(1, THREE, shared), instances: [] };
+  return withStage(options, async (stage) => {
+    const ended = await stage.run(["acquire", "--instance", INSTANCE]);
+    assertExit(ended, 0);
+    assertStringIncludes(ended.stderr, `${INSTANCE}: no own snapshots; these are shared by another account`);
+    const { set } = recordOf(stage, snapshotOf(THREE[2]!, 1));
+    assertEquals([set?.knownBy, set?.snapshots.length, set?.missingVolumes], ["start_time", 3, null]);
+  });
+});
+
 Deno.test("acquire --instance says what can't be known where EC2 is denied, and snapshots by their ids still work", () =>
   withStage(instance(setOf(1, THREE), { deny: ["ec2:DescribeSnapshots"] }, THREE), async (stage) => {
     assertRefusal(await stage.run(["acquire", "--instance", INSTANCE]), {

@@ -51,7 +51,7 @@ hint: An instance that is known by name: coldcase sources --tag Name=NAME`,
     facts: { state: "pending" },
     exitCode: 14,
     said:
-      `error: Cannot take a complete set of the snapshots of "${INSTANCE}": there is none; the newest, started 2026-01-01T03:00:00.123Z, can't be read: of ${DATA}, it is pending, only a completed snapshot can be read
+      `error: Cannot take a complete set of the snapshots of "${INSTANCE}": there is none; the newest, started 2026-01-01T03:00:00.123Z, has a snapshot that can't be read, ${DATA}: it is pending, only a completed snapshot can be read
 hint: Wait for it: the same command with --wait
 hint: What there is of it, all the same: --instance ${INSTANCE} --set 2026-01-01T03:00:00.123Z`,
   },
@@ -60,7 +60,7 @@ hint: What there is of it, all the same: --instance ${INSTANCE} --set 2026-01-01
     facts: { tier: "archive" },
     exitCode: 14,
     said:
-      `error: Cannot take a complete set of the snapshots of "${INSTANCE}": there is none; the newest, started 2026-01-01T03:00:00.123Z, can't be read: of ${DATA}, it is in the archive tier
+      `error: Cannot take a complete set of the snapshots of "${INSTANCE}": there is none; the newest, started 2026-01-01T03:00:00.123Z, has a snapshot that can't be read, ${DATA}: it is in the archive tier
 hint: ${DATA}: restore it first (hours): aws ec2 restore-snapshot-tier --region us-east-1 --snapshot-id ${DATA} --temporary-restore-days 14
 hint: Take a new set, of all its volumes: coldcase snapshot create ${INSTANCE}
 hint: What there is of it, all the same: --instance ${INSTANCE} --set 2026-01-01T03:00:00.123Z
