@@ -169,6 +169,9 @@ function actionDenied(read: Read): OperatorError {
       }`,
     );
   }
+  if (action.startsWith("ec2:Create")) {
+    hints.push("All that taking snapshots needs: coldcase policy --create");
+  }
   const isOwn = denial.policy === undefined || denial.policy === "identity-based policy";
   return new OperatorError(
     "access",

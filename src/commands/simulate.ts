@@ -39,7 +39,13 @@ const OPTIONS = {
   "block-size": { value: "SIZE", default: "512KiB", parse: parseSize, summary: "bytes of a block" },
   region: { value: "REGION", default: "us-east-1", summary: "Region that it answers for" },
   "upload-dir": { value: "DIR", summary: "accept StartSnapshot; new snapshots lie here" },
-  deny: { value: "ACTION", repeatable: true, summary: "deny an action, such as ebs:GetSnapshotBlock" },
+  deny: {
+    value: "ACTION",
+    repeatable: true,
+    summary: "deny an action, such as ebs:GetSnapshotBlock",
+    details:
+      'ACTION=POLICY has a policy forbid it, such as "service control policy" or "permissions boundary".',
+  },
   log: { value: "FILE", summary: "append each request to FILE, one JSON a line" },
 } as const satisfies OptionTable;
 

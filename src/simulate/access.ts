@@ -7,7 +7,10 @@ import type { Caller } from "./credentials.ts";
 import { accessDenied, iamDenied, type ServiceName, snapshotNotFound, validationError } from "./errors.ts";
 import { type HeldSnapshot, stateOf } from "./snapshots.ts";
 
-/** Refuses an action that the endpoint or the caller's credentials deny. */
+/**
+ * Refuses an action that the endpoint or the caller's credentials deny: `ebs:GetSnapshotBlock`, or with the kind of policy
+ * that forbids it, `ebs:GetSnapshotBlock=service control policy`.
+ */
 export function requireAction(
   denied: ReadonlySet<string>,
   facts: {
@@ -18,9 +21,11 @@ export function requireAction(
   },
 ): void {
   const { caller, service, action, resource } = facts;
-  if (denied.has(action) || caller.deny.includes(action)) {
-    throw iamDenied(service, { arn: caller.arn, action, resource });
-  }
+  if (denied.size === 0 && caller.deny.length === 0) return;
+  const found = [...denied, ...caller.deny].find((one) => one === action || one.startsWith(`${action}=`));
+  if (found === undefined) return;
+  const forbiddenBy = found === action ? undefined : found.slice(action.length + 1);
+  throw iamDenied(service, { arn: caller.arn, action, resource, forbiddenBy });
 }
 
 /** Whether EC2 shows the snapshot to the caller at all. */

@@ -66,10 +66,13 @@ export function accessDenied(
 /** What IAM itself says; it comes before the service, so it has no `Reason`. */
 export function iamDenied(
   service: ServiceName,
-  facts: { arn: string; action: string; resource: string },
+  facts: { arn: string; action: string; resource: string; forbiddenBy?: string | undefined },
 ): AwsError {
-  const message = `User: ${facts.arn} is not authorized to perform: ${facts.action} on resource: ` +
-    `${facts.resource} because no identity-based policy allows the ${facts.action} action`;
+  const { arn, action, resource, forbiddenBy } = facts;
+  const why = forbiddenBy === undefined
+    ? `because no identity-based policy allows the ${action} action`
+    : `with an explicit deny in a ${forbiddenBy}`;
+  const message = `User: ${arn} is not authorized to perform: ${action} on resource: ${resource} ${why}`;
   const type = service === "ebs"
     ? "AccessDeniedException"
     : service === "ec2"

@@ -225,6 +225,7 @@ Deno.test("accessDenied() gives what taking snapshots needs, with its condition"
     Resource: ["arn:aws:ec2:eu-central-1::snapshot/*"],
     Condition: { StringEquals: { "ec2:CreateAction": "CreateSnapshots" } },
   });
+  assertStringIncludes(tags.hints[1]!, "coldcase policy --create");
   assertEquals((statementIn(denied("no", { call }).hints[0])["Resource"] as string[]).length, 3);
 });
 

@@ -9,6 +9,7 @@ import { play, type Scene } from "./scene.ts";
 
 const OTHER = "snap-0fedcba9876543210";
 const KEY_ARN = "arn:aws:kms:eu-central-1:123456789012:key/11111111-2222-3333-4444-555555555555";
+const FORBIDDEN = "ebs:ListSnapshotBlocks=service control policy";
 const OTHERS_KEY = KEY_ARN.replace("123456789012", "210987654321");
 const plan = (snapshot: string) => `coldcase plan ${snapshot}`;
 const acquire = (snapshot: string) => `coldcase acquire ${snapshot} --case 2026-114 -q`;
@@ -90,6 +91,21 @@ ${AGAIN}`,
       { act: allowsAsHinted, typed: acquire(SNAPSHOT) },
       { typed: acquire(SNAPSHOT), exitCode: 13 },
     ],
+  },
+  {
+    what: "the organization forbids reading blocks",
+    laid: "empty",
+    trouble: ({ simulator }) => simulator.deny(FORBIDDEN),
+    calm: ({ simulator }) => simulator.allow(FORBIDDEN),
+    typed: `coldcase plan ${SNAPSHOT}`,
+    exitCode: 13,
+    stderr: `${NOT_AWS}
+coldcase: error: Cannot list blocks of "${SNAPSHOT}": a service control policy denies it, ebs:ListSnapshotBlocks is needed
+coldcase: hint: AWS names an explicit deny in a service control policy: no grant overrides it. Who can take it back or narrow it: whoever runs AWS Organizations above account 123456789012.`,
+    followed: [{
+      act: ({ simulator }) => simulator.allow(FORBIDDEN),
+      typed: `coldcase plan ${SNAPSHOT}`,
+    }],
   },
   {
     what: "KMS denies the key",
