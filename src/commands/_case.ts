@@ -33,16 +33,23 @@ export function caseFacts(
   return { authority, case: caseName, examiner, notes, organization };
 }
 
-/** What the record will lack for ever is said before it is made. */
+/** What will be lacking for ever is said before it is made. */
 export function warnOfMissing(
   { out }: CommandContext,
-  options: Readonly<Record<"case" | "examiner", string | undefined>>,
+  { case: caseName, examiner, made = "the record" }:
+    & Readonly<
+      Record<"case" | "examiner", string | undefined>
+    >
+    & {
+      /** What would say it. */
+      readonly made?: string;
+    },
 ): void {
-  if (options.case === undefined) {
-    out.warn("no --case, no COLDCASE_CASE: the record will not say which case this belongs to");
+  if (caseName === undefined) {
+    out.warn(`no --case, no COLDCASE_CASE: ${made} will not say which case this belongs to`);
   }
-  if (options.examiner === undefined) {
-    out.warn(`no --examiner, no ${EXAMINER_VARIABLE}: the record will not say who did this`);
+  if (examiner === undefined) {
+    out.warn(`no --examiner, no ${EXAMINER_VARIABLE}: ${made} will not say who did this`);
   }
 }
 

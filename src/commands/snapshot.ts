@@ -18,6 +18,7 @@ import { AWS_OPTIONS, type CommandContext, defineCommand, formatTable } from "..
 import { OperatorError } from "../errors.ts";
 import { formatSize, GIB } from "../units.ts";
 import { connectionOptions, SourceWatch } from "./_aws.ts";
+import { CASE_OPTIONS, warnOfMissing } from "./_case.ts";
 
 /** Somebody sits before it. */
 const PATIENCE = { firstAnswerWithinMs: 10_000, giveUpAfterMs: 120_000 } as const;
@@ -39,8 +40,8 @@ It is the only command that changes something in the account: it makes snapshots
 
 The snapshots are pending at first; acquire --instance with --wait acquires them when they are completed. What it needs beside the rights to acquire: ec2:CreateSnapshots, and ec2:CreateTags for what it makes.`,
   options: {
-    case: { value: "CASE", environment: "COLDCASE_CASE", summary: "case that the evidence belongs to" },
-    examiner: { value: "NAME", environment: "COLDCASE_EXAMINER", summary: "who has them taken" },
+    case: CASE_OPTIONS.case,
+    examiner: { ...CASE_OPTIONS.examiner, summary: "who has them taken" },
     description: { value: "TEXT", summary: "description; default: the case and the instance" },
     tag: { value: "KEY=VALUE", repeatable: true, parse: parseTag, summary: "another tag for each snapshot" },
     "dry-run": { summary: "say what would be done, ask EC2 whether it may, and end" },
@@ -67,9 +68,7 @@ The snapshots are pending at first; acquire --instance with --wait acquires them
     const { out, signal } = context;
     checkArguments(verb, instance!);
     if (!options["dry-run"] && !options.yes) requirePerson(context);
-    if (options.case === undefined) {
-      out.warn("no --case: the snapshots will not say which case they belong to");
-    }
+    warnOfMissing(context, { ...options, made: "the snapshots" });
     const { SnapshotMaker } = await import("../aws/snapshot_create.ts");
     const watch = new SourceWatch(context);
     const maker = await SnapshotMaker.open(connectionOptions(context, options, watch, PATIENCE));

@@ -10,7 +10,9 @@ import { sha256 } from "../../src/format/digests.ts";
 import type { CaseFacts } from "../../src/format/manifest.ts";
 import type { SigningKey } from "../../src/keys.ts";
 import type { Digest, ExhibitId } from "../../src/model.ts";
-import type { EvidenceFinding, MadeCorrection, Store } from "../../src/store/mod.ts";
+import { settleCorrections } from "../../src/store/_corrections.ts";
+import type { EvidenceFinding, HeldCorrection, MadeCorrection, Store } from "../../src/store/mod.ts";
+import { forRounds, pick } from "../seeded.ts";
 import { EXHIBIT_ORDER as ORDER, withKeys } from "./evidence.ts";
 import {
   acquireAt,
@@ -25,6 +27,18 @@ import {
 } from "./fixtures.ts";
 
 const RECORDED = FACTS.case;
+
+/** What else a sound correction says. */
+const SOUND = {
+  correctedBy: null,
+  custodyHeads: [],
+  exhibit: "ex-0123456789abcdef" as ExhibitId,
+  host: FACTS.host,
+  manifest: "01".repeat(32) as Digest,
+  reason: "Typing error",
+  type: "coldcase-correction",
+  version: 1,
+} as const;
 
 function wish(values: Partial<CaseFacts>) {
   return {
@@ -329,3 +343,43 @@ Deno.test("Store.relabel() names another case, for which it can be opened then",
       assertEquals((await store.find(SNAPSHOT)).id, id);
     });
   }));
+
+Deno.test("settleCorrections() comes to the same in whatever order the files are found", () => {
+  forRounds(40, (below) => {
+    const made: HeldCorrection[] = [];
+    const { after, ...rest } = { after: RECORDED, ...SOUND };
+    for (let count = 1 + below(9); count > 0; count--) {
+      const [first] = pick(below, [[], made.slice(-1), made.slice(0, 1 + below(3))]).toReversed();
+      const follows = first === undefined
+        ? []
+        : below(4) > 0
+        ? [first]
+        : [...new Set([first, made[below(made.length)]!])];
+      const before = follows.length === 1 ? first!.document.after : after;
+      const document = {
+        ...rest,
+        before,
+        after: { ...before, evidence: String(made.length + 100) },
+        at: new Date(below(1e9)).toISOString(),
+        previous: follows.map(({ digest }) => digest).sort(),
+      };
+      const digest = sha256(encodeCorrection(document));
+      made.push({ document, digest, file: `addendum-${digest}`, signatures: [] });
+    }
+    const sorted = settleCorrections(RECORDED, made);
+    assertEquals(sorted.all.length, made.length);
+    const leaves = made.filter(({ digest }) =>
+      !made.some(({ document }) => document.previous.includes(digest))
+    );
+    assertEquals(sorted.heads.map(({ digest }) => digest), leaves.map(({ digest }) => digest).sort());
+    assertEquals(sorted.facts, leaves.length === 1 ? leaves[0]!.document.after : RECORDED);
+    assertEquals(sorted.faults.map(({ code }) => code), leaves.length === 1 ? [] : ["correction_forked"]);
+    const shuffled = made.map((one) => ({ one, at: below(1e6) })).sort((a, b) => a.at - b.at);
+    assertEquals(settleCorrections(RECORDED, shuffled.map(({ one }) => one)), sorted);
+    assertEquals(settleCorrections(RECORDED, [...made, ...made]), sorted);
+    for (const [at, { document }] of sorted.all.entries()) {
+      const earlier = new Set<string>(sorted.all.slice(0, at).map(({ digest }) => digest));
+      assert(document.previous.every((one) => earlier.has(one)), "each comes after those that it follows");
+    }
+  });
+});
