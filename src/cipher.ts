@@ -34,7 +34,7 @@ const MIN_SAMPLED_BYTES = 4 * SAMPLE.pieces * SAMPLE.pieceBytes;
 export function packBlock(block: Uint8Array): { readonly codec: Codec; readonly stored: Uint8Array } {
   if (block.length >= MIN_SAMPLED_BYTES && !isWorthTrying(block)) return { codec: "raw", stored: block };
   const compressed = firstFrame(zstdCompressSync(block, ZSTD_OPTIONS));
-  return compressed.length < block.length * WORTHWHILE
+  return compressed && compressed.length < block.length * WORTHWHILE
     ? { codec: "zstd", stored: compressed }
     : { codec: "raw", stored: block };
 }
@@ -88,28 +88,27 @@ function checkFrame(bytes: Uint8Array): void {
   if (end !== bytes.length) throw new Error(`its frame ends at byte ${end}, expected ${bytes.length}`);
 }
 
-/** Deno appends an empty frame where the compressed bytes fill several of its buffers (2.9.6, measured). */
-function firstFrame(compressed: Uint8Array): Uint8Array {
+/**
+ * Deno appends an empty frame where the compressed bytes fill its buffers, with a header of one of two forms (2.9.6, measured).
+ * `undefined` where anything else follows: such a block can't be held compressed.
+ */
+function firstFrame(compressed: Uint8Array): Uint8Array | undefined {
   const end = frameEnd(compressed);
-  const isFollowedByEmpty = compressed.length === end + EMPTY_FRAME.length &&
-    EMPTY_FRAME.every((byte, at) => compressed[end + at] === byte);
-  return isFollowedByEmpty ? compressed.subarray(0, end) : compressed;
+  if (end === compressed.length) return compressed;
+  return isEmptyFrame(compressed.subarray(end)) ? compressed.subarray(0, end) : undefined;
 }
 
-/** Magic, single segment of no bytes, one raw block of no bytes, the last. */
-const EMPTY_FRAME = [0x28, 0xb5, 0x2f, 0xfd, 0x20, 0x00, 0x01, 0x00, 0x00] as const;
+/** One raw block of no bytes, the last, and nothing else. */
+function isEmptyFrame(bytes: Uint8Array): boolean {
+  const start = blocksStart(bytes);
+  return bytes.length === start + 3 && bytes[start] === 1 && bytes[start + 1] === 0 && bytes[start + 2] === 0;
+}
 
 /** Offset of the byte after the frame that `bytes` start with. */
 function frameEnd(bytes: Uint8Array): number {
   const fields = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
-  if (bytes.length < 9 || fields.getUint32(0, true) !== 0xfd2fb528) throw new Error("it is no zstd frame");
-  const descriptor = fields.getUint8(4);
-  if ((descriptor & 0x08) !== 0) throw new Error("its frame header has a reserved bit");
-  if ((descriptor & 0x03) !== 0) throw new Error("its frame needs a dictionary");
-  const isSingleSegment = (descriptor & 0x20) !== 0;
-  const contentSizeBytes = [isSingleSegment ? 1 : 0, 2, 4, 8][descriptor >> 6]!;
-  const checksumBytes = (descriptor & 0x04) === 0 ? 0 : 4;
-  let end = 5 + (isSingleSegment ? 0 : 1) + contentSizeBytes;
+  let end = blocksStart(bytes);
+  const checksumBytes = (fields.getUint8(4) & 0x04) === 0 ? 0 : 4;
   for (let isLast = false; !isLast;) {
     if (end + 3 > bytes.length) throw new Error("its frame is cut off");
     const header = fields.getUint16(end, true) | fields.getUint8(end + 2) << 16;
@@ -118,4 +117,16 @@ function frameEnd(bytes: Uint8Array): number {
     end += 3 + ((header >> 1 & 3) === 1 ? 1 : header >> 3);
   }
   return end + checksumBytes;
+}
+
+/** Offset of the first block of the frame that `bytes` start with. */
+function blocksStart(bytes: Uint8Array): number {
+  const fields = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+  if (bytes.length < 9 || fields.getUint32(0, true) !== 0xfd2fb528) throw new Error("it is no zstd frame");
+  const descriptor = fields.getUint8(4);
+  if ((descriptor & 0x08) !== 0) throw new Error("its frame header has a reserved bit");
+  if ((descriptor & 0x03) !== 0) throw new Error("its frame needs a dictionary");
+  const isSingleSegment = (descriptor & 0x20) !== 0;
+  const contentSizeBytes = [isSingleSegment ? 1 : 0, 2, 4, 8][descriptor >> 6]!;
+  return 5 + (isSingleSegment ? 0 : 1) + contentSizeBytes;
 }

@@ -153,6 +153,46 @@ Deno.test("packBlock() writes exactly one frame, of whatever length", () => {
   }
 });
 
+Deno.test("packBlock() writes exactly one frame where that just fills a buffer of 16 KiB", () => {
+  const below = seededBelow(14);
+  const words = Array.from({ length: 400 }, () => String.fromCharCode(...randomLetters(below, 2 + below(8))));
+  const text = new TextEncoder().encode(
+    Array.from({ length: 90_000 }, () => `${words[Math.min(below(400), below(400))]} `).join(""),
+  ).subarray(0, 524_288);
+  const noise = randomBytes(below, 100_000);
+  const lengths = new Set<number>();
+  // A byte of noise more is most of a byte of frame more, so that each length is met near this one.
+  const near = lengthOfNoiseFor(11 * 16_384, (length) => withNoise(text, noise.subarray(0, length)));
+  for (let length = near - 60; length < near + 60; length++) {
+    const block = withNoise(text, noise.subarray(0, length));
+    const { codec, stored } = packBlock(block);
+    assertSameBytes(unpackBlock(stored, { codec, blockBytes: block.length }), block);
+    lengths.add(stored.length);
+  }
+  assert(lengths.has(11 * 16_384), [...lengths].join());
+});
+
+function randomLetters(below: (limit: number) => number, count: number): number[] {
+  return Array.from({ length: count }, () => 97 + below(26));
+}
+
+function withNoise(text: Uint8Array, noise: Uint8Array): Uint8Array {
+  const block = text.slice();
+  block.set(noise);
+  return block;
+}
+
+/** How much noise makes the record as long as `recordBytes`, about. */
+function lengthOfNoiseFor(recordBytes: number, blockOf: (length: number) => Uint8Array): number {
+  let [low, high] = [0, 100_000];
+  while (low < high) {
+    const middle = Math.floor((low + high) / 2);
+    if (packBlock(blockOf(middle)).stored.length < recordBytes) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
 Deno.test("unpackBlock() refuses bytes, frames and dictionaries beside the one frame", () => {
   const block = bytesOf("0123456789abcde\n".repeat(256));
   const { stored } = packBlock(block);
