@@ -4,7 +4,7 @@
  */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { outside } from "../outside.ts";
-import { filesBelow } from "../store/fixtures.ts";
+import { filesBelow, flipBit } from "../store/fixtures.ts";
 import { FIRST, SECOND, type Stage, withStage } from "./endpoint.ts";
 import { writeRandomBlocks } from "./images.ts";
 import { assertExit, assertRefusal, type Ended, eventOf, eventsOf } from "./program.ts";
@@ -357,4 +357,29 @@ Deno.test("what is corrected reaches no terminal and no report as it was: no esc
         assert(isHarmless, text);
       }
     }
+  }));
+
+Deno.test("a correction that is damaged is told where the case is shown, and what was recorded stands", () =>
+  withExhibit(async (stage) => {
+    await correct(stage, "7", "--case", "2026-115");
+    const [file] = filesBelow(stage.store).filter((name) => /\/addendum-.*\.json$/.test(name));
+    flipBit(`${stage.store}/${file}`, 60);
+    for (const args of [["ls"], ["info", "7"], ["export", "7", "-o", `${stage.folder}/x.img`]]) {
+      const ended = await stage.run(args);
+      assertExit(ended, 0);
+      assertMatch(
+        ended.stderr,
+        /warning: ex-\w+: an addendum is not read, it may correct the case: .*addendum-/,
+      );
+    }
+    const { caseFacts } = eventOf(await stage.run(["info", "7", "--json"]), "summary") as unknown as {
+      caseFacts: Record<string, unknown>;
+    };
+    assertEquals(caseFacts["case"], "2026-114");
+    for (const command of ["verify", "report"]) {
+      assertRefusal(await stage.run([command, "7"]), { exitCode: 20, names: [file!, "correction"] });
+    }
+    const again = await stage.run(["correct", "7", "--case", "2026-115", "--reason", "Typing error"]);
+    assertExit(again, 0);
+    assertStringIncludes(again.stderr, "an addendum is not read");
   }));
