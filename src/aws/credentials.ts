@@ -154,6 +154,10 @@ export class CredentialKeeper {
       return this.#held();
     }
     const leftMs = this.#leftMs(held);
+    if (leftMs <= 0 && this.#reading !== undefined) {
+      await this.#reading;
+      return this.#held();
+    }
     // Nobody is asked for a code before it is needed: work would stand still until they have typed it.
     if (leftMs > 0 && deviceOf(held) !== undefined) return held;
     const everyMs = leftMs > 0 ? LOOK_AHEAD_EVERY_MS : LOOK_EVERY_MS;

@@ -7,7 +7,7 @@
 import { randomBytes } from "node:crypto";
 import type { SimulatorClock } from "./clock.ts";
 import type { Caller, CredentialSet, KeyRing } from "./credentials.ts";
-import { AwsError, iamDenied } from "./errors.ts";
+import { AwsError } from "./errors.ts";
 
 /** A role that callers may assume. */
 export interface RoleSpec {
@@ -74,7 +74,10 @@ export class Sessions {
 
   /** Throws `AwsError` with STS's answers. */
   assume(caller: Caller, wish: AssumeWish): Session {
-    const refusal = iamDenied("sts", { arn: caller.arn, action: "sts:AssumeRole", resource: wish.roleArn });
+    // STS does not say whether it was the caller's policy or the role's.
+    const refusal = denied(
+      `User: ${caller.arn} is not authorized to perform: sts:AssumeRole on resource: ${wish.roleArn}`,
+    );
     const role = this.#roles.find(({ arn }) => arn === wish.roleArn);
     const [, partition, account, name] =
       /^arn:([a-z-]+):iam::(\d{12}):role\/(?:.*\/)?([^/]+)$/.exec(wish.roleArn) ??

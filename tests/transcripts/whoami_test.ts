@@ -22,6 +22,7 @@ const ENDPOINT = {
     { arn: `${ACCOUNT}:role/responder` },
     { arn: `${ACCOUNT}:role/reader`, trusts: ["arn:aws:sts::123456789012:assumed-role/responder/coldcase"] },
     { arn: `${ACCOUNT}:role/guarded`, needsMfa: true },
+    { arn: `${ACCOUNT}:role/lent`, externalId: "case-7" },
   ],
   mfaDevices: [{ serial: DEVICE, codes: ["111111", "222222", "333333"] }],
 };
@@ -142,9 +143,30 @@ const REFUSALS: readonly Scene[] = [
     typed: `coldcase whoami --role-arn ${ACCOUNT}:role/nobodys`,
     exitCode: 13,
     stderr:
-      `coldcase: error: Cannot get credentials: no credentials from role ${ACCOUNT}:role/nobodys, assumed with the environment: User: ${ACCOUNT}:user/examiner is not authorized to perform: sts:AssumeRole on resource: ${ACCOUNT}:role/nobodys because no identity-based policy allows the sts:AssumeRole action
-coldcase: hint: Add to the caller's policy: {"Effect":"Allow","Action":"sts:AssumeRole","Resource":"${ACCOUNT}:role/nobodys"}`,
-    followed: [{ typed: `coldcase whoami --role-arn ${ACCOUNT}:role/responder` }],
+      `coldcase: error: Cannot get credentials: no credentials from role ${ACCOUNT}:role/nobodys, assumed with the environment: User: ${ACCOUNT}:user/examiner is not authorized to perform: sts:AssumeRole on resource: ${ACCOUNT}:role/nobodys
+coldcase: hint: Add to the caller's policy: {"Effect":"Allow","Action":"sts:AssumeRole","Resource":"${ACCOUNT}:role/nobodys"}
+coldcase: hint: The role's trust policy must name the caller, too: {"Effect":"Allow","Principal":{"AWS":"${ACCOUNT}:user/examiner"},"Action":"sts:AssumeRole"}
+coldcase: hint: What that policy asks for must be given: an external id with --external-id, an MFA device with --mfa-serial.`,
+    followed: [
+      { typed: `coldcase whoami --role-arn ${ACCOUNT}:role/responder` },
+      { typed: `coldcase whoami --role-arn ${ACCOUNT}:role/responder` },
+      { typed: `coldcase whoami --role-arn ${ACCOUNT}:role/lent --external-id case-7` },
+    ],
+  },
+  {
+    what: "a role that IAM does not let one assume",
+    laid: "empty",
+    trouble: ({ simulator }) => simulator.deny("sts:AssumeRole"),
+    calm: ({ simulator }) => simulator.allow("sts:AssumeRole"),
+    typed: `coldcase whoami --role-arn ${ACCOUNT}:role/responder`,
+    exitCode: 13,
+    stderr:
+      `coldcase: error: Cannot get credentials: no credentials from role ${ACCOUNT}:role/responder, assumed with the environment: User: ${ACCOUNT}:user/examiner is not authorized to perform: sts:AssumeRole on resource: ${ACCOUNT}:role/responder because no identity-based policy allows the sts:AssumeRole action
+coldcase: hint: Add to the caller's policy: {"Effect":"Allow","Action":"sts:AssumeRole","Resource":"${ACCOUNT}:role/responder"}`,
+    followed: [{
+      act: ({ simulator }) => simulator.allow("sts:AssumeRole"),
+      typed: `coldcase whoami --role-arn ${ACCOUNT}:role/responder`,
+    }],
   },
   {
     what: "what is no role",
