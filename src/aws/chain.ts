@@ -7,7 +7,15 @@ import { messageOf, OperatorError } from "../errors.ts";
 import { DEFAULT_CHAIN } from "./credential_words.ts";
 import type { Identity, KeeperOptions, Provider } from "./credentials.ts";
 import { openCredentialsFile } from "./credentials_file.ts";
-import { type AskCode, checkRole, checkSerial, Exchanger, type RoleWish, type StsContext } from "./roles.ts";
+import {
+  type AskCode,
+  checkRole,
+  checkSerial,
+  Exchanger,
+  type RoleWish,
+  type StsContext,
+  type WebWish,
+} from "./roles.ts";
 
 /** How credentials are chosen, as the command line says it. */
 export interface CredentialOptions {
@@ -106,7 +114,8 @@ async function chooseBase(options: CredentialOptions, surroundings: Surroundings
     };
     return { provider: () => Promise.resolve(identity), source: "the environment", canRenew: false };
   }
-  return await chooseProfile(options.profile ?? environment("AWS_PROFILE"), surroundings);
+  const { profile = environment("AWS_PROFILE"), sessionName } = options;
+  return await chooseProfile({ profile, sessionName }, surroundings);
 }
 
 function chooseFile(path: string, { nowMs }: ChainContext): Chosen {
@@ -124,7 +133,10 @@ function chooseFile(path: string, { nowMs }: ChainContext): Chosen {
 }
 
 async function chooseProfile(
-  profile: string | undefined,
+  { profile, sessionName }: {
+    readonly profile: string | undefined;
+    readonly sessionName: string | undefined;
+  },
   { context, exchanger }: Surroundings,
 ): Promise<Chosen> {
   const { environment, region } = context;
@@ -140,9 +152,10 @@ async function chooseProfile(
       clientConfig: clientConfig(context),
       // The exchanger asks, when the role is assumed; without this the SDK would give up before.
       mfaCodeProvider: () => Promise.resolve(""),
-      roleAssumer: (base: Identity, wish: object) => exchanger.assumeRole(base, wish as RoleWish),
+      roleAssumer: (base: Identity, wish: object) =>
+        exchanger.assumeRole(base, named(wish as RoleWish, sessionName)),
       roleAssumerWithWebIdentity: (wish: object) =>
-        exchanger.assumeRoleWithWebIdentity(wish as Parameters<Exchanger["assumeRoleWithWebIdentity"]>[0]),
+        exchanger.assumeRoleWithWebIdentity(named(wish as WebWish, sessionName)),
     };
     const caller = { callerClientConfig: { region: () => Promise.resolve(region) } };
     // Who names a profile means that one, not the instance's role where the profile has nothing.
@@ -152,6 +165,14 @@ async function chooseProfile(
   };
   const source = profile === undefined ? DEFAULT_CHAIN : `profile "${profile}"`;
   return { provider, source, canRenew: true };
+}
+
+/** A session is found in CloudTrail by its name: the one that was given, the profile's, and none that the SDK made up. */
+function named<T extends RoleWish>(wish: T, sessionName: string | undefined): T {
+  const isMadeUp = /^aws-sdk-js-[\w-]+$/.test(wish.RoleSessionName);
+  return sessionName === undefined && !isMadeUp
+    ? wish
+    : { ...wish, RoleSessionName: sessionName ?? SESSION_NAME };
 }
 
 /**

@@ -54,7 +54,8 @@ export interface RoleWish {
   readonly SerialNumber?: string | undefined;
 }
 
-interface WebWish extends RoleWish {
+/** The same for a web identity. */
+export interface WebWish extends RoleWish {
   readonly WebIdentityToken: string;
 }
 

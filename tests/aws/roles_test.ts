@@ -14,6 +14,7 @@ const USER = "arn:aws:iam::123456789012:user/examiner";
 const DEVICE = "arn:aws:iam::123456789012:mfa/examiner";
 const ROLE = "arn:aws:iam::123456789012:role/responder";
 const NEXT = "arn:aws:iam::123456789012:role/reader";
+const OPEN = "arn:aws:iam::123456789012:role/open";
 const KEYS = { accessKeyId: "AKIAIOSFODNN7EXAMPLE", secretAccessKey: "SECRET-of-the-user" };
 const SNAPSHOT = "snap-0000000000000000a" as SnapshotId;
 
@@ -36,6 +37,7 @@ async function withDesk(
     credentials: [{ ...KEYS, arn: USER }],
     roles: [
       { arn: ROLE, needsMfa: true, trusts: [USER], lastsMs: 3600_000 },
+      { arn: OPEN },
       { arn: NEXT, trusts: ["arn:aws:sts::123456789012:assumed-role/responder/coldcase"] },
     ],
     mfaDevices: [{ serial: DEVICE, codes: ["111111", "222222", "333333"] }],
@@ -189,6 +191,26 @@ Deno.test("a device that a profile names is asked for in the same way, and each 
     );
     assertEquals(questions.length, 2);
     assertEquals((await source.baseIdentity())?.arn, USER);
+  }));
+
+Deno.test("a session has the name that was given, else the profile's, else coldcase", () =>
+  withDesk(undefined, async ({ open }) => {
+    const unnamed = PROFILES.replace("role_session_name = coldcase\n", "").replace(
+      `mfa_serial = ${DEVICE}\n`,
+      "",
+    )
+      .replace(ROLE, OPEN);
+    const nameOf = async (profiles: string, options: Partial<ConnectionOptions> = {}) => {
+      const { source } = await open({ profile: "responder", ...options }, profiles);
+      return (await source.credentials()).exchanges[0]?.sessionName;
+    };
+    const ofProfile = unnamed.replace(
+      "source_profile = user\n",
+      "source_profile = user\nrole_session_name = mine\n",
+    );
+    assertEquals(await nameOf(unnamed), "coldcase");
+    assertEquals(await nameOf(ofProfile), "mine");
+    assertEquals(await nameOf(ofProfile, { sessionName: "case-7" }), "case-7");
   }));
 
 Deno.test("a profile with a device says without a terminal what to do", () =>
