@@ -34,8 +34,8 @@ import {
 } from "./_export_formats.ts";
 import { givenRecipients, IDENTITY_OPTIONS, openStoreWith, RECIPIENT_OPTIONS } from "./_identities.ts";
 
-/** Four compress as fast as one thread computes MD5 (measured); more take memory. */
-const MAX_PACKING_THREADS = 6;
+/** Of an E01: two read and four compress as fast as one thread computes MD5 (measured); more would only take memory. */
+const MAX_E01_THREADS = { read: 2, compress: 4 };
 
 export const exportCommand = defineCommand({
   usage: "EXHIBIT",
@@ -95,7 +95,7 @@ Blocks that could not be read are filled with zeros and listed; the exit code is
       parse: wholeNumber({ min: 0, max: 64 }),
       summary: "threads that read blocks, and that compress an E01",
       details:
-        "Default: to read a core less than there are, to compress as many as there are, 6 at most. 0: the thread that writes the image does both.",
+        "Default: a core less than there are, to compress as many as there are. Of an E01 at most 2 read and 4 compress: MD5 is no faster. 0: the thread that writes the image does both.",
     },
     ...RECIPIENT_OPTIONS,
     ...CUSTODY_OPTIONS,
@@ -153,7 +153,8 @@ Blocks that could not be read are filled with zeros and listed; the exit code is
     );
     if (recipients?.isSingle) out.detail("one recipient: only that identity opens the image");
     const key = await openKeyIfAny(context, options["sign-key"]);
-    const workers = options.workers ?? Math.max(1, context.world.host.cpuCount - 1);
+    const mostWorkers = options.format === "e01" ? MAX_E01_THREADS.read : Infinity;
+    const workers = Math.min(mostWorkers, options.workers ?? Math.max(1, context.world.host.cpuCount - 1));
     const store = await openStoreWith(context, options, { workers });
     try {
       return await withCustody(context, { store, key, action: "export", options }, async (note) => {
@@ -169,7 +170,7 @@ Blocks that could not be read are filled with zeros and listed; the exit code is
           ? await exportEncrypted(context, exhibit, { ...files, recipients, output, digests, overwrite })
           : await exportShown(context, exhibit, {
             ...files,
-            threads: options.workers ?? Math.min(MAX_PACKING_THREADS, context.world.host.cpuCount),
+            threads: Math.min(MAX_E01_THREADS.compress, options.workers ?? context.world.host.cpuCount),
             target: targetOf(context, output),
             digests,
             overwrite,
