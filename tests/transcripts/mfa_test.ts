@@ -5,6 +5,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { every, writeRandomBlocks } from "../e2e/images.ts";
 import { outside, toolPath } from "../outside.ts";
+import { filesBelow } from "../store/fixtures.ts";
 import { type Desks, SNAPSHOT, withDesks } from "./desk.ts";
 import { Screen } from "./screen.ts";
 
@@ -93,7 +94,7 @@ outside(
   "when the session ends the run waits for the next code, without a progress line over the question",
   TOOLS,
   () =>
-    atTerminal(async (screen, desks) => {
+    atTerminal(async (screen, desks, desk) => {
       const question = await untilSessionEnds(screen, desks);
       assertNoProgress(question);
       const { simulator } = desks;
@@ -105,6 +106,13 @@ outside(
       assertMatch(lines.join("\n"), /^coldcase: going on after /m);
       assertMatch(lines.join("\n"), /^ex-[0-9a-f]{16} {2}snap-\w+ {2}complete/m);
       assertEquals(simulator.requests.count("AssumeRole"), 2);
+      for (
+        const name of filesBelow(`${desk}/evidence`).filter((name) => /^(documents|custody)\//.test(name))
+      ) {
+        const text = Deno.readTextFileSync(`${desk}/evidence/${name}`);
+        // Within a digest six digits are nobody's code.
+        for (const code of CODES) assert(!new RegExp(`\\b${code}\\b`).test(text), `a code is in ${name}`);
+      }
     }),
 );
 

@@ -86,6 +86,54 @@ Deno.test("acquire renews the credentials of a program in time, and starts it se
     assert(!told.stderr.includes("waiting"), told.stderr);
   }));
 
+const ROLE = "arn:aws:iam::123456789012:role/responder";
+
+Deno.test("acquire gets the next session of a role by itself, before the one in use ends", () =>
+  withTrouble({ roles: [{ arn: ROLE, lastsMs: 15 * MINUTE_MS }] }, async (stage) => {
+    for (const afterBlocks of [8, 20, 34]) stage.after(afterBlocks, () => stage.clock.pass(11 * MINUTE_MS));
+    const told = await stage.acquire(FIRST, "--role-arn", ROLE);
+    await assertWhole(stage, told);
+    assertEquals(refusedRequests(stage), 0);
+    assert(!told.stderr.includes("waiting"), told.stderr);
+    const [session] = sessionsOf(stage.store);
+    assert(session!.credentialChanges >= 2, `${session!.credentialChanges} changes`);
+    assertEquals(
+      session!.credentialSource,
+      `role ${ROLE}, assumed with the environment, which is arn:aws:iam::123456789012:user/examiner`,
+    );
+  }));
+
+Deno.test("acquire goes on with a session's JSON that is rewritten after it has ended", () =>
+  withTrouble({}, async (stage) => {
+    const path = `${stage.folder}/session.json`;
+    const write = (number: number) => {
+      const { expiresAtMs, ...set } = stage.freshCredentials(number, 15);
+      const Credentials = {
+        AccessKeyId: set.accessKeyId,
+        SecretAccessKey: set.secretAccessKey,
+        SessionToken: set.sessionToken,
+        Expiration: new Date(expiresAtMs).toISOString(),
+      };
+      Deno.writeTextFileSync(path, JSON.stringify({ Credentials }), { mode: 0o600 });
+    };
+    write(1);
+    Object.assign(stage.variables, NO_KEYS);
+    stage.after(20, async () => {
+      stage.clock.pass(16 * MINUTE_MS);
+      await stage.clock.passed(60_000);
+      // The shell empties the file before the command fills it.
+      Deno.writeTextFileSync(path, "");
+      await stage.clock.passed(60_000);
+      write(2);
+    });
+    const told = await stage.acquire(FIRST, "--credentials-file", path);
+    await assertWhole(stage, told);
+    assertToldOf(told, `fresh credentials from file "${path}"`);
+    assertEquals(sessionsOf(stage.store)[0]!.credentialChanges, 1);
+    const text = told.stderr + JSON.stringify(told.events) + JSON.stringify(sessionsOf(stage.store));
+    assert(!text.includes("secret-of-") && !text.includes("session-1"));
+  }));
+
 Deno.test("acquire waits for the credentials of the next snapshot, too", () =>
   withTrouble({}, async (stage) => {
     const renew = stage.useCredentialsFile({ minutes: 15 });

@@ -1,6 +1,7 @@
 /** What the record of acquisitions tells of their sessions, read from a plain store's files. */
 
 export interface RecordedSession {
+  readonly credentialSource: string | null;
   readonly clockSkewMs: number | null;
   readonly credentialChanges: number;
   readonly outcome: string;
