@@ -5,7 +5,7 @@
 import { resolve } from "@std/path";
 import { refuseLongFacts } from "../acquisition/mod.ts";
 import { type CommandContext, defineCommand, sanitize, STORE_OPTIONS } from "../cli/mod.ts";
-import { OperatorError } from "../errors.ts";
+import { gravestExitCode, OperatorError } from "../errors.ts";
 import { correctionFact } from "../format/custody.ts";
 import type { CaseFacts } from "../format/manifest.ts";
 import type { SigningKey } from "../keys.ts";
@@ -15,6 +15,7 @@ import { CASE_OPTIONS } from "./_case.ts";
 import { CASE_TITLES, changesText, correctionNotes } from "./_corrections.ts";
 import { CUSTODY_OPTIONS, type CustodyNote, openKey, withCustody } from "./_custody.ts";
 import { exhibitEvent } from "./_exhibits.ts";
+import { findGroup, groupWish } from "./_groups.ts";
 import { IDENTITY_OPTIONS, openIdentities } from "./_identities.ts";
 
 const MEMBERS = Object.keys(CASE_TITLES) as (keyof CaseFacts)[];
@@ -24,7 +25,7 @@ export const correct = defineCommand({
   description:
     `Corrects what was recorded of an exhibit's case: a signed addendum says the new value, the old one, who corrects, when and why. The manifest is never changed.
 
-The flags are what should have been recorded: --examiner is who acquired, --by is who corrects. COLDCASE_CASE and COLDCASE_EXAMINER fill none of them but --by.
+An instance's id in place of EXHIBIT means all exhibits of that instance. The flags are what should have been recorded: --examiner is who acquired, --by is who corrects. COLDCASE_CASE and COLDCASE_EXAMINER fill none of them but --by.
 
 From then on every command shows the corrected value with the recorded one beside it, and an exhibit is found by its corrected evidence number. A correction can be corrected. Two that were made in two copies of a store, not knowing of each other, disagree when the copies meet: "verify" tells it, what was recorded is shown, and the next correction settles it.
 
@@ -82,8 +83,8 @@ Where all exhibits of a store are of another case than the store after --case, t
       const log = { ...options, examiner: by };
       return await withCustody(context, { store, key, action: "correct", options: log }, async (note) => {
         const wish = { values, reason: reason!, correctedBy: by ?? null, key };
-        const exhibits: Exhibit[] = [];
-        for (const reference of args) exhibits.push(await store.find(reference));
+        const { exhibits, codes } = await exhibitsOf(context, store, args);
+        refuseIncomplete({ values, reason, count: exhibits.length });
         for (const exhibit of exhibits) {
           refuseLongFacts({ ...exhibit.corrections.facts, ...values });
           note.about(exhibit);
@@ -93,13 +94,30 @@ Where all exhibits of a store are of another case than the store after --case, t
         if (options.case !== undefined) {
           await settleLabel(context, { store, caseName: options.case, open: { identities }, note });
         }
-        return 0;
+        return gravestExitCode(codes);
       });
     } finally {
       store.close();
     }
   },
 });
+
+/** Those that were named, each once, and of each instance all; exit codes of those of which nobody knows whose they are. */
+async function exhibitsOf(
+  context: CommandContext,
+  store: Store,
+  references: readonly string[],
+): Promise<{ readonly exhibits: readonly Exhibit[]; readonly codes: readonly number[] }> {
+  const wish = groupWish(references, { case: undefined });
+  const group = wish && await findGroup(context, store, wish);
+  const exhibits = new Map((group?.exhibits ?? []).map((exhibit) => [exhibit.id, exhibit]));
+  for (const reference of references) {
+    if (wish?.instances.includes(reference)) continue;
+    const exhibit = await store.find(reference);
+    exhibits.set(exhibit.id, exhibit);
+  }
+  return { exhibits: [...exhibits.values()], codes: group?.codes ?? [] };
+}
 
 /** What is to be otherwise. Throws `usage` where a value is both given and taken away. */
 function valuesOf(

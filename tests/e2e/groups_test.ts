@@ -136,6 +136,23 @@ Deno.test("a case is the one that counts: corrected exhibits are of the other on
     assertEquals(await exhibitsOf("2026-115"), [SNAPSHOTS[1]]);
   }));
 
+Deno.test("correct of an instance corrects all its exhibits, and the store's case with them", () =>
+  withInstance(async (stage) => {
+    const said = ["--case", "2026-115", "--reason", "Typing error", "--by", "B. Lead"];
+    assertRefusal(await stage.run(["correct", INSTANCE, "--evidence", "8", "--reason", "x"]), {
+      exitCode: 2,
+      names: ["several exhibits"],
+    });
+    const ended = await stage.run(["correct", INSTANCE, SNAPSHOTS[0]!, ...said, "--json"]);
+    assertExit(ended, 0);
+    const corrected = eventsOf(ended).filter(({ type }) => type === "summary").map(({ snapshot }) =>
+      snapshot
+    );
+    assertEquals(corrected.sort(), SNAPSHOTS);
+    assertEquals(JSON.parse(Deno.readTextFileSync(`${stage.store}/store.json`)).case, "2026-115");
+    assertExit(await stage.run(["verify", "--quick", "--case", "2026-115"]), 0);
+  }));
+
 Deno.test("--case of ls is not filled from the environment, which would hide what is there", () =>
   withInstance(async (stage) => {
     const ended = await stage.run(["ls", "--json"], { env: { COLDCASE_CASE: "2026-999" } });
