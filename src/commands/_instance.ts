@@ -4,10 +4,11 @@
  * only where nothing was begun. What makes a set: _instance_sets.ts.
  */
 import type { AwsSource } from "../aws/source.ts";
-import type { CommandContext, OptionTable } from "../cli/mod.ts";
+import { type CommandContext, type OptionTable, sanitize } from "../cli/mod.ts";
 import { isFault, OperatorError } from "../errors.ts";
+import type { Manifest } from "../format/manifest.ts";
 import { describeSet, isSameSet, type SetFacts } from "../format/snapshot_set.ts";
-import type { SnapshotId } from "../model.ts";
+import type { ExhibitId, SnapshotId } from "../model.ts";
 import type { Store } from "../store/mod.ts";
 import { isInstanceId } from "../aws/sources.ts";
 import { type Choice, choiceOf } from "./_instance_choice.ts";
@@ -126,7 +127,7 @@ function tellChoice({ out }: CommandContext, { set, passedOver, isBegun }: Choic
       "some of this set are held already, so it is taken. Newer ones are not looked for: --set newest",
     );
   }
-  for (const why of passedOver) out.note(why);
+  for (const why of passedOver) out.note(sanitize(why));
   if (set.missing === undefined) {
     out.warn(
       `which volumes ${set.instance} has, or had, EC2 does not tell: this set has all volumes that its snapshots are of`,
@@ -165,42 +166,49 @@ function targetsOf(
  * take its place because the run was interrupted.
  */
 export async function begunSet(store: Store, instance: string): Promise<SetFacts | undefined> {
-  const begun: {
-    readonly at: string;
-    readonly set: SetFacts;
-    readonly isHeld: boolean;
-    readonly snapshot: string;
-  }[] = [];
+  const begun: { readonly at: string; readonly set: SetFacts }[] = [];
+  const underWay = new Set<string>();
   for (const { set, source, createdAt } of await store.journals()) {
-    if (set?.instance === instance) {
-      begun.push({ at: createdAt, set, isHeld: false, snapshot: source.snapshot });
-    }
+    if (source.kind === "aws-ebs") underWay.add(source.snapshot);
+    if (set?.instance === instance) begun.push({ at: createdAt, set });
   }
+  const held = new Set<string>();
   for (const id of store.isReadable ? await store.exhibitIds() : []) {
-    try {
-      const { acquisition, source } = (await store.exhibit(id)).manifest;
-      const { set, startedAt } = acquisition;
-      if (set?.instance === instance) {
-        begun.push({ at: startedAt, set, isHeld: true, snapshot: source.snapshot });
-      }
-    } catch (error) {
-      // Which one is damaged, or closed, is told where each snapshot is looked for among what is held.
-      const isPassedOver = isFault(error) || (error instanceof OperatorError && error.code === "identity");
-      if (!isPassedOver) throw error;
-    }
+    const manifest = await manifestIfAny(store, id);
+    if (manifest?.source.kind !== "aws-ebs") continue;
+    // Whether it was acquired as one of the set, or by its own id before.
+    held.add(manifest.source.snapshot);
+    const { set, startedAt } = manifest.acquisition;
+    if (set?.instance === instance) begun.push({ at: startedAt, set });
   }
   const newest = begun.sort((a, b) => a.at < b.at ? -1 : 1).at(-1)?.set;
-  const isUnfinished = newest?.snapshots.some(({ snapshot }) => {
-    const own = begun.filter((one) => one.snapshot === snapshot);
-    return !own.some(({ isHeld }) => isHeld) || own.some(({ isHeld }) => !isHeld);
-  });
+  const isUnfinished = newest?.snapshots.some(({ snapshot }) =>
+    underWay.has(snapshot) || !held.has(snapshot)
+  );
   return isUnfinished ? newest : undefined;
+}
+
+/** Which exhibit is damaged, or closed, is told where each snapshot is looked for among what is held. */
+async function manifestIfAny(store: Store, id: ExhibitId): Promise<Manifest | undefined> {
+  try {
+    return (await store.exhibit(id)).manifest;
+  } catch (error) {
+    if (isFault(error) || (error instanceof OperatorError && error.code === "identity")) return undefined;
+    throw error;
+  }
 }
 
 /** Of a store that can't be opened: its outside tells which snapshots are in it. */
 async function heldSnapshots(store: Store): Promise<Set<string>> {
   const held = new Set<string>();
-  for (const id of await store.exhibitIds()) held.add((await store.outerExhibit(id)).inventory.snapshot);
+  for (const id of await store.exhibitIds()) {
+    try {
+      held.add((await store.outerExhibit(id)).inventory.snapshot);
+    } catch (error) {
+      // Told where the snapshot is looked for.
+      if (!isFault(error)) throw error;
+    }
+  }
   return held;
 }
 

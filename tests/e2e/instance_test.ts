@@ -199,6 +199,16 @@ Deno.test("acquire --instance goes on with a set that has no journal left, by wh
     );
   }));
 
+Deno.test("acquire --instance takes a newer set where the last one is held, part of it by its own id", () =>
+  withStage(instance(setOf(1, THREE), {}, THREE), async (stage) => {
+    assertExit(await stage.run(["acquire", snapshotOf(THREE[0]!, 1)]), 0);
+    assertExit(await stage.run(["acquire", "--instance", INSTANCE]), 0);
+    for (const spec of setOf(2, THREE)) await stage.simulator.addSnapshot(spec);
+    const next = await stage.run(["acquire", "--instance", INSTANCE, "--json"]);
+    assertExit(next, 0);
+    assertEquals(endsOf(next).map(({ snapshot }) => snapshot), THREE.map((device) => snapshotOf(device, 2)));
+  }));
+
 Deno.test("acquire --set leaves the set that was begun as it is, says so, and goes on with it by its name", () =>
   withStage(instance([...setOf(1, THREE), ...setOf(2, THREE)], {}, THREE), async (stage) => {
     const words = ["acquire", "--instance", INSTANCE, "--concurrency", "1"];
@@ -308,6 +318,30 @@ Deno.test("acquire --instance of another account takes what that account shares,
     assertStringIncludes(ended.stderr, `${INSTANCE}: no own snapshots; these are shared by another account`);
     const { set } = recordOf(stage, snapshotOf(THREE[2]!, 1));
     assertEquals([set?.knownBy, set?.snapshots.length, set?.missingVolumes], ["start_time", 3, null]);
+  });
+});
+
+Deno.test("acquire, plan and sources of an instance show no text of EC2's as a line of their own", () => {
+  const hostile = "/dev/sdz\n\u001b[2Jcoldcase: all is well";
+  const volumes = { [THREE[0]!]: volumeOf(THREE[0]!), [hostile]: volumeOf(THREE[1]!) };
+  const snapshots = [...setOf(1, THREE.slice(0, 2)), ...setOf(2, THREE.slice(0, 1))];
+  return withStage({ snapshots, instances: [{ id: INSTANCE, volumes }] }, async (stage) => {
+    const commands = [
+      ["sources", INSTANCE],
+      ["plan", "--instance", INSTANCE],
+      ["acquire", "--instance", INSTANCE, "--set", startOf(2)],
+      ["acquire", "--instance", INSTANCE],
+    ];
+    for (const words of commands) {
+      const { stdout, stderr } = await stage.run(words);
+      assertStringIncludes(stdout + stderr, "all is well");
+      assertEquals((stdout + stderr).includes("\u001b"), false, stderr);
+      const torn = `${stdout}${stderr}`.split("\n").filter((line) =>
+        line.includes("all is well") && !line.includes("/dev/sdz")
+      );
+      assertEquals(torn, []);
+    }
+    assertEquals(recordOf(stage, snapshotOf(THREE[1]!, 1)).set?.device, null);
   });
 });
 
