@@ -5,6 +5,7 @@
  *
  * @see store-format.md, "Corrections"
  */
+import { Buffer } from "node:buffer";
 import { isFault, OperatorError } from "../errors.ts";
 import {
   type Addendum,
@@ -55,6 +56,8 @@ export interface CorrectedExhibit {
   readonly manifestDigest: Digest;
 }
 
+const CORRECTION_TYPE = "coldcase-correction";
+
 /** Reads an exhibit's corrections. What can't be read is kept in `unread`: an exhibit opens without them. */
 export async function readCorrections(
   { storage, contents }: { readonly storage: ObjectStorage; readonly contents: Contents },
@@ -66,9 +69,10 @@ export async function readCorrections(
     if (parseName(name)?.kind !== "addendum") continue;
     try {
       const bytes = await contents.read(name, MAX_ADDENDUM_BYTES);
+      // There may be one of digests for each export: those are for whoever verifies.
+      if (!Buffer.from(bytes).includes(CORRECTION_TYPE)) continue;
       const document = decodeAnyAddendum(bytes, `"${name}"`);
-      // Whoever verifies checks those of digests too; there may be one for each export.
-      if (document.type !== "coldcase-correction") continue;
+      if (document.type !== CORRECTION_TYPE) continue;
       refuseOther(document, name, exhibit);
       const check = await checkSignatures(storage, { name, bytes, namespace: "coldcase-addendum@v1" });
       if (check.held.length === 0) throw check.faults[0] ?? unsigned(name);
