@@ -96,6 +96,16 @@ outside("whoami asks moto's STS, also as a role", ["python3", "py:moto", "py:fla
     assertEquals(assumed["arn"], "arn:aws:sts::123456789012:assumed-role/responder/case-7");
     assertStringIncludes(String(assumed["credentials"]), arn);
     assertEquals(assumed["canRenew"], true);
+    const [exchange, ...more] = assumed["chain"] as Record<string, unknown>[];
+    assertEquals(more, []);
+    assertEquals([exchange?.["how"], exchange?.["roleArn"], exchange?.["sessionName"], exchange?.["arn"]], [
+      "AssumeRole",
+      arn,
+      "case-7",
+      assumed["arn"],
+    ]);
+    assertEquals((assumed["base"] as Record<string, unknown>)["arn"], own["arn"]);
+    assertEquals([own["base"], own["chain"], own["renewal"]], [null, [], "none"]);
     assertEquals(typeof assumed["expiresAt"], "string");
   });
 });
