@@ -25,11 +25,11 @@ export const correct = defineCommand({
   description:
     `Corrects what was recorded of an exhibit's case: a signed addendum says the new value, the old one, who corrects, when and why. The manifest is never changed.
 
-An instance's id in place of EXHIBIT means all exhibits of that instance. The flags are what should have been recorded: --examiner is who acquired, --by is who corrects. COLDCASE_CASE and COLDCASE_EXAMINER fill none of them but --by.
+An instance's id in place of EXHIBIT means all exhibits of that instance. The flags are what should have been recorded: --examiner is who acquired, --by is who corrects. No environment variable fills them; COLDCASE_EXAMINER fills --by.
 
 From then on every command shows the corrected value with the recorded one beside it, and an exhibit is found by its corrected evidence number. A correction can be corrected. Two that were made in two copies of a store, not knowing of each other, disagree when the copies meet: "verify" tells it, what was recorded is shown, and the next correction settles it.
 
-Where all exhibits of a store are of another case than the store after --case, the store is of that case too.`,
+Where --case leaves all exhibits of a store in one case that is not the store's, the store is of that case from then on.`,
   options: {
     case: { value: "CASE", summary: "the right case" },
     evidence: { value: "NUMBER", summary: "the right evidence number; for one EXHIBIT" },
@@ -41,7 +41,7 @@ Where all exhibits of a store are of another case than the store after --case, t
       value: "WHAT",
       repeatable: true,
       choices: MEMBERS,
-      summary: `take away: ${MEMBERS.join(", ")}`,
+      summary: "take a value away",
     },
     by: { value: "NAME", environment: CASE_OPTIONS.examiner.environment, summary: "who corrects" },
     ...CUSTODY_OPTIONS,
