@@ -17,13 +17,15 @@ export function partitionOf(region: string): string {
 }
 
 /**
- * `kms:ViaService` of a request that EBS makes of KMS for its caller: EBS is EC2 there.
+ * `kms:ViaService` of a request that EBS makes of KMS for its caller: EBS is EC2 there. AWS's own reader of snapshot blocks,
+ * Inspector, has the same condition in its role.
  *
+ * @see https://docs.aws.amazon.com/inspector/latest/user/slr-permissions-agentless.html
  * @see https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html#conditions-kms-via-service
  */
 export function viaService(region: string): string | readonly string[] {
   const name = `ec2.${region}.amazonaws.com`;
-  // Services of China's Regions are named with and without their suffix: both say the same.
+  // Which suffix KMS writes in China's Regions no page says: a request has one of the two.
   return partitionOf(region) === "aws-cn" ? [name, `${name}.cn`] : name;
 }
 
