@@ -44,7 +44,7 @@ export const exportCommand = defineCommand({
 
 To a file it is sparse; IMAGE.log and IMAGE.map.json lie beside it. An interrupted export is taken up by running the same command again: what is there is compared first.
 
-With --split it is pieces, FILE.001 first, that "cat" joins; FILE.001.log has the digests of each and of all, FILE.001.map.json the map. The first gets its name last: a set that has it is whole. Pieces of two sets are never mixed: what is there is refused, or all of it replaced.
+With --split it is pieces, FILE.001 first, that "cat" joins; FILE.001.log has the digests of each and of all, FILE.001.map.json the map. The first gets its name last: an image that has it is whole. Pieces of two images are never mixed: what is there is refused, or all of it replaced.
 
 --format e01 writes EWF-E01 segment files, FILE.E01 first, with the record's case number, evidence number, examiner, notes and dates, MD5 and SHA-1 (with --digests none no digests), and unreadable ranges below 2 TiB as read errors (the log and the map have all). Segment files have 2 GiB, more where the names to .EZZ need it, or --split. Run again after an interruption, it checks the segment files that are whole and goes on after them; the volume before is read again, for its digests.
 
