@@ -383,3 +383,26 @@ Deno.test("a correction that is damaged is told where the case is shown, and wha
     assertExit(again, 0);
     assertStringIncludes(again.stderr, "an addendum is not read");
   }));
+
+Deno.test("corrections that were made apart disagree when the copies meet, until the next one settles it", () =>
+  withExhibit(async (stage) => {
+    const copy = `${stage.folder}/copy`;
+    assertExit(await stage.run(["copy", "7", "--to", copy]), 0);
+    await correct(stage, "7", "--evidence", "8");
+    await correct(stage, "7", "--evidence", "9", "-s", copy);
+    assertExit(await stage.run(["copy", FIRST, "--to", copy]), 0);
+    const verified = await stage.run(["verify", "-s", copy, "--quick", "--json"]);
+    assertExit(verified, 20);
+    const codes = eventsOf(verified).filter(({ type }) => type === "finding").map(({ code }) => code);
+    assertEquals(codes, ["correction_forked", "signer_unchecked"]);
+    const listed = await stage.run(["ls", "-s", copy]);
+    assertMatch(listed.stdout, / 7 +complete, CORRECTIONS DISAGREE, what was recorded is shown/);
+    assertStringIncludes(listed.stderr, "which of them counts can't be told");
+    const report = await stage.run(["report", "8", "-s", copy]);
+    assertExit(report, 20);
+    assertStringIncludes(report.stdout, "**CORRECTIONS DISAGREE, what was recorded is shown.**");
+    const settled = await correct(stage, "9", "--evidence", "8", "-s", copy);
+    assertStringIncludes(settled.stdout, "settling 2 that disagreed");
+    assertExit(await stage.run(["verify", "-s", copy, "--quick"]), 0);
+    assertMatch((await stage.run(["ls", "-s", copy])).stdout, / 8 +complete, corrected: evidence number/);
+  }));
