@@ -20,7 +20,15 @@ import type { Disk, World } from "../model.ts";
 import { formatTime } from "../units.ts";
 import { guardedDisk, refuseLinks } from "./_guard.ts";
 import { Contents } from "./_contents.ts";
-import { CACHE_FOLDER, KEYS_FOLDER, STORE_FILE, TEMPORARY_FOLDER } from "./_layout.ts";
+import {
+  CACHE_FOLDER,
+  EXHIBITS_FOLDER,
+  JOURNAL_FOLDER,
+  KEYS_FOLDER,
+  PACKS_FOLDER,
+  STORE_FILE,
+  TEMPORARY_FOLDER,
+} from "./_layout.ts";
 import { LocalStorage } from "./_local_storage.ts";
 import { lockStore } from "./_probe.ts";
 import { inlineReaders, workerReaders } from "./_pack_readers.ts";
@@ -189,6 +197,7 @@ async function checkWritable(
   await refuseOtherRecipients(storage, file, options);
   if (options.case === undefined || file.case === null || options.case === file.case) return;
   if (file.mixedCases || options.mixedCases) return;
+  if (!await holdsEvidence(storage)) return;
   throw new OperatorError(
     "usage",
     `Cannot use store "${path}" for case "${options.case}": it holds case "${file.case}"`,
@@ -202,6 +211,14 @@ async function checkWritable(
   );
 }
 
+/** Else an acquisition that failed before it began would make the store one of its case for good. */
+async function holdsEvidence(storage: LocalStorage): Promise<boolean> {
+  for (const folder of [EXHIBITS_FOLDER, JOURNAL_FOLDER, PACKS_FOLDER]) {
+    for await (const _ of storage.list(`${folder}/`)) return true;
+  }
+  return false;
+}
+
 /** Makes `store.json`, or brings in what the options add to it. */
 async function settleStoreFile(
   storage: LocalStorage,
@@ -211,12 +228,15 @@ async function settleStoreFile(
   const known = await storage.stat(STORE_FILE) ? await readStoreFile(storage) : undefined;
   if (known) await checkWritable(storage, known, path, options); // another process may have made it since
   const recipients = known ? known.recipients : await newRecipients(storage, options);
+  const mixes = (known?.mixedCases ?? false) || (options.mixedCases ?? false);
+  // Another case than the known one passed the check above where the store holds no evidence yet.
+  const wanted = mixes ? undefined : options.case;
   const file: StoreFile = {
-    case: known?.case ?? options.case ?? null,
+    case: wanted ?? known?.case ?? options.case ?? null,
     createdAt: known?.createdAt ?? options.now,
     features: [],
     id: known?.id ?? options.newId,
-    mixedCases: (known?.mixedCases ?? false) || (options.mixedCases ?? false),
+    mixedCases: mixes,
     mode: recipients ? "encrypted" : "plain",
     readVersion: STORE_VERSION,
     recipients,

@@ -99,6 +99,7 @@ Deno.test("openStoreForWriting() goes on with a store that was killed while it w
 
 Deno.test("openStoreForWriting() refuses another case unless cases may mix", () =>
   withFolder(async (root) => {
+    await acquireAt(root, ORDER);
     await opens(root, { case: "2026-017" });
     const error = await refusal(root, { case: "2026-018" });
     assertEquals([error.code, error.facts["storeCase"]], ["usage", "2026-017"]);
@@ -106,6 +107,26 @@ Deno.test("openStoreForWriting() refuses another case unless cases may mix", () 
     await opens(root, { case: "2026-017" });
     assertEquals((await opens(root, { case: "2026-018", mixedCases: true })).file.mixedCases, true);
     assertEquals((await opens(root, { case: "2026-019" })).file.case, "2026-017", "mixing stays");
+  }));
+
+Deno.test("openStoreForWriting() takes another case while the store holds nothing", () =>
+  withFolder(async (root) => {
+    await opens(root, { case: "2026-170" });
+    assertEquals(
+      (await opens(root, { case: "2026-017" })).file.case,
+      "2026-017",
+      "the first was never acquired for",
+    );
+    assertEquals((await opens(root)).file.case, "2026-017", "a command without a case changes nothing");
+    const store = await openStoreForWriting(testWorld(), root, { case: "2026-017" });
+    await beginOrResume(store, ORDER);
+    store.close();
+    const error = await refusal(root, { case: "2026-018" });
+    assertEquals(
+      [error.code, error.facts["storeCase"]],
+      ["usage", "2026-017"],
+      "what was begun is of its case",
+    );
   }));
 
 Deno.test("openStore() and openStoreForWriting() name versions and features that they do not know", () =>
