@@ -2,6 +2,7 @@
  * Which files an image consists of, by format and size: their names, the largest of them, what is there of an earlier
  * one, and what writes them. It looks and refuses what the formats can't hold; it makes nothing.
  */
+import { OperatorError } from "../errors.ts";
 import type { BlockReader, Disk } from "../model.ts";
 import { volumeSizeBytes } from "./blocks.ts";
 import { type ImageContainer, type ImageFormat, WholeFile } from "./container.ts";
@@ -12,7 +13,7 @@ import { MIN_SEGMENT_BYTES, mostEwfBytes, segmentBytes } from "./ewf_room.ts";
 import { inlinePackers, threadPackers } from "./ewf_packers.ts";
 import { EwfWriter, segmentsThere } from "./ewf_writer.ts";
 import { type ImageNames, imageNames } from "./file_target.ts";
-import { numberedPieces, requirePieces, SplitFile, splitStem } from "./split_file.ts";
+import { isFirstPiece, numberedPieces, requirePieces, SplitFile, splitStem } from "./split_file.ts";
 import { vhdPath } from "./vhd_file.ts";
 import { isVhdFooter, requireVhdSize, vhdFooter } from "./vhd_format.ts";
 import { planVmdk, VmdkFile } from "./vmdk_file.ts";
@@ -67,10 +68,11 @@ function rawSet(path: string, options: FileSetOptions): FileSet {
       names,
       format: "raw",
       splitBytes,
-      notes: [],
+      notes: rawNameNotes(path),
       largestFileBytes: sizeBytes,
       extraBytes: 0,
-      there: () => disk.stat(path) ? [path] : [],
+      // One that is called like a first piece is read with all that are called like later ones.
+      there: () => isFirstPiece(path) ? numberedPieces(splitStem(path)).there(disk) : thereOne(disk, path),
       open: () => new WholeFile(disk.open(names.partial, "update"), { partial: names.partial, final: path }),
     };
   }
@@ -87,6 +89,28 @@ function rawSet(path: string, options: FileSetOptions): FileSet {
     there: () => names.there(disk),
     open: () => new SplitFile(disk, { names, splitBytes, sizeBytes, mode: "update" }),
   };
+}
+
+function thereOne(disk: Disk, path: string): string[] {
+  return disk.stat(path) ? [path] : [];
+}
+
+/** Programs go by the name. Throws `usage` for a raw image that not even we would read back as one. */
+function rawNameNotes(path: string): readonly string[] {
+  const format = /\.(e01|vmdk|vhd)$/i.exec(path)?.[1]?.toLowerCase();
+  if (format === undefined) return [];
+  if (format !== "e01") {
+    return [
+      `Its name is a ${format.toUpperCase()}'s, and it is a raw image: --format ${format} was not given.`,
+    ];
+  }
+  throw new OperatorError(
+    "usage",
+    `Cannot export to "${path}": the name is an E01's, the image would be raw`,
+    {
+      hints: ["Give --format e01, or another name."],
+    },
+  );
 }
 
 async function ewfSet(
@@ -151,7 +175,7 @@ async function vhdSet(path: string, options: FileSetOptions): Promise<FileSet> {
     notes: await trailerNotes(options),
     largestFileBytes: offset + trailer.bytes.length,
     extraBytes: trailer.bytes.length,
-    there: () => disk.stat(image) ? [image] : [],
+    there: () => thereOne(disk, image),
     open: () =>
       new WholeFile(disk.open(names.partial, "update"), { partial: names.partial, final: image, trailer }),
   };

@@ -86,10 +86,13 @@ async function openLocked(
   const windows = openWindowLogs(set, { ...options, isResumed: isOurs });
   const container = set.open(checkpoint.startedAt);
   try {
-    if (held && !container.takeUp) takeBack(disk, container);
+    if (held && !container.takeUp) takeBack(disk, { container, checkpoint });
     if (container.takeUp) {
       checkpoint = { ...checkpoint, ...await container.takeUp(held?.segments ?? []) };
     }
+    // Files get their names after the log does: before that, what has one came from elsewhere since.
+    const [other] = options.overwrite || isFinished(names, options) ? [] : set.there();
+    if (other !== undefined) throw existing(other);
     // Beyond the durable part nothing may survive: after a failed sync the page cache can hold what the
     // disk does not, and a hole must be one.
     container.truncate(Math.min(container.sizeBytes(), checkpoint.durableBytes));
@@ -137,7 +140,12 @@ function removeEmpty(disk: Disk, container: ImageContainer): void {
 }
 
 /** Pieces that got their final names before the run was cut off are of the unfinished image again. */
-function takeBack(disk: Disk, container: ImageContainer): void {
+function takeBack(
+  disk: Disk,
+  { container, checkpoint }: { readonly container: ImageContainer; readonly checkpoint: Checkpoint },
+): void {
+  // They get them when all is durable: before that, what has such a name is somebody else's.
+  if (checkpoint.durableBytes < checkpoint.volumeSizeBytes) return;
   for (const { partial, final } of container.files().slice(1)) {
     if (disk.stat(final) && !disk.stat(partial)) disk.rename(final, partial);
   }

@@ -33,31 +33,44 @@ export function firstFileOf(disk: Disk, path: string): string {
 
 /** Throws `not_found`, `usage` for what is no image, `format` for one that is not sound, `storage`. */
 export function openImage(path: string, options: OpenOptions): OpenedImage {
-  const { disk } = options;
+  const { disk, devices } = options;
   try {
-    if (/\.e01$/i.test(path) && disk.stat(path)?.kind === "file") {
-      const { digests, ...image } = openEwf(disk, path);
+    const resolved = disk.stat(path)?.kind === "symlink" ? devices.resolve(path) : path;
+    const isFile = disk.stat(resolved)?.kind === "file";
+    if (isFile) refuseLaterFile(disk, resolved);
+    if (/\.e01$/i.test(resolved) && isFile) {
+      const { digests, ...image } = openEwf(disk, resolved);
       return { target: "file", ...image, held: digests };
     }
-    const stem = splitStem(path);
+    const stem = splitStem(resolved);
     // The base name stands for its pieces where no file has it.
-    if (disk.stat(piecePath(stem, 0))?.kind === "file" && (stem !== path || !disk.stat(path))) {
+    if (disk.stat(piecePath(stem, 0))?.kind === "file" && (stem !== resolved || !disk.stat(resolved))) {
       return { target: "file", ...openPieces(disk, stem) };
     }
-    return openOne(path, options);
+    return openOne(resolved, options);
   } catch (error) {
     throw diskFailure("read back", path, error);
   }
 }
 
+/** A part of an image, compared with all of it, would be told as an image that was changed. */
+function refuseLaterFile(disk: Disk, path: string): void {
+  const [, stem, suffix] = /^(.*)\.(E\d\d|E[A-Z]{2}|\d{3})$/is.exec(path) ?? [];
+  if (stem === undefined || suffix === undefined) return;
+  const first = /^\d/.test(suffix) ? piecePath(stem, 0) : `${stem}.${suffix[0]}01`;
+  if (first === path || disk.stat(first)?.kind !== "file") return;
+  throw new OperatorError(
+    "usage",
+    `Cannot read back "${path}": it is called like a later file of a set, expected the first, "${first}"`,
+  );
+}
+
 function openOne(path: string, { disk, devices }: OpenOptions): OpenedImage {
-  const stat = disk.stat(path);
-  if (!stat) throw new OperatorError("not_found", `Cannot read back "${path}": no such file`);
-  const resolved = stat.kind === "symlink" ? devices.resolve(path) : path;
-  const kind = disk.stat(resolved)?.kind;
+  const kind = disk.stat(path)?.kind;
+  if (kind === undefined) throw new OperatorError("not_found", `Cannot read back "${path}": no such file`);
   if (kind === "device") {
-    const { sizeBytes } = devices.inspect(resolved);
-    return { target: "device", file: disk.open(resolved, "read"), sizeBytes };
+    const { sizeBytes } = devices.inspect(path);
+    return { target: "device", file: disk.open(path, "read"), sizeBytes };
   }
   if (kind !== "file") {
     throw new OperatorError(
@@ -66,12 +79,12 @@ function openOne(path: string, { disk, devices }: OpenOptions): OpenedImage {
     );
   }
   // A raw image may be called anything, and begin or end with anything: only both together make another of it.
-  const virtual = /\.vmdk$/i.test(resolved)
-    ? openVmdk(disk, resolved)
-    : /\.vhd$/i.test(resolved)
-    ? openVhd(disk, resolved)
+  const virtual = /\.vmdk$/i.test(path)
+    ? openVmdk(disk, path)
+    : /\.vhd$/i.test(path)
+    ? openVhd(disk, path)
     : undefined;
   if (virtual) return { target: "file", ...virtual };
-  const file = disk.open(resolved, "read");
+  const file = disk.open(path, "read");
   return { target: "file", file, sizeBytes: file.sizeBytes() };
 }

@@ -13,6 +13,10 @@ import { type ContainerFile, type ImageContainer, literally, pathsLike } from ".
 export const MAX_PIECES = 999;
 const FIRST_SUFFIX = /\.001$/;
 
+export function isFirstPiece(path: string): boolean {
+  return FIRST_SUFFIX.test(path);
+}
+
 /** `disk.img` for `disk.img` and for `disk.img.001`. */
 export function splitStem(path: string): string {
   return path.replace(FIRST_SUFFIX, "");

@@ -157,6 +157,22 @@ Deno.test("exportRaw() of an E01 takes up no segment file that is not what it wa
   }
 });
 
+Deno.test("exportRaw() of an E01, run again, touches no segment file that came from elsewhere since", async () => {
+  for (const left of ["disk.E03", "disk.E05", "disk.EZZ"]) {
+    await withFolder(async (folder) => {
+      await interrupted(`${folder}/disk`, 1_900_000, random);
+      Deno.writeTextFileSync(`${folder}/${left}`, "another");
+      const before = names(folder);
+      const error = await assertRejects(() => exported(`${folder}/disk`, {}, random), OperatorError);
+      assertEquals([error.code, error.facts.path, names(folder)], ["usage", `${folder}/${left}`, before]);
+      assertEquals(Deno.readTextFileSync(`${folder}/${left}`), "another");
+      Deno.removeSync(`${folder}/${left}`);
+      const { checkedBytes } = await exported(`${folder}/disk`, {}, random);
+      assertEquals([checkedBytes, segments(folder)], [4 * 7 * 32_768, await uninterrupted({}, random)]);
+    });
+  }
+});
+
 Deno.test("exportRaw() of an E01 begins anew where the record says something else than the segment files", async () => {
   const { result } = await takenUp(() => undefined, { ewf: { ...FACTS, examiner: "B. Other" } });
   assertEquals(result.checkedBytes, 0);

@@ -114,6 +114,29 @@ Deno.test("readBack() of an E01 finds another exhibit's bytes", async () => {
   });
 });
 
+Deno.test("readBack() follows a link to an E01, and takes no later segment file for an image", async () => {
+  await withFolder(async (folder) => {
+    await exported(`${folder}/disk`);
+    Deno.symlinkSync(`${folder}/disk.E01`, `${folder}/link.img`);
+    assertEquals((await found(`${folder}/link.img`)).findings, []);
+    const error = await assertRejects(() => found(`${folder}/disk.E02`), OperatorError);
+    assertEquals(error.code, "usage");
+    assertStringIncludes(error.message, `expected the first, "${folder}/disk.E01"`);
+  });
+});
+
+Deno.test("exportRaw() gives a raw image no name of an E01, and notes one of a virtual disk", async () => {
+  await withFolder(async (folder) => {
+    const raw = { ewf: undefined, splitBytes: undefined };
+    const error = await assertRejects(() => exported(`${folder}/disk.e01`, raw), OperatorError);
+    assertEquals([error.code, names(folder)], ["usage", []]);
+    assertMatch(error.hints.join(" "), /--format e01/);
+    const { notes } = await exported(`${folder}/disk.VHD`, raw);
+    assertMatch(notes.join(" "), /raw image.*--format vhd/);
+    assertEquals((await exported(`${folder}/disk.img`, raw)).notes, []);
+  });
+});
+
 Deno.test("exportRaw() mixes no two E01 sets, and no E01 goes to a stream", async () => {
   await withFolder(async (folder) => {
     for (const left of ["disk.E01", "disk.E02", "disk.EZZ", "disk.E01.log"]) {

@@ -135,6 +135,57 @@ Deno.test("exportRaw() mixes no two sets: any piece there refuses, --overwrite r
   });
 });
 
+Deno.test("exportRaw() in pieces, run again, touches no piece that came from elsewhere since", async () => {
+  for (const isPartialGone of [false, true]) {
+    await withFolder(async (folder) => {
+      const stem = `${folder}/disk.img`;
+      const failing = failingDisk((n, operation) =>
+        operation === "write" && n > 60 ? platformError("ENOSPC") : undefined
+      );
+      await assertRejects(() => exported(stem, { disk: failing }), OperatorError);
+      if (isPartialGone) Deno.removeSync(`${stem}.009.partial`);
+      for (const left of ["disk.img.009", "disk.img.700"]) {
+        Deno.writeTextFileSync(`${folder}/${left}`, "another");
+        const before = names(folder);
+        const error = await assertRejects(() => exported(stem), OperatorError);
+        assertEquals([error.code, error.facts.path, names(folder)], ["usage", `${folder}/${left}`, before]);
+        assertEquals(Deno.readTextFileSync(`${folder}/${left}`), "another");
+        Deno.renameSync(`${folder}/${left}`, `${folder}/away-${left}`);
+      }
+      await exported(stem);
+      assertEquals(joined(stem), reader.bytes);
+      assertEquals(names(folder), [...SET, "away-disk.img.009", "away-disk.img.700"].sort());
+    });
+  }
+});
+
+Deno.test("exportRaw() to one file that is called like a first piece leaves no others beside it", async () => {
+  await withFolder(async (folder) => {
+    const path = `${folder}/disk.001`;
+    const whole = (more: Partial<ExportOptions> = {}) => exported(path, { splitBytes: undefined, ...more });
+    Deno.writeTextFileSync(`${folder}/disk.002`, "another");
+    assertEquals((await assertRejects(() => whole(), OperatorError)).code, "usage");
+    assertEquals(names(folder), ["disk.002"]);
+    await whole({ overwrite: true });
+    assertEquals(names(folder), ["disk.001", "disk.001.log", "disk.001.map.json"]);
+    assertEquals((await readBack(reader, path, { disk: realDisk })).findings, []);
+  });
+});
+
+Deno.test("readBack() follows a link to the first piece, and takes no later one for an image", async () => {
+  await withFolder(async (folder) => {
+    await exported(`${folder}/disk.img`);
+    Deno.symlinkSync(`${folder}/disk.img.001`, `${folder}/link`);
+    assertEquals((await readBack(reader, `${folder}/link`, { disk: realDisk })).findings, []);
+    const error = await assertRejects(
+      () => readBack(reader, `${folder}/disk.img.002`, { disk: realDisk }),
+      OperatorError,
+    );
+    assertEquals(error.code, "usage");
+    assertStringIncludes(error.message, `expected the first, "${folder}/disk.img.001"`);
+  });
+});
+
 Deno.test("exportRaw() takes a FAT target in pieces that fit, and says so where they do not", async () => {
   await withFolder(async (folder) => {
     const fat: Disk = { ...realDisk, fileSystemType: () => "vfat", freeBytes: () => 0 };
