@@ -1,9 +1,11 @@
 /**
- * Evidence numbers from the command line, one for each exhibit: pure. A snapshot that stands alone has one number; the
- * volumes of an instance have one each, or one number for all, with a suffix by their order.
+ * Evidence numbers from the command line, one for each exhibit. A snapshot that stands alone has one number; the
+ * volumes of an instance have one each, or one number for all, with a suffix by their order. A number that another
+ * snapshot has already is warned of and taken: whether it is a mistake the examiner knows.
  */
 import { OperatorError } from "../errors.ts";
 import type { SnapshotId } from "../model.ts";
+import type { Store } from "../store/mod.ts";
 import type { Target } from "./_instance.ts";
 
 /**
@@ -64,4 +66,31 @@ function unclear(value: string, targets: readonly Target[]): OperatorError {
         : ["With several snapshots give --evidence SNAP=NUMBER once for each."],
     },
   );
+}
+
+/** What to warn of: numbers that an exhibit of another snapshot has, or that two of the snapshots get. */
+export async function usedNumberNotes(
+  store: Store,
+  numbers: ReadonlyMap<SnapshotId, string>,
+): Promise<string[]> {
+  const notes: string[] = [];
+  const given = new Map<string, SnapshotId>();
+  for (const [snapshot, number] of numbers) {
+    const other = given.get(number);
+    if (other) notes.push(`evidence number ${number} is given twice, to ${other} and to ${snapshot}`);
+    given.set(number, snapshot);
+  }
+  // Of an encrypted store that nothing opens, the numbers are not known.
+  const known = store.isReadable && given.size > 0 ? await store.numbered(new Set(given.keys())) : [];
+  for (const { id, manifest: { source }, corrections: { facts } } of known) {
+    const snapshot = [...numbers].find(([own, number]) =>
+      number === facts.evidence && own !== source.snapshot
+    );
+    if (!snapshot) continue;
+    notes.push(
+      `evidence number ${facts.evidence} of ${snapshot[0]} is that of ${id} (${source.snapshot}), too: ` +
+        `"coldcase correct EXHIBIT --evidence NUMBER --reason TEXT" gives one of them another`,
+    );
+  }
+  return notes;
 }

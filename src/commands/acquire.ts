@@ -25,7 +25,7 @@ import { announceTargets, showEnds } from "./_acquire_shown.ts";
 import { credentialText, openAws, SourceWatch } from "./_aws.ts";
 import { CASE_OPTIONS, caseFacts, warnOfMissing } from "./_case.ts";
 import { CUSTODY_OPTIONS, type CustodyNote, openKey, withCustody } from "./_custody.ts";
-import { evidenceNumbers } from "./_evidence_numbers.ts";
+import { evidenceNumbers, usedNumberNotes } from "./_evidence_numbers.ts";
 import { NOT_FROM_AWS } from "./_exhibits.ts";
 import {
   ENCRYPTION_OPTIONS,
@@ -263,6 +263,7 @@ async function acquireAll(
   const evidence = evidenceNumbers(options.evidence, targets);
   // Else the first ones would be acquired before a later one ends the run.
   for (const { snapshot, set } of targets) await refuseOtherJournal({ ...base, snapshot, set });
+  for (const text of await usedNumberNotes(base.store, evidence)) context.out.warn(text);
   const ends: { readonly target: Target; readonly ended: Ended }[] = [];
   // While others are fetched, pending ones are completed.
   const isPending = ({ state }: Target) => state === "pending" ? 1 : 0;

@@ -14,6 +14,7 @@ import { formatCount, formatTime } from "../units.ts";
 import { CASE_OPTIONS } from "./_case.ts";
 import { CASE_TITLES, changesText, correctionNotes } from "./_corrections.ts";
 import { CUSTODY_OPTIONS, type CustodyNote, openKey, withCustody } from "./_custody.ts";
+import { usedNumberNotes } from "./_evidence_numbers.ts";
 import { exhibitEvent } from "./_exhibits.ts";
 import { findGroup, groupWish } from "./_groups.ts";
 import { IDENTITY_OPTIONS, openIdentities } from "./_identities.ts";
@@ -88,6 +89,10 @@ Where --case leaves all exhibits of a store in one case that is not the store's,
         for (const exhibit of exhibits) {
           refuseLongFacts({ ...exhibit.corrections.facts, ...values });
           note.about(exhibit);
+        }
+        if (values.evidence && exhibits[0]) {
+          const given = new Map([[exhibits[0].manifest.source.snapshot, values.evidence]]);
+          for (const text of await usedNumberNotes(store, given)) out.warn(text);
         }
         for (const exhibit of exhibits) await correctOne(context, { store, exhibit, wish, note });
         for (const text of store.tolerated) out.note(text);

@@ -158,6 +158,14 @@ export class ExhibitList {
     for (const { message } of faults) this.#parts.passOver(`An exhibit was passed over: ${message}`);
     return newestOf(sound, snapshot, kind);
   }
+
+  /** Exhibits whose evidence number is one of these, as corrected. Those that do not open are passed over. */
+  async numbered(numbers: ReadonlySet<string>): Promise<Exhibit[]> {
+    const { sound } = await this.#soundExhibits();
+    return sound.filter(({ corrections: { facts } }) =>
+      facts.evidence !== null && numbers.has(facts.evidence)
+    );
+  }
 }
 
 /** Which one of a snapshot is the newest is not known while one of them is closed: it says what it supersedes. */

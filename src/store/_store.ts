@@ -151,6 +151,11 @@ export class Store {
     return this.#list.find(reference);
   }
 
+  /** Exhibits whose evidence number is one of these; see `ExhibitList`. */
+  numbered(numbers: ReadonlySet<string>): Promise<Exhibit[]> {
+    return this.#list.numbered(numbers);
+  }
+
   /** What can be known of it without opening it; see `ExhibitList`. */
   findOuter(reference: string): Promise<OuterExhibit> {
     return this.#list.findOuter(reference);

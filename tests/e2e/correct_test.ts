@@ -232,6 +232,22 @@ Deno.test("acquire says what the record of a held exhibit says otherwise, and do
     assertEquals(right.stderr.match(/stays so/g), null);
   }));
 
+Deno.test("acquire and correct warn of an evidence number that another snapshot has, and take it", () =>
+  withExhibit(async (stage) => {
+    const warning = (snapshot: string, other: string) =>
+      new RegExp(
+        `warning: evidence number 7 of ${snapshot} is that of ex-\\w+ \\(${other}\\), too: "coldcase correct`,
+      );
+    const first = await stage.run(["acquire", SECOND, "--case", "2026-114", "--evidence", "7"]);
+    assertExit(first, 0);
+    assertMatch(first.stderr, warning(SECOND, FIRST));
+    assertEquals((await correct(stage, SECOND, "--evidence", "8")).stderr.match(/is that of/g), null);
+    assertMatch((await correct(stage, SECOND, "--evidence", "7")).stderr, warning(SECOND, FIRST));
+    const twice = ["--evidence", `${FIRST}=7`, "--evidence", `${SECOND}=7`];
+    const both = await stage.run(["acquire", FIRST, SECOND, "--case", "2026-114", ...twice]);
+    assertMatch(both.stderr, new RegExp(`evidence number 7 is given twice, to ${FIRST} and to ${SECOND}`));
+  }));
+
 Deno.test("verify names a key that corrected the case and did not sign the exhibit", () =>
   withExhibit(async (stage) => {
     const [key, publicFile] = [`${stage.folder}/second.key`, `${stage.folder}/second.pub`];
