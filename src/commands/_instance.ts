@@ -64,6 +64,7 @@ export function instanceWish(
     if (set !== undefined) {
       throw refused("take --set: it chooses among the sets of an instance", "--instance i-… says of which.");
     }
+    refuseOtherIds(args, command);
     if (args.length > 0) return undefined;
     throw refused(
       `run ${command}: neither a snapshot nor an instance was named`,
@@ -84,6 +85,24 @@ export function instanceWish(
     );
   }
   return { instance, set, fresh, mayWait: wait };
+}
+
+/** An incident has an instance's id, or a volume's: what takes those is one word away. */
+function refuseOtherIds(args: readonly string[], command: string): void {
+  for (const id of args) {
+    if (isInstanceId(id)) {
+      throw refused(
+        `take "${id}" for a snapshot: it is an instance`,
+        `Its volumes, taken together: coldcase ${command} --instance ${id}`,
+      );
+    }
+    if (/^vol-[0-9a-f]{8,17}$/.test(id)) {
+      throw refused(
+        `take "${id}" for a snapshot: it is a volume`,
+        `Its snapshots: coldcase sources ${id}`,
+      );
+    }
+  }
 }
 
 function refused(what: string, hint: string): OperatorError {

@@ -40,6 +40,20 @@ hint: Deleted ones may be in the Recycle Bin: aws ec2 list-snapshots-in-recycle-
 hint: coldcase acquire SNAPSHOT…, or coldcase acquire --instance i-…`,
   },
   {
+    what: "an instance where a snapshot is expected",
+    args: [INSTANCE],
+    exitCode: 2,
+    said: `error: Cannot take "${INSTANCE}" for a snapshot: it is an instance
+hint: Its volumes, taken together: coldcase acquire --instance ${INSTANCE}`,
+  },
+  {
+    what: "a volume where a snapshot is expected",
+    args: ["vol-0a0a0a0a0a0a0a001"],
+    exitCode: 2,
+    said: `error: Cannot take "vol-0a0a0a0a0a0a0a001" for a snapshot: it is a volume
+hint: Its snapshots: coldcase sources vol-0a0a0a0a0a0a0a001`,
+  },
+  {
     what: "what is no instance",
     args: ["--instance", "web-1"],
     exitCode: 2,
