@@ -225,3 +225,18 @@ export async function withFolder(body: (folder: string) => Promise<void>): Promi
     Deno.removeSync(folder, { recursive: true });
   }
 }
+
+/**
+ * Waits for a run on a disk that fails at operation `at`; its error, `undefined` where the run had ended before that: syncs go on
+ * beside the writing, and how many there are is not the same each time.
+ */
+export async function cutOff(
+  run: Promise<unknown>,
+  { disk, at }: { readonly disk: FailingDisk; readonly at: number },
+): Promise<OperatorError | undefined> {
+  const error: unknown = await run.then(() => undefined, (error: unknown) => error);
+  const isReached = disk.operations.length > at;
+  if (error === undefined && !isReached) return undefined;
+  if (isReached && error instanceof OperatorError) return error;
+  throw new Error(`cut off at ${at} of ${disk.operations.length}: ${error}`, { cause: error });
+}

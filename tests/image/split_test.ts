@@ -8,7 +8,15 @@ import { OperatorError } from "../../src/errors.ts";
 import type { Disk } from "../../src/model.ts";
 import { realDisk } from "../../src/world.ts";
 import { type ExportOptions, exportRaw, readBack, readExportLog } from "../../src/image/mod.ts";
-import { exportOptions, failingDisk, platformError, randomReader, shapeOf, withFolder } from "./fakes.ts";
+import {
+  cutOff,
+  exportOptions,
+  failingDisk,
+  platformError,
+  randomReader,
+  shapeOf,
+  withFolder,
+} from "./fakes.ts";
 import { MemoryReader } from "./fakes.ts";
 
 const PIECE = 4096;
@@ -232,7 +240,7 @@ Deno.test("exportRaw() in pieces, cut off at any operation and run again, is as 
     await withFolder(async (folder) => {
       const stem = `${folder}/disk.img`;
       const failing = failingDisk((n) => n >= at ? platformError("EIO") : undefined);
-      await assertRejects(() => exported(stem, { disk: failing }), OperatorError);
+      if (!await cutOff(exported(stem, { disk: failing }), { disk: failing, at })) return;
       if (realDisk.stat(`${stem}.001`)) assertEquals(joined(stem), reader.bytes, `a half set after ${at}`);
       // Only the file that tells how far it was is left where the image was complete already.
       const isThere = realDisk.stat(`${stem}.001`) !== undefined;
