@@ -134,6 +134,39 @@ export function settleCorrections(
   return { facts: heads.length === 1 ? heads[0]!.document.after : recorded, recorded, all, heads, faults };
 }
 
+/**
+ * What the case is after `values` are set right: the rest stays as it counts, and of a fork as all heads have it.
+ *
+ * Throws `usage` where the heads of a fork disagree on what `values` does not say: to take the manifest's fact for that
+ * would undo a correction without a word.
+ */
+export function correctedFacts(
+  exhibit: ExhibitId,
+  { facts, heads }: Pick<Corrections, "facts" | "heads">,
+  values: Partial<CaseFacts>,
+): CaseFacts {
+  const [first, ...others] = heads.map(({ document }) => document.after);
+  if (!first || others.length === 0) return { ...facts, ...values };
+  const disagreed = new Set(others.flatMap((other) => differingMembers(first, other)));
+  const open = [...disagreed].filter((member) => !Object.hasOwn(values, member));
+  if (open.length === 0) return { ...first, ...values };
+  const said = open.map((member) => {
+    const all = new Set([first, ...others].map((one) => JSON.stringify(one[member]?.slice(0, 100) ?? null)));
+    return `${member} (${[...all].join(", ")})`;
+  });
+  const options = open.map((member) => `--${member} …`).join(" ");
+  throw new OperatorError(
+    "usage",
+    `Cannot settle the corrections of "${exhibit}": they disagree on ${
+      said.join(" and ")
+    }, expected what is right`,
+    {
+      hints: [`Say it with the rest: coldcase correct ${exhibit} ${options}; --clear where it is none.`],
+      facts: { exhibit, disagreed: open.join(",") },
+    },
+  );
+}
+
 function forkOf(heads: readonly HeldCorrection[]): CorrectionFault {
   const files = heads.map(({ file }) => file).sort();
   const others = files.filter((_, at) => at !== 1).map((file) => `"${file}"`).join(", ");

@@ -44,7 +44,7 @@ import {
   readReceipts,
 } from "./_evidence.ts";
 import type { Contents } from "./_contents.ts";
-import { readCorrections } from "./_corrections.ts";
+import { correctedFacts, readCorrections } from "./_corrections.ts";
 import type { Exhibit } from "./_exhibit.ts";
 import type { OuterExhibit } from "./_outer.ts";
 import { EXHIBITS_FOLDER, parseName, receiptName } from "./_layout.ts";
@@ -143,7 +143,7 @@ export class StoreEvidence {
     const lock = await lockCustody({ storage, disk, clock: world.clock });
     try {
       const { facts, heads } = await readCorrections(this.#parts, exhibit);
-      const after = { ...facts, ...values };
+      const after = correctedFacts(exhibit.id, { facts, heads }, values);
       if (heads.length < 2 && differingMembers(facts, after).length === 0) return undefined;
       const document = fitting({
         ...said,

@@ -422,3 +422,29 @@ Deno.test("corrections that were made apart disagree when the copies meet, until
     assertExit(await stage.run(["verify", "-s", copy, "--quick"]), 0);
     assertMatch((await stage.run(["ls", "-s", copy])).stdout, / 8 +complete, corrected: evidence number/);
   }));
+
+Deno.test("a correction that settles others keeps what they agree on, and must say what they do not", () =>
+  withExhibit(async (stage) => {
+    const copy = `${stage.folder}/copy`;
+    await correct(stage, "7", "--case", "2026-115", "--examiner", "B. Right");
+    assertExit(await stage.run(["copy", "7", "--to", copy]), 0);
+    await correct(stage, "7", "--authority", "Order 7");
+    await correct(stage, "7", "--authority", "Order 8", "-s", copy);
+    assertExit(await stage.run(["copy", FIRST, "--to", copy]), 0);
+    const files = () => filesBelow(copy).filter((name) => name.includes("/addendum-")).length;
+    const before = files();
+    const said = ["correct", FIRST, "--reason", "Asked the court", "-s", copy];
+    const open = await stage.run([...said, "--notes", "Read again"]);
+    assertExit(open, 2);
+    assertMatch(
+      open.stderr,
+      /they disagree on authority \("Order [78]", "Order [78]"\), expected what is right/,
+    );
+    assertMatch(open.stderr, /hint: Say it with the rest: coldcase correct ex-\w+ --authority …; --clear/);
+    assertEquals(files(), before, "nothing was settled");
+    assertExit(await stage.run([...said, "--authority", "Order 9"]), 0);
+    const [facts] = eventsOf(await stage.run(["info", FIRST, "-s", copy, "--json"]));
+    const { authority, case: caseName, evidence, examiner } = facts!["caseFacts"] as Record<string, string>;
+    assertEquals([authority, caseName, evidence, examiner], ["Order 9", "2026-115", "7", "B. Right"]);
+    assertExit(await stage.run(["verify", "-s", copy, "--quick"]), 0);
+  }));
