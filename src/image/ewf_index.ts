@@ -61,8 +61,10 @@ export class EwfIndex {
     this.#path = path;
   }
 
-  addSegment(number: number): void {
-    const path = number === 1 ? this.#path : segmentPath(ewfStem(this.#path), number);
+  addSegment(
+    number: number,
+    path = number === 1 ? this.#path : segmentPath(ewfStem(this.#path), number),
+  ): void {
     if (this.#disk.stat(path)?.kind !== "file") {
       throw damaged(this.#path, `segment file "${path}" is missing`);
     }

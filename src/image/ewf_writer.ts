@@ -18,6 +18,7 @@ import type { LinearDigestValues } from "./digests.ts";
 import { GROUP_BYTES, ZERO_CHUNK } from "./ewf_chunks.ts";
 import { CHUNK_BYTES, COMPRESSED, SECTOR_BYTES } from "./ewf_format.ts";
 import type { EwfPackers, PackedGroup } from "./ewf_packers.ts";
+import { EwfIndex } from "./ewf_index.ts";
 import { type EwfOptions, EwfSegments } from "./ewf_segments.ts";
 import type { ByteRange } from "./ranges.ts";
 
@@ -66,8 +67,13 @@ export class EwfWriter implements ImageContainer {
 
   async takeUp(held: readonly HeldSegment[]): Promise<ResumePoint> {
     let count = 0;
-    for (const { sha256 } of held) {
-      if (!await this.#isHeld(count + 1, sha256)) break;
+    const index = new EwfIndex(this.#disk, this.#segments.file(1).final);
+    for (const { sha256, endBytes } of held) {
+      const path = await this.#heldAt(count + 1, sha256);
+      if (path === undefined) break;
+      index.addSegment(count + 1, path);
+      // Where it ends is not in its digest: taken on the checkpoint's word, chunks could be left out.
+      if (index.isEnded || index.chunkCount * CHUNK_BYTES !== endBytes) break;
       count++;
     }
     this.#held = held.slice(0, count);
@@ -158,16 +164,16 @@ export class EwfWriter implements ImageContainer {
     this.#packers.close();
   }
 
-  /** A whole one may have its final name already: the run was cut off while it gave them. */
-  async #isHeld(number: number, sha256: string): Promise<boolean> {
+  /** Under its unfinished name. A whole one may have its final name already: the run was cut off while it gave them. */
+  async #heldAt(number: number, sha256: string): Promise<string | undefined> {
     const { partial, final } = this.#segments.file(number);
     const isRenamed = number > 1 && !this.#disk.stat(partial);
     const path = isRenamed ? final : partial;
-    if (this.#disk.stat(path)?.kind !== "file") return false;
-    if (number === 1 && !this.#segments.isFirst(path)) return false;
-    if (await this.#packers.fileSha256(path) !== sha256) return false;
+    if (this.#disk.stat(path)?.kind !== "file") return undefined;
+    if (number === 1 && !this.#segments.isFirst(path)) return undefined;
+    if (await this.#packers.fileSha256(path) !== sha256) return undefined;
     if (isRenamed) this.#disk.rename(final, partial);
-    return true;
+    return partial;
   }
 
   #expect(offset: number): void {

@@ -175,6 +175,20 @@ Deno.test("exportRaw() of an E01, run again, touches no segment file that came f
   }
 });
 
+Deno.test("exportRaw() of an E01 believes no checkpoint that says where a segment file ends", async () => {
+  for (const [which, moved] of [[3, 32_768], [3, -32_768], [3, 512], [1, 32_768]] as const) {
+    const { result } = await takenUp((folder) => {
+      const path = `${folder}/disk.E01.partial.json`;
+      const checkpoint = JSON.parse(Deno.readTextFileSync(path));
+      assertEquals(checkpoint.segments.length, 4);
+      checkpoint.segments[which].endBytes += moved;
+      if (which === 3) checkpoint.durableBytes += moved;
+      Deno.writeTextFileSync(path, JSON.stringify(checkpoint));
+    });
+    assertEquals(result.checkedBytes, which * 7 * 32_768);
+  }
+});
+
 Deno.test("exportRaw() of an E01 begins anew where the record says something else than the segment files", async () => {
   const { result } = await takenUp(() => undefined, { ewf: { ...FACTS, examiner: "B. Other" } });
   assertEquals(result.checkedBytes, 0);
