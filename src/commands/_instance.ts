@@ -44,6 +44,8 @@ export interface InstanceWish {
   readonly instance: string;
   readonly set: string | undefined;
   readonly fresh: boolean;
+  /** What has unreadable blocks is not done. */
+  readonly retryUnreadable: boolean;
   /** Pending snapshots are waited for. */
   readonly mayWait: boolean;
 }
@@ -55,11 +57,12 @@ export function instanceWish(
     readonly instance: string | undefined;
     readonly set: string | undefined;
     readonly fresh?: boolean;
+    readonly "retry-unreadable"?: boolean;
     readonly wait?: boolean;
   },
   command: string,
 ): InstanceWish | undefined {
-  const { instance, set, fresh = false, wait = false } = options;
+  const { instance, set, fresh = false, "retry-unreadable": retryUnreadable = false, wait = false } = options;
   if (instance === undefined) {
     if (set !== undefined) {
       throw refused("take --set: it chooses among the sets of an instance", "--instance i-… says of which.");
@@ -84,7 +87,7 @@ export function instanceWish(
       "One or the other; --set SNAPSHOT takes the set that a snapshot is of.",
     );
   }
-  return { instance, set, fresh, mayWait: wait };
+  return { instance, set, fresh, retryUnreadable, mayWait: wait };
 }
 
 /** An incident has an instance's id, or a volume's: what takes those is one word away. */
@@ -117,7 +120,7 @@ export async function instanceTargets(
 ): Promise<readonly Target[]> {
   const { out } = context;
   const { store } = from;
-  const begun = store && await begunSet(store, wish.instance);
+  const begun = store && await begunSet(store, wish);
   if (begun && !wish.fresh && wish.set === undefined) {
     out.note(
       `going on with ${describeSet(begun)}: it was begun. Newer ones are not looked for: --set newest`,
@@ -182,9 +185,12 @@ function targetsOf(
 
 /**
  * The set that the store's last acquisition of this instance is of, while not all of it is held: a newer one must not
- * take its place because the run was interrupted.
+ * take its place because the run was interrupted, or because blocks are to be read again.
  */
-export async function begunSet(store: Store, instance: string): Promise<SetFacts | undefined> {
+export async function begunSet(
+  store: Store,
+  { instance, retryUnreadable }: Pick<InstanceWish, "instance" | "retryUnreadable">,
+): Promise<SetFacts | undefined> {
   const begun: { readonly at: string; readonly set: SetFacts }[] = [];
   const underWay = new Set<string>();
   for (const { set, source, createdAt } of await store.journals()) {
@@ -196,7 +202,7 @@ export async function begunSet(store: Store, instance: string): Promise<SetFacts
     const manifest = await manifestIfAny(store, id);
     if (manifest?.source.kind !== "aws-ebs") continue;
     // Whether it was acquired as one of the set, or by its own id before.
-    held.add(manifest.source.snapshot);
+    if (!retryUnreadable || manifest.counts.unreadableBlocks === 0) held.add(manifest.source.snapshot);
     const { set, startedAt } = manifest.acquisition;
     if (set?.instance === instance) begun.push({ at: startedAt, set });
   }

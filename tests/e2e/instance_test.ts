@@ -174,6 +174,22 @@ Deno.test("acquire --instance commits eleven volumes where one fails, ends by th
   });
 });
 
+Deno.test("acquire --instance --retry-unreadable reads the set again that it is said of, not a newer one", () => {
+  const [root] = DEVICES as [string];
+  const faults = "bad-block:350=checksum";
+  return withStage(instance(setOf(1, [root]), { faults }, [root]), async (stage) => {
+    const words = ["acquire", "--instance", INSTANCE, "--json"];
+    const ended = await stage.run(words);
+    assertExit(ended, 3);
+    assertStringIncludes(ended.stderr, "the same command with --retry-unreadable");
+    for (const spec of setOf(2, [root])) await stage.simulator.addSnapshot(spec);
+    const again = await stage.run([...words, "--retry-unreadable"]);
+    assertEquals(endsOf(again).map(({ snapshot }) => snapshot), [snapshotOf(root, 1)]);
+    assertExit(again, 3);
+    assertEquals(endsOf(await stage.run(words)).map(({ snapshot }) => snapshot), [snapshotOf(root, 2)]);
+  });
+});
+
 Deno.test("acquire --instance goes on with a set that has no journal left, by what its exhibits say", () =>
   withStage(instance(setOf(1, THREE), {}, THREE), async (stage) => {
     const archived = snapshotOf(THREE[1]!, 1);
