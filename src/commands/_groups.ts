@@ -95,11 +95,7 @@ export async function findGroup(context: CommandContext, store: Store, wish: Gro
   const exhibits = all.filter((exhibit) => isOf(exhibit, wish));
   if (exhibits.length === 0) {
     // It may be one of those that do not open.
-    throw errors[0] ?? new OperatorError(
-      "not_found",
-      `Cannot find exhibits of ${groupText(wish)}: the store "${store.path}" holds none`,
-      { hints: ['Run "coldcase ls" to see what it holds.'], facts: { store: store.path } },
-    );
+    throw errors[0] ?? noneOf({ wish, store, journals: await store.journals() });
   }
   for (const error of errors) context.out.error(error);
   const codes = errors.map(({ exitCode }) => exitCode);
@@ -110,6 +106,27 @@ export async function findGroup(context: CommandContext, store: Store, wish: Gro
     ? all.filter((exhibit) => exhibits.includes(exhibit) || held.has(exhibit))
     : exhibits;
   return { wish, exhibits: members, sets, single: members.filter((one) => !held.has(one)), closed, codes };
+}
+
+/** A run that was killed before its first commit left no exhibit, and what it recorded all the same. */
+function noneOf(
+  { wish, store, journals }: {
+    readonly wish: GroupWish;
+    readonly store: Store;
+    readonly journals: readonly JournalHead[];
+  },
+): OperatorError {
+  const begun = wish.instances.find((instance) => journals.some(({ set }) => set?.instance === instance));
+  const hint = begun &&
+    `An acquisition of it is not finished: coldcase acquire --instance ${begun} goes on with it`;
+  return new OperatorError(
+    "not_found",
+    `Cannot find exhibits of ${groupText(wish)}: the store "${store.path}" holds none${begun ? " yet" : ""}`,
+    {
+      hints: [...(hint ? [hint] : []), 'Run "coldcase ls" to see what it holds.'],
+      facts: { store: store.path },
+    },
+  );
 }
 
 /** Each exhibit that opens, the oldest acquisition first, and why others do not: they may be meant, too. */

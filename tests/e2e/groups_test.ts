@@ -74,6 +74,19 @@ Deno.test("ls of an instance tells a snapshot that is being acquired from one th
     assertMatch(stdout, new RegExp(`${SNAPSHOTS[2]} +NOT HELD$`, "m"));
   }));
 
+Deno.test("ls of an instance of which nothing is committed yet says how to go on", () =>
+  withStage(instance(setOf(1, THREE), {}, THREE), async (stage) => {
+    const running = await stage.startHeldAfter(2, ["acquire", "--instance", INSTANCE, "--concurrency", "1"]);
+    running.kill("SIGINT");
+    assertExit(await running.ended, 130);
+    stage.release();
+    const listed = await stage.run(["ls", INSTANCE]);
+    assertRefusal(listed, { exitCode: 10, names: ["holds none yet"] });
+    assertStringIncludes(listed.stderr, `coldcase acquire --instance ${INSTANCE} goes on with it`);
+    assertExit(await stage.run(["acquire", "--instance", INSTANCE]), 0);
+    assertStringIncludes((await stage.run(["ls", INSTANCE])).stdout, "3 of 3 held");
+  }));
+
 Deno.test("verify of an instance or a case verifies all of it, and ends with 3 where one of a set is missing", () =>
   withInstance(async (stage) => {
     for (const which of [[INSTANCE], ["--case", "2026-114"]]) {
