@@ -17,7 +17,13 @@ import { type FileSet, fileSet, type FileSetOptions } from "./file_set.ts";
 import { FileTarget, type ImageLock, type ImageNames, imageNames } from "./file_target.ts";
 import { readExportLog } from "./log.ts";
 import { MapWriter } from "./map.ts";
-import { unfinishedWindowLogs, type WindowLogPlan, WindowLogs, windowLogsOf } from "./window_log.ts";
+import {
+  unfinishedWindowLogs,
+  windowLogPath,
+  type WindowLogPlan,
+  WindowLogs,
+  windowLogsOf,
+} from "./window_log.ts";
 
 /** File systems without holes: an image takes its full size there. */
 const WITHOUT_HOLES = ["vfat", "exfat"];
@@ -128,6 +134,18 @@ function openWindowLogs(
   const { disk, reader, windowLog, digests } = options;
   if (!windowLog) return undefined;
   const { windowBytes, base = names.image } = windowLog;
+  const own = digests.map((name) => windowLogPath(base, name)).find((path) =>
+    path === names.image || path === names.log
+  );
+  if (own !== undefined) {
+    throw new OperatorError(
+      "usage",
+      `Cannot write digest log "${own}": the export's own ${
+        own === names.log ? "log" : "image"
+      } is called so, expected another name`,
+      { hints: ["Name another with --digest-log."], facts: { path: own } },
+    );
+  }
   const volume = volumeSizeBytes(reader.shape);
   return new WindowLogs(disk, { ...options, base, windowBytes, names: digests, volumeSizeBytes: volume });
 }

@@ -108,7 +108,7 @@ export class WindowLogs {
       );
     }
     [this.windowBytes, this.names] = [windowBytes, names];
-    refuseExisting(disk, options);
+    refuseBadPlace(disk, options);
     try {
       // What an earlier session left is no use, and takes room.
       for (const path of unfinishedWindowLogs(disk, base)) disk.remove(path);
@@ -176,8 +176,16 @@ export class WindowLogs {
   }
 }
 
-function refuseExisting(disk: Disk, options: WindowLogOptions): void {
+function refuseBadPlace(disk: Disk, options: WindowLogOptions): void {
   const { base, names, overwrite, isResumed } = options;
+  const folder = dirname(base);
+  if (disk.stat(folder) === undefined) {
+    throw new OperatorError(
+      "usage",
+      `Cannot write digest logs "${base}.*.log": folder "${folder}" does not exist`,
+      { hints: ["Make that folder, or name another."] },
+    );
+  }
   for (const path of names.map((name) => windowLogPath(base, name))) {
     const kind = disk.stat(path)?.kind;
     if (kind === undefined || (kind === "file" && (overwrite || (isResumed && isWindowLog(disk, path))))) {

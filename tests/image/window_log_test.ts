@@ -146,6 +146,26 @@ Deno.test("exportRaw() replaces no foreign file by a log, and leaves no log of a
   });
 });
 
+Deno.test("exportRaw() puts no log of windows in the place of its image or its log, nor into no folder", async () => {
+  await withFolder(async (folder) => {
+    for (
+      const [image, base, message] of [
+        ["disk.sha256", "disk", /expected another name/],
+        ["disk.sha256.log", "disk", /expected another name/],
+        ["disk.img", "none/disk", /folder ".*none" does not exist/],
+      ] as const
+    ) {
+      const windowLog = { windowBytes: 512, base: `${folder}/${base}` };
+      const error = await assertRejects(
+        () => exported(`${folder}/${image}`, 512, { windowLog }),
+        OperatorError,
+      );
+      assertEquals([error.code, names(folder)], ["usage", []]);
+      assertMatch(error.message, message);
+    }
+  });
+});
+
 Deno.test("exportRaw() with windows, cut off at any operation and run again, has the logs of one that was not", async () => {
   const digests = ["sha256", "md5"] as const;
   const counting = failingDisk(() => undefined);
