@@ -171,7 +171,7 @@ function forkOf(heads: readonly HeldCorrection[]): CorrectionFault {
   const files = heads.map(({ file }) => file).sort();
   const others = files.filter((_, at) => at !== 1).map((file) => `"${file}"`).join(", ");
   const message = `"${files[1]}" does not know of ${others}: which of them counts can't be told, ` +
-    "and what the manifest says counts until a correction follows all";
+    'and what the manifest says counts until one more "coldcase correct" settles it';
   return { code: "correction_forked", file: files[1]!, message };
 }
 

@@ -414,6 +414,7 @@ Deno.test("corrections that were made apart disagree when the copies meet, until
     const listed = await stage.run(["ls", "-s", copy]);
     assertMatch(listed.stdout, / 7 +complete, CORRECTIONS DISAGREE, what was recorded is shown/);
     assertStringIncludes(listed.stderr, "which of them counts can't be told");
+    assertStringIncludes(listed.stderr, 'until one more "coldcase correct" settles it');
     const report = await stage.run(["report", "8", "-s", copy]);
     assertExit(report, 20);
     assertStringIncludes(report.stdout, "**CORRECTIONS DISAGREE, what was recorded is shown.**");
