@@ -59,7 +59,7 @@ Of the permissions that an acquisition needs those are tried that cost nothing t
       ]);
       const asking: Permission = caller
         ? { action: "sts:GetCallerIdentity", state: "allowed", why: null }
-        : { action: "sts:GetCallerIdentity", state: "unknown", why: "no answer" };
+        : { action: "sts:GetCallerIdentity", state: "unknown", why: "AWS did not say" };
       const permissions = [asking, ...tried];
       const { why } = permissions.at(-1)!;
       if (permissions.every(({ state }) => state === "unknown")) {

@@ -2,7 +2,7 @@
  * `whoami` as its users start it: who is asked, what is allowed and what isn't, credentials that are over, an endpoint
  * that isn't there; and a server of AWS's APIs that no one here wrote.
  */
-import { assertEquals, assertStringIncludes } from "@std/assert";
+import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { outside, toolPath } from "../outside.ts";
 import { withStage } from "./endpoint.ts";
 import { freePort, withServer } from "./outside_server.ts";
@@ -63,6 +63,14 @@ Deno.test("whoami ends with 13 for credentials that AWS does not take, and for n
       names: ["no credentials"],
       hints: ["AWS_ACCESS_KEY_ID"],
     });
+  }));
+
+Deno.test("whoami does not call a refusal no answer", () =>
+  withStage({ ...NOTHING, deny: ["sts:GetCallerIdentity"] }, async (stage) => {
+    const ended = await stage.run(["whoami"]);
+    assertExit(ended, 0);
+    assertMatch(ended.stdout, /^sts:GetCallerIdentity +unknown: AWS did not say$/m);
+    assertMatch(ended.stdout, /^ebs:ListSnapshotBlocks +allowed$/m);
   }));
 
 Deno.test("whoami ends with 14 where nothing answers", () =>
