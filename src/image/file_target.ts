@@ -182,7 +182,10 @@ export class FileTarget implements ImageTarget {
       await this.windows?.publish();
       this.#disk.rename(names.partialMap, names.map);
       this.#disk.rename(names.partialLog, names.log);
-      for (const { partial, final } of this.#container.files().slice(1)) this.#disk.rename(partial, final);
+      const later = this.#container.files().slice(1);
+      // The log first, for certain: without it a file with its final name is somebody else's to the next session.
+      if (later.length > 0) await this.#disk.syncDirectory(dirname(names.image));
+      for (const { partial, final } of later) this.#disk.rename(partial, final);
       await this.#disk.syncDirectory(dirname(names.image));
       this.#disk.rename(names.partial, names.image);
       await this.#disk.syncDirectory(dirname(names.image));
