@@ -15,6 +15,7 @@ import {
   IMAGE_FORMATS,
   parseDigestNames,
   type RawTarget,
+  windowLogPath,
 } from "../image/mod.ts";
 import { serviceOf } from "../format/manifest.ts";
 import { type Exhibit } from "../store/mod.ts";
@@ -221,6 +222,7 @@ async function exportEncrypted(
     readonly overwrite: boolean;
   },
 ): Promise<ExportResult> {
+  refuseLogAsImage(how);
   const output = await ageOutput(context, how);
   const { target, path } = output;
   try {
@@ -235,6 +237,21 @@ async function exportEncrypted(
     output.abandon();
     throw error;
   }
+}
+
+/** The age file is written beside the logs, and would take the place of one that has its name. */
+function refuseLogAsImage(
+  how: FormatOptions & { readonly output: string; readonly digests: readonly DigestName[] },
+): void {
+  const base = windowLogOf(how)?.base;
+  if (base === undefined || !how.digests.some((name) => windowLogPath(base, name) === resolve(how.output))) {
+    return;
+  }
+  throw new OperatorError(
+    "usage",
+    `Cannot write digest log "${how.output}": the export's own image is called so, expected another name`,
+    { hints: ["Name another with --digest-log."] },
+  );
 }
 
 async function exportShown(

@@ -111,6 +111,21 @@ coldcase export 7 -q -o disk.img --digest-window 1MiB --digest-log windows --ove
     }],
   },
   {
+    what: "an age file with the name of its own digest log",
+    laid: "plain",
+    before: "grep -h -o 'age1.*' examiner.age > team.txt",
+    typed: "coldcase export 7 -q -o disk.sha256.log -R team.txt --digest-window 1MiB --digest-log disk",
+    exitCode: 2,
+    stderr: `${NOT_AWS}
+coldcase: error: Cannot write digest log "disk.sha256.log": the export's own image is called so, expected another name
+coldcase: hint: Name another with --digest-log.`,
+    followed: [{
+      typed: `coldcase export 7 -q -o disk.sha256.log -R team.txt --digest-window 1MiB --digest-log windows
+grep -c ' - ' windows.sha256.log | grep -x 1024; age -d -i examiner.age disk.sha256.log > windows
+coldcase verify 7 -q --read-back windows | grep windows.sha256.log`,
+    }],
+  },
+  {
     what: "an image that was changed, with windows beside it",
     laid: "plain",
     before: `coldcase export 7 -q -o disk.img --digest-window 1MiB
