@@ -45,6 +45,20 @@ export async function makeExt4(image: string, folder: string, sizeMib: number): 
   await run("mkfs.ext4", ["-q", "-F", "-J", "size=4", "-d", folder, image]);
 }
 
+/** `disk.img` of 64 MiB: a GPT with an ext4 partition from sector 2048 on, which holds `files/secret.bin`. */
+export async function makePartitionedDisk(folder: string): Promise<string> {
+  const image = `${folder}/disk.img`;
+  Deno.mkdirSync(`${folder}/files`);
+  Deno.writeFileSync(`${folder}/files/secret.bin`, randomBytes(3 * MIB));
+  await makeExt4(`${folder}/part.img`, `${folder}/files`, 32);
+  Deno.writeFileSync(image, new Uint8Array());
+  Deno.truncateSync(image, 64 * MIB);
+  await run("sgdisk", ["-n", "1:2048:67583", "-t", "1:8300", image]);
+  const place = ["bs=1M", "seek=1", "conv=notrunc,sparse", "status=none"];
+  await run("dd", [`if=${folder}/part.img`, `of=${image}`, ...place]);
+  return image;
+}
+
 /** A note changes, the log goes, a new file comes: as the file system itself does it. */
 export async function changeExt4(image: string, newFile: string): Promise<void> {
   const script = [

@@ -7,7 +7,7 @@ import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/as
 import type { BlockState } from "../../src/model.ts";
 import { type EwfFacts, exportRaw, type ExportResult } from "../../src/image/mod.ts";
 import { FIRST, withStage } from "../e2e/endpoint.ts";
-import { makeExt4, MIB, randomBytes } from "../e2e/images.ts";
+import { makePartitionedDisk } from "../e2e/images.ts";
 import { assertExit, eventOf } from "../e2e/program.ts";
 import { exportOptions, MemoryReader, randomReader, withFolder } from "../image/fakes.ts";
 import { run } from "../image/tools.ts";
@@ -136,19 +136,9 @@ outside(
   "the Sleuth Kit opens an acquired volume's E01: img_stat, mmls, fls, icat; verify --read-back agrees",
   [...EWF, "img_stat", "mmls", "fls", "icat", "mkfs.ext4", "sgdisk"],
   async () => {
-    await withStage(async (folder) => {
-      Deno.mkdirSync(`${folder}/files`);
-      Deno.writeFileSync(`${folder}/files/secret.bin`, randomBytes(3 * MIB));
-      await makeExt4(`${folder}/part.img`, `${folder}/files`, 32);
-      Deno.writeFileSync(`${folder}/disk.img`, new Uint8Array());
-      Deno.truncateSync(`${folder}/disk.img`, 64 * MIB);
-      await run("sgdisk", ["-n", "1:2048:67583", "-t", "1:8300", `${folder}/disk.img`]);
-      await run("dd", [
-        ...[`if=${folder}/part.img`, `of=${folder}/disk.img`, "bs=1M", "seek=1"],
-        ...["conv=notrunc,sparse", "status=none"],
-      ]);
-      return { snapshots: [{ id: FIRST, path: `${folder}/disk.img` }] };
-    }, async (stage) => {
+    await withStage(async (folder) => ({
+      snapshots: [{ id: FIRST, path: await makePartitionedDisk(folder) }],
+    }), async (stage) => {
       const facts = ["--case", "2026-17", "--evidence", "E-1", "--examiner", "A. Example"];
       assertExit(await stage.run(["acquire", FIRST, ...facts]), 0);
       const image = `${stage.folder}/disk.E01`;

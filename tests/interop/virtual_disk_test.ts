@@ -8,7 +8,7 @@ import { exportRaw, readBack } from "../../src/image/mod.ts";
 import type { BlockReader } from "../../src/model.ts";
 import { realDisk } from "../../src/world.ts";
 import { FIRST, withStage } from "../e2e/endpoint.ts";
-import { makeExt4, MIB, randomBytes } from "../e2e/images.ts";
+import { makePartitionedDisk, MIB } from "../e2e/images.ts";
 import { assertExit, eventOf } from "../e2e/program.ts";
 import { exportOptions, MemoryReader, randomReader, shapeOf, withFolder } from "../image/fakes.ts";
 import { run } from "../image/tools.ts";
@@ -173,19 +173,9 @@ outside(
   "the Sleuth Kit opens an acquired volume's VMDK and VHD: mmls, fls, icat; verify --read-back agrees",
   ["img_stat", "mmls", "fls", "icat", "mkfs.ext4", "sgdisk", "dcfldd", "age"],
   async () => {
-    await withStage(async (folder) => {
-      Deno.mkdirSync(`${folder}/files`);
-      Deno.writeFileSync(`${folder}/files/secret.bin`, randomBytes(3 * MIB));
-      await makeExt4(`${folder}/part.img`, `${folder}/files`, 32);
-      Deno.writeFileSync(`${folder}/disk.img`, new Uint8Array());
-      Deno.truncateSync(`${folder}/disk.img`, 64 * MIB);
-      await run("sgdisk", ["-n", "1:2048:67583", "-t", "1:8300", `${folder}/disk.img`]);
-      await run("dd", [
-        ...[`if=${folder}/part.img`, `of=${folder}/disk.img`, "bs=1M", "seek=1"],
-        ...["conv=notrunc,sparse", "status=none"],
-      ]);
-      return { snapshots: [{ id: FIRST, path: `${folder}/disk.img` }] };
-    }, async (stage) => {
+    await withStage(async (folder) => ({
+      snapshots: [{ id: FIRST, path: await makePartitionedDisk(folder) }],
+    }), async (stage) => {
       assertExit(await stage.run(["acquire", FIRST]), 0);
       const expected = Deno.readFileSync(`${stage.folder}/files/secret.bin`);
       for (const [format, more] of [["vmdk", ["--split", "300MiB"]], ["vmdk", []], ["vhd", []]] as const) {
