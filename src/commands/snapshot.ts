@@ -252,7 +252,11 @@ function show(
   const without = attached.attachments.filter(({ volumeId }) => {
     return !made.snapshots.some((one) => one.volumeId === volumeId);
   });
-  for (const { device, volumeId } of without) out.warn(`no snapshot of ${volumeId} (${device}) was made`);
+  // What is found so soon after it was made need not be all of it.
+  const ended = made.wasAnswered
+    ? "was made"
+    : `is found yet: coldcase sources --tag ${SET_TAG}=${request.setId}`;
+  for (const { device, volumeId } of without) out.warn(`no snapshot of ${volumeId} (${device}) ${ended}`);
   const snapshots = made.snapshots.map((one) => ({ ...one, device: deviceOf.get(one.volumeId) ?? null }));
   const { requestId = null, wasAnswered } = made;
   out.event({
